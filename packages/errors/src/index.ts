@@ -1,0 +1,3 @@
+export * from './holdfast-error.ts'
+export * from './syscall-error.ts'
+export * from './registry.ts'

@@ -1,0 +1,94 @@
+/** The package's public face. The helper modules beside it implement it; `openImageStore` makes one. */
+import type { Readable } from 'node:stream'
+
+/** The image configuration, OCI image-spec `config.json` (Docker's schema 2 config is a superset). */
+export interface ImageConfig {
+  architecture: string
+  os: string
+  variant?: string
+  created?: string
+  author?: string
+  config: ImageRunConfig
+  rootfs: { type: 'layers'; diff_ids: string[] }
+  history: { created?: string; created_by?: string; author?: string; comment?: string; empty_layer?: boolean }[]
+}
+
+export interface ImageRunConfig {
+  User?: string
+  ExposedPorts?: Record<string, Record<string, never>>
+  Env?: string[]
+  Entrypoint?: string[] | null
+  Cmd?: string[] | null
+  Volumes?: Record<string, Record<string, never>>
+  WorkingDir?: string
+  Labels?: Record<string, string>
+  StopSignal?: string
+  Healthcheck?: unknown
+  Shell?: string[]
+  OnBuild?: string[]
+}
+
+export interface Image {
+  /** `sha256:…` of the config. */
+  id: string
+  /** `busybox:latest`, `localhost:5000/a/b:1`: familiar form. */
+  repoTags: string[]
+  /** `busybox@sha256:…`. */
+  repoDigests: string[]
+  config: ImageConfig
+  /** Bytes of all unpacked layers. */
+  size: number
+  /** RFC 3339. */
+  lastTagged: string
+}
+
+export interface Snapshot {
+  /** Unpacked layer directories, top first, for overlay's lowerdir. */
+  lower: string[]
+  upper: string
+  work: string
+}
+
+export interface ImageStore {
+  /** A root file system as a tar stream (gzip, zstd or plain) becomes an image of one layer. Returns its id. */
+  import(tar: Readable, options: { reference?: string; message?: string; changes?: string[]; platform?: string }
+  ): Promise<string>
+  /** `docker save`'s format or an OCI layout, as a tar. Reports each image loaded as `name:tag` or id. */
+  load(tar: Readable, onProgress: (message: string) => void): Promise<{ ids: string[]; references: string[] }>
+  list(): Image[]
+  /** By reference, id or unambiguous id prefix. Throws HF_IMAGE_NOT_FOUND. */
+  get(ref: string): Image
+  tag(ref: string, target: string): void
+  /** One reference taken off; with the last one the image goes too. `inUse` says who uses an image id. */
+  remove(ref: string, options: { force: boolean; noPrune: boolean; inUse: (imageId: string) => string[] }
+  ): { untagged: string[]; deleted: string[] }
+  /**
+   * A writable layer over an image for a container. `root` is the host uid/gid that owns the upper directory's
+   * root; `lowerExtra` are directories stacked above the image's layers (the engine's init layer), top first.
+   */
+  createSnapshot(key: string, imageId: string, options: { root: { uid: number; gid: number }; lowerExtra: string[] }
+  ): Promise<Snapshot>
+  /** The same answer as createSnapshot gave; throws when there is none. */
+  getSnapshot(key: string): Snapshot
+  removeSnapshot(key: string): Promise<void>
+  /** Keys of all snapshots on disk, for recovery. */
+  listSnapshots(): string[]
+  /** Bytes in the writable layer, and in the image below it. */
+  snapshotSize(key: string): Promise<{ rw: number; image: number }>
+  /** Highest uid or gid in the image's layers, to check that the id range holds it. */
+  maxId(imageId: string): number
+  close(): void
+}
+
+/**
+ * Reads a regular file as a container with this snapshot would see it: layers from the top, whiteouts and opaque
+ * directories honoured, symbolic links resolved inside the tree. undefined where it is missing or no regular file.
+ * Never blocks on a FIFO or device; at most `limit` bytes are read (1 MiB for /etc/passwd).
+ */
+export type ReadInSnapshot = (snapshot: Snapshot, path: string, limit: number) => Buffer | undefined
+
+/** What openImageStore emits through `onEvent`: pull, tag, untag, delete, import, load, in Docker's words. */
+export type ImageEvent = { action: 'import' | 'load' | 'tag' | 'untag' | 'delete'; id: string; reference?: string }
+
+/** `root` is made with mode 0700. Throws where another process holds it. */
+export type OpenImageStore = (options: { root: string; onEvent?: (event: ImageEvent) => void }) => Promise<ImageStore>

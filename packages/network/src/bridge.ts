@@ -1,0 +1,87 @@
+/** The library's verbs for a bridge network; modules beside this one implement them. No engine, no global state. */
+
+export interface BridgeOptions {
+  /** The network's name, for messages, rules and the IPAM store. */
+  name: string
+  /** The bridge device, at most 15 bytes. Made if missing; one that is there and isn't ours is refused. */
+  bridge: string
+  /** nftables table (families ip and ip6) that holds every rule of this instance. */
+  table: string
+  /** One per family at most. */
+  subnets: { subnet: string; gateway?: string; range?: string }[]
+  /** A directory of ours for the leases; they survive restarts and kill -9. */
+  stateDir: string
+  mtu?: number
+  ipMasq: boolean
+  /** Address that `-p` without a host address binds; default 0.0.0.0 and ::. */
+  defaultHostIps?: string[]
+}
+
+export interface PortMapping {
+  protocol: 'tcp' | 'udp' | 'sctp'
+  containerPort: number
+  /** 0: a free one is chosen. */
+  hostPort: number
+  /** A range to choose from, for `-p 8000-8010:80`. */
+  hostPortEnd?: number
+  /** Absent: the network's default addresses. */
+  hostIp?: string
+}
+
+export interface PublishedPort {
+  protocol: 'tcp' | 'udp' | 'sctp'
+  containerPort: number
+  hostPort: number
+  hostIp: string
+}
+
+export interface AttachRequest {
+  /** Whose attachment it is: the container's id. One id has one attachment per network. */
+  id: string
+  /** Descriptor of the container's network namespace. */
+  netns: number
+  /** Name of the interface inside, `eth0`. */
+  interface: string
+  /** Addresses wished for; others are chosen. */
+  addresses?: string[]
+  mac?: string
+  ports?: PortMapping[]
+}
+
+/** Plain data: store it, and give it back to `detach`, `restore`. */
+export interface Attachment {
+  id: string
+  interface: string
+  hostInterface: string
+  mac: string
+  addresses: { address: string; prefixLength: number; gateway: string }[]
+  ports: PublishedPort[]
+}
+
+export interface BridgeNetwork {
+  readonly options: BridgeOptions
+  /** Both or none: a failed attach leaves nothing. HF_PORT_IN_USE names the holder. */
+  attach(request: AttachRequest): Promise<Attachment>
+  /**
+   * Withdraws the ports, takes the host's side off the bridge and down at once; the pair goes with the network
+   * namespace (or is deleted in the background) and the address is free again once it is gone. Idempotent.
+   */
+  detach(attachment: Attachment): Promise<void>
+  publish(attachment: Attachment, ports: PortMapping[]): Promise<PublishedPort[]>
+  unpublish(attachment: Attachment, ports: PublishedPort[]): Promise<void>
+  /**
+   * After a restart: these attachments are the living ones. Their sockets, set elements and leases are taken up
+   * again; every other veth, lease, element of this network is removed. Returns what was removed, for the log.
+   */
+  restore(attachments: Attachment[]): Promise<string[]>
+  /** Closes sockets; the network and its containers go on. */
+  close(): Promise<void>
+  /** Removes bridge, rules and leases. Refused while something is attached. */
+  remove(): Promise<void>
+}
+
+/** Makes or adopts the bridge and its base ruleset. */
+export type OpenBridgeNetwork = (options: BridgeOptions) => Promise<BridgeNetwork>
+
+/** First free /24 of `pool` that no route or address of the host overlaps. */
+export type ChooseSubnet = (pool: string, prefixLength: number) => Promise<string>

@@ -1,0 +1,4 @@
+export * from './plan.ts'
+export * from './step.ts'
+// The plan helper adds: parseConfig, planContainer(config, options): ContainerPlan,
+// planExec(process, options): ExecPlan, explain(plan): string.

@@ -1,0 +1,94 @@
+import type { FdName, IdMapping, NamespaceType, Step } from './step.ts'
+
+/** What the shim makes or opens before the launcher starts. `undo` of each is the shim's `delete`. */
+export type Preparation =
+  /** A new user namespace with these maps; its descriptor becomes `userns`. */
+  | { do: 'make-userns'; uid: IdMapping[]; gid: IdMapping[] }
+  /** Opens a namespace by path, verifies its type, and names the descriptor `as`. */
+  | { do: 'open-namespace'; namespace: NamespaceType; path: string; as: FdName }
+  /**
+   * Makes the container's cgroup: `directories` are absolute, one per hierarchy on v1 (`cgroup:<controllers>`), one
+   * on v2 (`cgroup`). Each becomes two descriptors: `<as>` (the directory) and `<as>:procs` (cgroup.procs, for
+   * writing). `writes` are made in order; `enable` lists v2 controllers to switch on along the way down.
+   */
+  | { do: 'make-cgroup'; version: 1 | 2; directories: { as: FdName; path: string; controllers: string[] }[]
+      enable: string[]; writes: { as: FdName; file: string; value: string; field: string }[]
+      devices: DeviceRule[] }
+
+/** One rule of OCI's `linux.resources.devices`; v1: devices.allow/deny, v2: a BPF program made by core. */
+export interface DeviceRule {
+  allow: boolean
+  type: 'a' | 'b' | 'c'
+  major: number | '*'
+  minor: number | '*'
+  access: string
+}
+
+/** A hook that the shim itself runs, in the host's namespaces. */
+export interface ShimHook {
+  path: string
+  args: string[]
+  env: string[]
+  timeoutMs?: number
+}
+
+/** What makes one container: everything decided, nothing done. */
+export interface ContainerPlan {
+  preparations: Preparation[]
+  steps: Step[]
+  /** Which namespaces are new, joined, or the host's. */
+  namespaces: Record<NamespaceType, 'new' | 'joined' | 'host'>
+  terminal: boolean
+  hooks: { createRuntime: ShimHook[]; poststart: ShimHook[]; poststop: ShimHook[] }
+}
+
+/** What makes one more process in a running container. */
+export interface ExecPlan {
+  steps: Step[]
+  terminal: boolean
+}
+
+/** What the plan must know of the machine; gathered by the shim (and by `hold explain`), never by `plan`. */
+export interface HostFacts {
+  /** v2: one unified tree. v1: one directory per hierarchy; hybrid hosts are v1 with the v2 tree among them. */
+  cgroup: { version: 2; mount: string; controllers: string[] } | { version: 1; hierarchies: CgroupHierarchy[] }
+  /** overlay accepts detached idmapped clones as lowerdir+ descriptors. */
+  overlayLowerFd: boolean
+  /** Names of the capabilities in the shim's own bounding set: what it can grant. */
+  capabilities: string[]
+  /** Whether the shim may raise hard rlimits and lower oom_score_adj. */
+  architecture: 'x86_64' | 'aarch64'
+}
+
+export interface CgroupHierarchy {
+  /** `memory`, `cpu,cpuacct`, `name=systemd`; empty for the v2 tree of a hybrid host. */
+  controllers: string[]
+  mount: string
+}
+
+/** Where the container's root comes from, when it isn't the configuration's `root.path` as it stands. */
+export interface OverlayRootfs {
+  kind: 'overlay'
+  /** Absolute paths, top layer first. */
+  lower: string[]
+  upper: string
+  work: string
+  /** Idmap the lower layers by the container's user namespace. */
+  idmap: boolean
+}
+
+/** What the caller of a plan adds to the OCI configuration. */
+export interface PlanOptions {
+  id: string
+  /** The bundle: relative paths of the configuration start here. */
+  bundle: string
+  /** An existing empty directory of the shim's own: the stage area. */
+  stage: string
+  rootfs?: OverlayRootfs
+  /** PID 1 is a reaper that starts the program (`--init`). */
+  init: boolean
+  /** Where relative `cgroupsPath`s start, `/holdfast`. */
+  cgroupParent: string
+  pivot: 'pivot' | 'chroot'
+  host: HostFacts
+}

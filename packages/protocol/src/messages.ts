@@ -1,0 +1,150 @@
+/**
+ * What supervisor and shim say to each other: WebSocket on the shim's own unix socket, `<dir>/shim.sock`.
+ *
+ *   supervisor                         shim
+ *      │  ws /control                    │   requests, answers and events: text frames, one JSON object each
+ *      │── {id:1, method:'hello', …} ───►│
+ *      │◄─ {id:1, result:{…}} ───────────│
+ *      │── {id:2, method:'start'} ──────►│
+ *      │◄─ {event:'started', …} ─────────│   an event about a request comes before its answer
+ *      │◄─ {id:2, result:{…}} ───────────│
+ *
+ *      │  ws /attach?stdin=1&stdout=1&stderr=1[&logs=1]          the container's own stdio
+ *      │  ws /exec/<execId>/attach?stdin=1&stdout=1&stderr=1     an exec's stdio; attach first, then exec.start
+ *      │◄─ binary: [1 stdout | 2 stderr] payload
+ *      │── binary: [0 stdin] payload ───►│
+ *      │── binary: [0] with no payload ─►│   end of input
+ *      │◄─ close 1000 ───────────────────│   every stream has ended and was delivered; 1013: this client lagged
+ *
+ * Any number of control and attach connections may be open at once. The first text frame on /control must be `hello`.
+ */
+import type { ErrorJson } from '@holdfast/errors'
+
+/** Raised when an old and a new side could no longer talk to each other. */
+export const protocolVersion = 1
+
+/** The first byte of a binary frame. */
+export const streams = { stdin: 0, stdout: 1, stderr: 2 } as const
+
+/** `<dir>/shim.json`, written by the supervisor before it asks for a shim; `<dir>/config.json` is the OCI config. */
+export interface ShimSpec {
+  version: typeof protocolVersion
+  id: string
+  /** For process titles and messages. */
+  name: string
+  rootfs?: { kind: 'overlay'; lower: string[]; upper: string; work: string; idmap: boolean }
+  log: LogSpec
+  /** Keep stdin open; with `once` it is closed when the first attached client goes. Without `open`: /dev/null. */
+  stdin: { open: boolean; once: boolean }
+  /** A reaping PID 1. */
+  init: boolean
+  /** Where relative cgroup paths start. */
+  cgroupParent: string
+  /** Random, 32 bytes in hex: every connection must name it in the header `authorization: Bearer …`. */
+  token: string
+}
+
+export type LogSpec =
+  | { driver: 'none' }
+  /** Docker's json-file format. `maxSize` in bytes (-1: unlimited), `maxFile` at least 1. */
+  | { driver: 'json-file'; path: string; maxSize: number; maxFile: number }
+
+export type NamespaceType = 'cgroup' | 'ipc' | 'mnt' | 'net' | 'pid' | 'time' | 'user' | 'uts'
+
+/** A namespace of the container: `fd` is its number in the shim's descriptor table (pidfd_getfd(2) reaches it). */
+export interface NamespaceHandle {
+  fd: number
+  ino: number
+  origin: 'new' | 'joined' | 'host'
+}
+
+export interface ExitRecord {
+  /** 0–255; 128+n when a signal ended it; `null` where nobody saw it end. */
+  exitCode: number | null
+  signal: number | null
+  oomKilled: boolean
+  /** RFC 3339 with nanoseconds. */
+  finishedAt: string
+}
+
+export interface ExecSpec {
+  args: string[]
+  env: string[]
+  /** Added to the container's own environment. */
+  cwd?: string
+  /** `''` for the container's user, `user[:group]` by name or number: looked up in the container. */
+  user: string
+  tty: boolean
+  stdin: boolean
+  privileged: boolean
+  /** rows, columns */
+  consoleSize?: [number, number]
+}
+
+export interface ExecState {
+  id: string
+  pid: number | null
+  running: boolean
+  exit: ExitRecord | null
+}
+
+export interface ShimState {
+  id: string
+  shimPid: number
+  status: Status
+  /** Host pid of the init; 0 before `create` and after the end. */
+  pid: number
+  keeperPid: number
+  startedAt: string | null
+  exit: ExitRecord | null
+  namespaces: Partial<Record<NamespaceType, NamespaceHandle>>
+  execs: ExecState[]
+}
+
+export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped'
+
+/** Every request: its parameters and its result. */
+export interface Requests {
+  /** First on every control connection. */
+  hello: { params: { protocol: number }; result: { protocol: number; state: ShimState } }
+  /** Makes everything but the program: namespaces, mounts, cgroup. On failure nothing is left. */
+  create: { params: Record<string, never>; result: ShimState }
+  start: { params: Record<string, never>; result: { startedAt: string } }
+  /** `all`: every process of the container's cgroup. */
+  kill: { params: { signal: number; all?: boolean }; result: Record<string, never> }
+  pause: { params: Record<string, never>; result: Record<string, never> }
+  resume: { params: Record<string, never>; result: Record<string, never> }
+  resize: { params: { rows: number; columns: number }; result: Record<string, never> }
+  state: { params: Record<string, never>; result: ShimState }
+  /** Host pids of all processes of the container. */
+  processes: { params: Record<string, never>; result: { pids: number[] } }
+  'exec.create': { params: { execId: string; spec: ExecSpec }; result: Record<string, never> }
+  'exec.start': { params: { execId: string }; result: { pid: number } }
+  'exec.resize': { params: { execId: string; rows: number; columns: number }; result: Record<string, never> }
+  'exec.kill': { params: { execId: string; signal: number }; result: Record<string, never> }
+  'exec.state': { params: { execId: string }; result: ExecState }
+  /** Undoes `create` (cgroup, mounts, poststop hooks); `force` kills first. The shim ends after its answer. */
+  delete: { params: { force: boolean }; result: Record<string, never> }
+}
+
+export type Method = keyof Requests
+
+/** Sent on every control connection. */
+export type ShimEvent =
+  | { event: 'created'; pid: number }
+  | { event: 'started'; startedAt: string }
+  | { event: 'paused' }
+  | { event: 'resumed' }
+  | { event: 'oom' }
+  /** Sent when the log is complete and every attached client has been given all output, or has lagged too far. */
+  | { event: 'exited'; exit: ExitRecord }
+  | { event: 'exec-started'; execId: string; pid: number }
+  | { event: 'exec-exited'; execId: string; exit: ExitRecord }
+
+export interface RequestFrame<M extends Method = Method> {
+  id: number
+  method: M
+  params: Requests[M]['params']
+}
+
+export type ResponseFrame = { id: number; result: unknown } | { id: number; error: ErrorJson }

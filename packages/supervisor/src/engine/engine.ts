@@ -1,0 +1,145 @@
+/**
+ * What the API layer may ask of the engine. The API knows HTTP and Docker's JSON; the engine knows containers.
+ * Every method throws HoldfastError (or SyscallError): the API maps codes to statuses.
+ */
+import type { ContainerRecord, ExecRecord } from './container-record.ts'
+import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
+import type { EngineEvent, EventFilter } from './events.ts'
+import type { ImageStore } from '@holdfast/images'
+
+export interface Engine {
+  readonly instance: string
+  readonly images: ImageStore
+  info(): Promise<EngineInfo>
+
+  /** `name` without the leading slash; undefined: one is made up. Docker's `run` of a missing image: HF_IMAGE_NOT_FOUND. */
+  create(name: string | undefined, config: ContainerConfig, host: HostConfig, networking: NetworkingConfig
+  ): Promise<{ id: string; warnings: string[] }>
+  /** false when it was running already (HTTP 304). */
+  start(ref: string): Promise<boolean>
+  /** false when it was not running (304). `timeout` in seconds, -1: wait for ever; undefined: the container's own. */
+  stop(ref: string, options: { timeout?: number; signal?: string }): Promise<boolean>
+  restart(ref: string, options: { timeout?: number; signal?: string }): Promise<void>
+  kill(ref: string, signal: string): Promise<void>
+  pause(ref: string): Promise<void>
+  unpause(ref: string): Promise<void>
+  rename(ref: string, name: string): Promise<void>
+  remove(ref: string, options: { force: boolean; volumes: boolean }): Promise<void>
+  /**
+   * Resolved names first: throws HF_CONTAINER_NOT_FOUND at once. The inner promise settles when the condition holds.
+   * `removed` also settles with the last exit code when the container is gone.
+   */
+  wait(ref: string, condition: 'not-running' | 'next-exit' | 'removed', signal: AbortSignal
+  ): Promise<{ exit: Promise<{ statusCode: number; error?: string }> }>
+  /** By full id, unambiguous id prefix, or name (with or without the leading slash). */
+  get(ref: string): ContainerRecord
+  /** All records, newest first. */
+  list(): ContainerRecord[]
+  /** Bytes written by the container, and bytes of its whole root (`size=1`). */
+  sizes(id: string): Promise<{ rw: number; rootFs: number }>
+
+  /** Works on a container that is not started yet too: output then comes from its start. */
+  attach(ref: string, options: AttachOptions): Promise<AttachSession>
+  resize(ref: string, size: { rows: number; columns: number }): Promise<void>
+  /** Host pids, in the container's order. */
+  processes(ref: string): Promise<number[]>
+  /** Ends by itself, or when `signal` aborts (follow). */
+  logs(ref: string, options: LogOptions): Promise<AsyncIterable<LogEntry>>
+
+  execCreate(ref: string, options: ExecOptions): Promise<string>
+  execStart(execId: string, options: { detach: boolean; tty: boolean; consoleSize?: [number, number] }
+  ): Promise<AttachSession | undefined>
+  execGet(execId: string): Promise<ExecRecord>
+  execResize(execId: string, size: { rows: number; columns: number }): Promise<void>
+
+  /** Events since `since` from memory (the last 256 at least), then live ones until `signal` aborts. */
+  events(filter: EventFilter, signal: AbortSignal): AsyncIterable<EngineEvent>
+  /** Namespaces of every container, for `hold ns ls` and GET /holdfast/namespaces. */
+  namespaces(): Promise<NamespaceReport[]>
+  /** The stored OCI config and rootfs of a container, for `hold explain`. */
+  explain(ref: string): Promise<{ config: unknown; spec: unknown }>
+  /** Remove the image unless a container uses it (HF_IMAGE_IN_USE); emits events. */
+  removeImage(ref: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeletion[]>
+}
+
+export type ImageDeletion = { Untagged: string } | { Deleted: string }
+
+export interface AttachOptions {
+  stdin: boolean
+  stdout: boolean
+  stderr: boolean
+  /** Replay the log before going on live. */
+  logs: boolean
+  /** False: only what `logs` gives. */
+  stream: boolean
+  /** Docker's detach keys, `ctrl-p,ctrl-q`; read from stdin by the API layer. */
+  detachKeys?: string
+}
+
+/** An attached client. Output keeps its order; a chunk says which stream it is of. */
+export interface AttachSession {
+  readonly tty: boolean
+  output: AsyncIterable<{ stream: 'stdout' | 'stderr'; data: Buffer }>
+  /** Resolves when the shim has taken the chunk: await it before the next one. */
+  write(data: Buffer): Promise<void>
+  /** End of input. */
+  end(): void
+  /** Detach: the container goes on. */
+  close(): void
+}
+
+export interface LogOptions {
+  stdout: boolean
+  stderr: boolean
+  follow: boolean
+  /** Nanoseconds since the epoch. */
+  since?: bigint
+  until?: bigint
+  /** Lines, -1 for all. */
+  tail: number
+  signal: AbortSignal
+}
+
+export interface LogEntry {
+  stream: 'stdout' | 'stderr'
+  /** RFC 3339 with nanoseconds, as the log has it. */
+  time: string
+  /** With its line end. */
+  data: Buffer
+}
+
+export interface ExecOptions {
+  args: string[]
+  env: string[]
+  user: string
+  workingDir: string
+  tty: boolean
+  attachStdin: boolean
+  attachStdout: boolean
+  attachStderr: boolean
+  privileged: boolean
+  detachKeys?: string
+  consoleSize?: [number, number]
+}
+
+export interface EngineInfo {
+  id: string
+  version: string
+  containers: { total: number; running: number; paused: number; stopped: number }
+  images: number
+  dataRoot: string
+  cgroupVersion: 1 | 2
+  warnings: string[]
+}
+
+export interface NamespaceReport {
+  container: { id: string; name: string }
+  type: string
+  ino: number
+  /** `new`, `host`, or the name or id of the container it is shared with, or a path. */
+  origin: string
+  sharedWith: string[]
+  pids: number[]
+  /** What keeps it alive: `init 1234`, `shim 1200 fd 17`, `file /run/…`. */
+  heldBy: string[]
+}
