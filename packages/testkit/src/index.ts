@@ -1,1 +1,6 @@
-export {}
+export * from './eventually.ts'
+export * from './instance.ts'
+export * from './leaks.ts'
+export * from './rootfs.ts'
+export * from './supervisor.ts'
+export * from './temporary-directory.ts'
