@@ -44,7 +44,7 @@ export interface Engine {
   /** Host pids, in the container's order. */
   processes(ref: string): Promise<number[]>
   /** Ends by itself, or when `signal` aborts (follow). */
-  logs(ref: string, options: LogOptions): Promise<AsyncIterable<LogEntry>>
+  logs(ref: string, options: LogOptions): Promise<LogStream>
 
   execCreate(ref: string, options: ExecOptions): Promise<string>
   execStart(execId: string, options: { detach: boolean; tty: boolean; consoleSize?: [number, number] }
@@ -98,6 +98,12 @@ export interface LogOptions {
   /** Lines, -1 for all. */
   tail: number
   signal: AbortSignal
+}
+
+/** Entry by entry, or (fast: no object for each line) as the bytes that Docker's logs endpoint sends. Use one of the two. */
+export interface LogStream extends AsyncIterable<LogEntry> {
+  /** `multiplexed`: each entry with Docker's 8-byte stream header; else raw, as for a container with a terminal. */
+  frames(options: { timestamps: boolean; multiplexed: boolean }): AsyncIterable<Buffer>
 }
 
 export interface LogEntry {
