@@ -1,0 +1,47 @@
+import type { EngineClient } from './engine-client.ts'
+import type { Flag, Parsed } from './command-line.ts'
+
+/** One verb of `hold`. Help and completion are drawn from the same table that the parser reads. */
+export interface Command {
+  /** `run`, `ns ls`. */
+  name: string
+  /** What follows the verb: `[OPTIONS] IMAGE [COMMAND] [ARG...]`. */
+  usage: string
+  summary: string
+  flags: Flag[]
+  stopAtFirstArgument?: boolean
+  /** What an argument names, for completion. */
+  completes?: 'container' | 'running' | 'image'
+  /** Fewest and most arguments. */
+  arguments: [least: number, most: number]
+  /** Returns the exit code. */
+  run(context: CommandContext, parsed: Parsed): Promise<number>
+}
+
+export interface CommandContext {
+  client: EngineClient
+  /** Whether standard output is a terminal: colours, and columns cut to its width. */
+  terminal: boolean
+  print(text: string): void
+  /** To standard error. */
+  warn(text: string): void
+}
+
+/** For a verb over several containers: goes on past errors, and fails if one failed. */
+export async function forEach(
+  context: CommandContext,
+  names: string[],
+  action: (name: string) => Promise<void>,
+): Promise<number> {
+  let code = 0
+  for (const name of names) {
+    try {
+      await action(name)
+    } catch (error) {
+      const hint = error instanceof Error && 'hint' in error && error.hint ? `\n  hint: ${String(error.hint)}` : ''
+      context.warn(`Error: ${error instanceof Error ? error.message : String(error)}${hint}`)
+      code = 1
+    }
+  }
+  return code
+}
