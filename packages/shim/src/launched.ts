@@ -1,0 +1,109 @@
+/**
+ * What a launch hands to the shim. Every descriptor here is close-on-exec and belongs to the caller, who closes it.
+ *
+ *   executor.ts  createContainer(plan: ContainerPlan, options: CreateOptions): Promise<LaunchedContainer>
+ *                launchExec(plan: ExecPlan, options: ExecOptions): Promise<LaunchedProcess>
+ *   adopt.ts     adoptContainer(record: AdoptionRecord): AdoptedContainer
+ *                adoptionRecord(container: LaunchedContainer): AdoptionRecord
+ *   cgroup.ts    pauseCgroup(cgroups), resumeCgroup(cgroups), cgroupProcesses(cgroups), applyCgroupWrites(…),
+ *                killCgroup(cgroups), removeCgroups(cgroups)
+ */
+import type { NamespaceType } from '@holdfast/plan'
+
+/** A process held by descriptor: a pid alone may be reused. */
+export interface ProcessHandle {
+  pid: number
+  pidfd: number
+}
+
+/** The parent of a launched process. It reaps it, writes the exit record, and ends. */
+export interface KeeperHandle extends ProcessHandle {
+  /** Field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names the process across restarts. */
+  startTime: string
+}
+
+/** A cgroup directory: one on v2, one for each hierarchy on v1. */
+export interface CgroupHandle {
+  /** The name from the plan's `make-cgroup`: `cgroup`, `cgroup:memory`, … */
+  as: string
+  path: string
+  /** O_PATH descriptor of the directory. */
+  dirFd: number
+  controllers: string[]
+}
+
+export interface LaunchOptions {
+  /** Shown by ps(1): `holdfast: keeper NAME`. */
+  name: string
+  /** The shim's directory, where the keeper writes the exit record. */
+  directory: string
+  /** The process's ends of the pipes; a missing one is /dev/null. They stay the caller's. Ignored with a terminal. */
+  stdio: { stdin?: number; stdout?: number; stderr?: number }
+  /** Descriptors of which the keeper holds a second copy for the process's life, by the names used on adoption. */
+  keep: Record<string, number>
+  /** The exit record's file name in `directory`: `exit.json`, `exec-ID.exit.json`. */
+  recordName: string
+  /** How long the preparation in the launcher may take, in milliseconds; 60,000 unless given. */
+  timeoutMs?: number
+}
+
+export interface CreateOptions extends LaunchOptions {
+  /** Called at the plan's `sync` step: the namespaces exist, the root is not yet entered. `pid` is the host's. */
+  onCreateRuntime(pid: number): Promise<void>
+}
+
+export interface ExecOptions extends LaunchOptions {
+  /** The running container: its init's pidfd is joined, and its cgroups. */
+  container: { init: ProcessHandle; cgroups: CgroupHandle[] }
+}
+
+export interface LaunchedProcess {
+  init: ProcessHandle
+  keeper: KeeperHandle
+  /** The pty's master, where the plan asked for a terminal. */
+  console?: number
+  /**
+   * Opens the door and waits until the program runs. A program that can't be executed throws HF_COMMAND_NOT_FOUND or
+   * HF_COMMAND_NOT_EXECUTABLE; the keeper then writes the record with 127 or 126.
+   */
+  start(): Promise<void>
+  /** Names of `keep` (and `door`, `console`) → numbers in the keeper's own table, for adoption by a later shim. */
+  keeperFds: Record<string, number>
+}
+
+export interface LaunchedContainer extends LaunchedProcess {
+  /** Of the container's init, one for each type; the host's where the plan neither makes nor joins one. */
+  namespaces: Record<NamespaceType, number>
+  /** O_PATH descriptor of the container's root directory. */
+  root: number
+  cgroups: CgroupHandle[]
+  /** The container's user namespace, where the plan made or joined one. */
+  userns?: number
+  /** The notification descriptor of a seccomp profile with SCMP_ACT_NOTIFY. */
+  seccompListener?: number
+}
+
+/** What a later shim needs to find a running container again; written to its state file by the first. */
+export interface AdoptionRecord {
+  initPid: number
+  /** Field 22 of the init's /proc/PID/stat. */
+  initStartTime: string
+  keeperPid: number
+  keeperStartTime: string
+  keeperFds: Record<string, number>
+  cgroups: { as: string; path: string; controllers: string[] }[]
+}
+
+/** A container found again through its keeper. */
+export interface AdoptedContainer {
+  /** Absent where the process is gone. */
+  init?: ProcessHandle
+  keeper?: KeeperHandle
+  /** Taken from the keeper by pidfd_getfd(2), under the names of `keeperFds`. */
+  taken: Record<string, number>
+  namespaces?: Record<NamespaceType, number>
+  root?: number
+  cgroups: CgroupHandle[]
+  /** For a container that was created and not started: opens the door. */
+  start(): Promise<void>
+}
