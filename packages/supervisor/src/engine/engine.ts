@@ -58,6 +58,10 @@ export interface Engine {
   namespaces(): Promise<NamespaceReport[]>
   /** The stored OCI config and rootfs of a container, for `hold explain`. */
   explain(ref: string): Promise<{ config: unknown; spec: unknown }>
+  /** The networks that there are: `bridge`, `host` and `none`; their ids are those of `EndpointRecord.networkId`. */
+  networks(): NetworkRecord[]
+  /** Named and anonymous volumes. */
+  volumes(): VolumeRecord[]
   /** Remove the image unless a container uses it (HF_IMAGE_IN_USE); emits events. */
   removeImage(ref: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeletion[]>
 }
@@ -136,6 +140,27 @@ export interface EngineInfo {
   dataRoot: string
   cgroupVersion: 1 | 2
   warnings: string[]
+}
+
+export interface NetworkRecord {
+  /** 64 hex digits, the same for the life of the instance. */
+  id: string
+  name: string
+  driver: 'bridge' | 'host' | 'null'
+  /** RFC 3339. */
+  created: string
+  enableIPv6: boolean
+  subnets: { subnet: string; gateway: string }[]
+  /** `com.docker.network.bridge.name` and its like. */
+  options: Record<string, string>
+}
+
+export interface VolumeRecord {
+  name: string
+  /** Host path of its data. */
+  mountpoint: string
+  created: string
+  labels: Record<string, string>
 }
 
 export interface NamespaceReport {
