@@ -1,0 +1,174 @@
+/** One shim, as the supervisor sees it: requests and events over `<dir>/shim.sock`. */
+import { EventEmitter } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { WebSocket } from 'ws'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import { maxFrame, parseShimFrame, protocolVersion } from '@holdfast/protocol'
+import type { Method, Requests, ShimEvent, ShimState } from '@holdfast/protocol'
+import { readRefusal, ShimAttachment, type AttachQuery } from './shim-attachment.ts'
+
+export interface ConnectOptions {
+  /** The shim's directory. */
+  dir: string
+  /** `token` of its shim.json. */
+  token: string
+  /** How long a shim that isn't listening yet may take. */
+  deadlineMs: number
+}
+
+interface ShimClientEvents {
+  event: [ShimEvent]
+  /** The connection is gone; `error` says why where it wasn't `close()`. All open requests have failed with it. */
+  close: [error: HoldfastError | undefined]
+}
+
+interface OpenRequest {
+  resolve(result: unknown): void
+  reject(error: Error): void
+}
+
+/** Connects and says hello, retrying until the deadline. Throws HF_SHIM_LOST, or what the shim answered. */
+export async function connectShim(options: ConnectOptions): Promise<ShimClient> {
+  const deadline = performance.now() + options.deadlineMs
+  for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+    try {
+      return await ShimClient.connect(options, Math.max(1, deadline - performance.now()))
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT', 'ECONNREFUSED')) throw error
+      if (performance.now() + pause > deadline) {
+        throw new HoldfastError('HF_SHIM_LOST', `no shim answers at ${options.dir}`, { cause: error })
+      }
+      await sleep(pause)
+    }
+  }
+}
+
+export class ShimClient extends EventEmitter<ShimClientEvents> {
+  readonly dir: string
+  readonly #token: string
+  readonly #socket: WebSocket
+  readonly #open = new Map<number, OpenRequest>()
+  /** Events that came before anybody listened: `exited` may follow hello's answer in the same packet. */
+  #early: ShimEvent[] | undefined = []
+  #nextId = 0
+  #hello: ShimState | undefined
+  #closing = false
+
+  private constructor(options: ConnectOptions, socket: WebSocket) {
+    super()
+    this.dir = options.dir
+    this.#token = options.token
+    this.#socket = socket
+    socket.on('message', (data) => this.#onMessage(String(data)))
+    socket.on('close', () => this.#onClose())
+    socket.on('error', () => {}) // 'close' follows
+  }
+
+  static async connect(options: ConnectOptions, timeoutMs: number): Promise<ShimClient> {
+    const socket = openSocket(options, '/control')
+    const client = new ShimClient(options, socket)
+    const timer = setTimeout(() => socket.terminate(), timeoutMs)
+    try {
+      await opened(socket)
+      client.#hello = (await client.request('hello', { protocol: protocolVersion })).state
+      return client
+    } catch (error) {
+      socket.terminate()
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** What the shim said of itself on hello; later changes come as events. */
+  get hello(): ShimState {
+    if (!this.#hello) throw new HoldfastError('HF_INTERNAL', 'hello has not been answered')
+    return this.#hello
+  }
+
+  override on<E extends keyof ShimClientEvents>(name: E, listener: (...args: ShimClientEvents[E]) => void): this {
+    super.on(name, listener as never)
+    if (name === 'event' && this.#early) {
+      const early = this.#early
+      this.#early = undefined
+      for (const event of early) this.emit('event', event)
+    }
+    return this
+  }
+
+  get pid(): number {
+    return this.hello.shimPid
+  }
+
+  /** Throws what the shim answered, or HF_SHIM_LOST when it goes before it answers. */
+  request<M extends Method>(method: M, params: Requests[M]['params']): Promise<Requests[M]['result']> {
+    if (this.#socket.readyState !== WebSocket.OPEN) return Promise.reject(lost(this.dir))
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#open.set(id, { resolve: resolve as (result: unknown) => void, reject })
+      this.#socket.send(JSON.stringify({ id, method, params }))
+    })
+  }
+
+  /** A connection to the container's stdio, or with `execId` to an exec's (before `exec.start`). */
+  attach(query: AttachQuery): Promise<ShimAttachment> {
+    const { execId, ...flags } = query
+    const search = Object.entries(flags).flatMap(([name, on]) => (on ? [`${name}=1`] : []))
+    const path = execId === undefined ? '/attach' : `/exec/${execId}/attach`
+    return ShimAttachment.open(openSocket({ dir: this.dir, token: this.#token }, `${path}?${search.join('&')}`))
+  }
+
+  close(): void {
+    this.#closing = true
+    this.#socket.close(1000)
+  }
+
+  #onMessage(text: string): void {
+    const frame = parseShimFrame(text)
+    if ('event' in frame) {
+      if (this.#early) this.#early.push(frame)
+      else this.emit('event', frame)
+      return
+    }
+    const request = this.#open.get(frame.id)
+    this.#open.delete(frame.id)
+    if ('error' in frame) request?.reject(HoldfastError.fromJSON(frame.error))
+    else request?.resolve(frame.result)
+  }
+
+  #onClose(): void {
+    for (const request of this.#open.values()) request.reject(lost(this.dir))
+    this.#open.clear()
+    this.emit('close', this.#closing ? undefined : lost(this.dir))
+  }
+}
+
+function lost(dir: string): HoldfastError {
+  return new HoldfastError('HF_SHIM_LOST', `the shim at ${dir} is gone`)
+}
+
+function openSocket({ dir, token }: { dir: string; token: string }, path: string): WebSocket {
+  // A URL of ws's own `ws+unix:` form would break at a colon in the directory's name.
+  return new WebSocket(`ws://shim${path}`, {
+    createConnection: () => connect(`${dir}/shim.sock`),
+    headers: { authorization: `Bearer ${token}` },
+    perMessageDeflate: false,
+    maxPayload: maxFrame,
+    skipUTF8Validation: true,
+  })
+}
+
+function opened(socket: WebSocket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once('open', resolve)
+    socket.once('error', reject)
+    socket.once('close', () => reject(new HoldfastError('HF_SHIM_LOST', 'the shim hung up')))
+    socket.once('unexpected-response', (_request, response) =>
+      readRefusal(response).then((error) => {
+        reject(error)
+        socket.terminate()
+      }, reject),
+    )
+  })
+}

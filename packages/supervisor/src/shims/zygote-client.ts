@@ -1,0 +1,194 @@
+/** Starts shims: forked from a prepared Node process (design: the zygote), or as plain processes. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { HoldfastError } from '@holdfast/errors'
+
+export interface ZygoteOptions {
+  /** `fork` (default); `plain` starts every shim as a Node process of its own. */
+  mode?: 'fork' | 'plain'
+  /** How many shims are forked before they are asked for. Default 1. */
+  ahead?: number
+  /** MiB of V8 heap a shim may use. Default 48. */
+  heapMiB?: number
+  /** Called with each line that the zygote or a plain shim wrote to stderr. */
+  onLog?: (line: string) => void
+}
+
+export interface ForkOptions {
+  /** The shim's directory, absolute: config.json and shim.json lie in it. */
+  dir: string
+  /** Begin `create` at once, while the caller still connects; the `create` request then gets its result. */
+  create?: boolean
+}
+
+interface OpenFork {
+  resolve(result: { pid: number }): void
+  reject(error: Error): void
+}
+
+const startDeadlineMs = 10_000
+
+export class ZygoteClient {
+  readonly #options: ZygoteOptions
+  #running: Promise<Zygote> | undefined
+  #closed = false
+
+  private constructor(options: ZygoteOptions) {
+    this.#options = options
+  }
+
+  /** Throws HF_SHIM_LOST when the zygote doesn't come up. */
+  static async start(options: ZygoteOptions = {}): Promise<ZygoteClient> {
+    const client = new ZygoteClient(options)
+    if (options.mode !== 'plain') await client.#zygote()
+    return client
+  }
+
+  /** The zygote's process id; undefined while there is none. */
+  pid: number | undefined
+
+  /** Starts a shim. When the zygote died, another is started first. Throws HF_SHIM_LOST. */
+  async fork(options: ForkOptions): Promise<{ pid: number }> {
+    if (this.#closed) throw new HoldfastError('HF_INTERNAL', 'the zygote client is closed')
+    if (this.#options.mode === 'plain') return startPlainShim(options, this.#options)
+    const zygote = await this.#zygote()
+    try {
+      return await zygote.fork(options)
+    } catch (error) {
+      if (zygote.alive) throw error
+      // It died with our request unanswered. Whether a shim came of it is known by its directory's lock: a second
+      // one for the same directory ends by itself.
+      return (await this.#zygote()).fork(options)
+    }
+  }
+
+  /** Ends the zygote; its shims go on. */
+  close(): void {
+    this.#closed = true
+    this.#running?.then(
+      (zygote) => zygote.end(),
+      () => {},
+    )
+  }
+
+  #zygote(): Promise<Zygote> {
+    this.#running ??= Zygote.start(this.#options, () => {
+      this.#running = undefined
+      this.pid = undefined
+    }).then(
+      (zygote) => {
+        this.pid = zygote.pid
+        return zygote
+      },
+      (error) => {
+        this.#running = undefined
+        throw error
+      },
+    )
+    return this.#running
+  }
+}
+
+/** One zygote process: JSON lines on its stdin and stdout. */
+class Zygote {
+  readonly #child: ChildProcess
+  readonly #open = new Map<number, OpenFork>()
+  #nextId = 1
+  alive = true
+
+  private constructor(child: ChildProcess) {
+    this.#child = child
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  static start(options: ZygoteOptions, onExit: () => void): Promise<Zygote> {
+    const child = spawnNode('zygote', [`--ahead=${options.ahead ?? 1}`], options, ['pipe', 'pipe', 'pipe'])
+    const zygote = new Zygote(child)
+    relayLog(child, options.onLog)
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => child.kill('SIGKILL'), startDeadlineMs)
+      const fail = (why: string) => {
+        clearTimeout(timer)
+        zygote.#onEnd(why, onExit)
+        reject(new HoldfastError('HF_SHIM_LOST', why))
+      }
+      child.once('error', (error) => fail(`the zygote could not be started: ${error.message}`))
+      child.once('exit', (code, signal) => fail(`the zygote ended (${signal ?? code})`))
+      child.stdin?.on('error', () => {}) // EPIPE of a zygote that just died: 'exit' tells
+      createInterface({ input: child.stdout! }).on('line', (line) => {
+        const message = JSON.parse(line) as { ready?: true; id: number; pid: number; error?: string }
+        if (!message.ready) return zygote.#onAnswer(message)
+        clearTimeout(timer)
+        resolve(zygote)
+      })
+    })
+  }
+
+  fork(options: ForkOptions): Promise<{ pid: number }> {
+    if (!this.alive) return Promise.reject(new HoldfastError('HF_SHIM_LOST', 'the zygote is gone'))
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#open.set(id, { resolve, reject })
+      this.#child.stdin?.write(JSON.stringify({ id, dir: options.dir, create: options.create === true }) + '\n')
+    })
+  }
+
+  end(): void {
+    this.#child.stdin?.end()
+  }
+
+  #onAnswer({ id, pid, error }: { id: number; pid: number; error?: string }): void {
+    const open = this.#open.get(id)
+    this.#open.delete(id)
+    if (error === undefined) open?.resolve({ pid })
+    else open?.reject(new HoldfastError('HF_SHIM_LOST', `the zygote could not fork: ${error}`))
+  }
+
+  #onEnd(why: string, onExit: () => void): void {
+    if (!this.alive) return
+    this.alive = false
+    for (const open of this.#open.values()) open.reject(new HoldfastError('HF_SHIM_LOST', why))
+    this.#open.clear()
+    onExit()
+  }
+}
+
+/** The fallback where forking is impossible: the same shim in a Node process of its own, in a session of its own. */
+async function startPlainShim(fork: ForkOptions, options: ZygoteOptions): Promise<{ pid: number }> {
+  const args = ['--dir', fork.dir, ...(fork.create ? ['--create'] : [])]
+  const child = spawnNode('main', args, options, ['ignore', 'ignore', 'ignore'])
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve)
+    child.once('error', (error) =>
+      reject(new HoldfastError('HF_SHIM_LOST', `a shim could not be started: ${error.message}`)),
+    )
+  })
+  child.unref()
+  return { pid: child.pid! }
+}
+
+/**
+ * Node with a literal environment and absolute paths: NODE_OPTIONS would run code in every shim, and
+ * NODE_EXTRA_CA_CERTS costs each of them 40 ms. The first two flags keep V8 to one thread, without which a forked
+ * child hangs in its garbage collector.
+ */
+function spawnNode(
+  program: 'zygote' | 'main', args: string[], options: ZygoteOptions, stdio: ('pipe' | 'ignore')[]
+): ChildProcess {
+  const script = fileURLToPath(import.meta.resolve(`@holdfast/shim/${program}`))
+  const flags = ['--v8-pool-size=0', '--single-threaded', `--max-old-space-size=${options.heapMiB ?? 48}`,
+    '--disable-sigusr1', '--disable-warning=ExperimentalWarning',
+    ...(script.endsWith('.ts') ? ['--conditions=@holdfast/source'] : [])]
+  return spawn(process.execPath, [...flags, script, ...args], {
+    cwd: '/', env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' }, stdio, detached: true,
+  })
+}
+
+function relayLog(child: ChildProcess, onLog: ((line: string) => void) | undefined): void {
+  const lines = createInterface({ input: child.stderr! })
+  lines.on('line', (line) => onLog?.(line))
+}
