@@ -1,15 +1,16 @@
-import type { FdName, IdMapping, NamespaceType, Step } from './step.ts'
+import type { FdName, IdMapping, NamespaceType, SeccompProfile, Step } from './step.ts'
 
 /** What the shim makes or opens before the launcher starts. `undo` of each is the shim's `delete`. */
 export type Preparation =
-  /** A new user namespace with these maps; its descriptor becomes `userns`. */
-  | { do: 'make-userns'; uid: IdMapping[]; gid: IdMapping[] }
+  /** A new user namespace with these maps; its descriptor becomes `as`: `userns`, or `idmap:N` for one mount's maps. */
+  | { do: 'make-userns'; as: FdName; uid: IdMapping[]; gid: IdMapping[] }
   /** Opens a namespace by path, verifies its type, and names the descriptor `as`. */
   | { do: 'open-namespace'; namespace: NamespaceType; path: string; as: FdName }
   /**
    * Makes the container's cgroup: `directories` are absolute, one per hierarchy on v1 (`cgroup:<controllers>`), one
    * on v2 (`cgroup`). Each becomes two descriptors: `<as>` (the directory) and `<as>:procs` (cgroup.procs, for
-   * writing). `writes` are made in order; `enable` lists v2 controllers to switch on along the way down.
+   * writing). `writes` are made in order; `enable` lists v2 controllers to switch on along the way down. A new v1
+   * cpuset directory takes its parent's cpus and mems first: nothing can join while they are empty.
    */
   | { do: 'make-cgroup'; version: 1 | 2; directories: { as: FdName; path: string; controllers: string[] }[]
       enable: string[]; writes: { as: FdName; file: string; value: string; field: string }[]
@@ -39,13 +40,31 @@ export interface ContainerPlan {
   /** Which namespaces are new, joined, or the host's. */
   namespaces: Record<NamespaceType, 'new' | 'joined' | 'host'>
   terminal: boolean
+  /** createRuntime: the deprecated prestart hooks first. */
   hooks: { createRuntime: ShimHook[]; poststart: ShimHook[]; poststop: ShimHook[] }
+  /** Whether the configuration has a `process`: without one, `create` works and `start` must refuse. */
+  startable: boolean
+  /** What was left out with good reason, a sentence each: a capability that this host can't grant. */
+  warnings?: string[]
 }
 
 /** What makes one more process in a running container. */
 export interface ExecPlan {
   steps: Step[]
   terminal: boolean
+  warnings?: string[]
+}
+
+/** What an exec needs to know of the container it enters. */
+export interface ExecPlanOptions {
+  /** As the container's plan says. */
+  namespaces: Record<NamespaceType, 'new' | 'joined' | 'host'>
+  /** A pidfd of the container's init. */
+  pidfd: FdName
+  /** The `cgroup.procs` descriptors of the container's cgroup: `cgroupProcs(plan)`. */
+  cgroupProcs: FdName[]
+  seccomp?: SeccompProfile
+  host: HostFacts
 }
 
 /** What the plan must know of the machine; gathered by the shim (and by `hold explain`), never by `plan`. */

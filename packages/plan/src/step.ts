@@ -52,16 +52,36 @@ export type Step =
    * An overlay mount, staged as `as`. `lower` from top to bottom. With `idmap` each lower layer is an idmapped clone
    * (open_tree, mount_setattr with that user namespace); upper and work are plain. `method` is how the layers are
    * named to the kernel: `fd` (lowerdir+ with descriptors, Linux 6.15 for detached idmapped clones) or `path`
-   * (the clones attached in the stage area and named in lowerdir=).
+   * (the clones attached in the stage area and named in lowerdir=). `options`: key or key=value, as fsconfig(2).
    */
   | { do: 'stage-overlay'; as: StagedMount; lower: string[]; upper: string; work: string; idmap?: FdName
       method: 'fd' | 'path'; attributes: MountAttributes; options: string[] }
   /**
    * A clone of what lies at the host path `source`, staged as `as`: open_tree(2) with OPEN_TREE_CLONE, then
    * mount_setattr(2). `expect` is verified by fstat(2) on the clone. `idmap` maps the tree by that user namespace.
+   * One that must stay a peer of the host's mount (propagation `shared`) comes before `set-propagation` and before
+   * `stage-area`: its clone stays detached until the stage area is there.
    */
   | { do: 'stage-bind'; as: StagedMount; source: string; recursive: boolean; attributes: TreeAttributes
       idmap?: FdName; recursiveIdmap?: boolean; expect?: DeviceNumber | 'directory' | 'file' }
+  /**
+   * A new file system staged as `as`, mounted by stage one because the container may not: it has a user namespace of
+   * its own, and the file system belongs to a namespace (joined by now) that another one owns, or to none.
+   */
+  | { do: 'stage-mount'; as: StagedMount; type: string; source: string; attributes: MountAttributes
+      options: [key: string, value?: string][] }
+  /**
+   * A device node made in the stage area, staged as `as`: mknod(2) is refused in a user namespace, and a tmpfs that the
+   * host's user namespace owns (mounted without nodev) is where a node still works. `uid`, `gid` are the host's ids.
+   */
+  | { do: 'stage-device'; as: StagedMount; device: DeviceNumber; mode: number; uid: number; gid: number }
+  /**
+   * The staged tree becomes read-only before a user namespace can own it, or CAP_SYS_ADMIN inside can undo it. What
+   * will be mounted needs its mount points first: each is made beneath the tree where it is missing (RESOLVE_IN_ROOT),
+   * parents included, owned by the host ids `uid`, `gid`. `recursive` also for the mounts beneath.
+   */
+  | { do: 'stage-readonly'; staged: StagedMount; recursive: boolean; uid: number; gid: number
+      mountPoints: { path: string; kind: 'directory' | 'file' }[] }
   /** setns(2) into a namespace whose descriptor the shim opened. */
   | { do: 'join'; namespace: NamespaceType; fd: FdName }
   /** setns(2) with a pidfd: several namespaces of a running process at once (exec). */
@@ -70,8 +90,13 @@ export type Step =
   | { do: 'become-root' }
   /** timens_offsets(5 proc), written after unshare(time) and before the clone. */
   | { do: 'time-offsets'; monotonic?: TimeOffset; boottime?: TimeOffset }
-  /** prlimit(2). `hard` and `soft` are decimal strings of unsigned 64-bit numbers (RLIM_INFINITY included). */
-  | { do: 'rlimit'; resource: string; soft: string; hard: string }
+  /**
+   * prlimit(2). `hard` and `soft` are decimal strings of unsigned 64-bit numbers (RLIM_INFINITY included). With
+   * `raise` only the hard limit, and only upwards: stage one has the right to, and must not be starved of
+   * descriptors or processes by the rest, which follows in the init.
+   */
+  | { do: 'rlimit'; resource: string; soft: string; hard: string; raise?: boolean }
+  /** In stage one (a user namespace of its own) the keeper takes its old value back after the clone. */
   | { do: 'oom-score-adj'; value: number }
   /** sched_setattr(2). */
   | { do: 'scheduler'; policy: string; nice: number; priority: number; flags: string[]
@@ -118,7 +143,9 @@ export type Step =
   | { do: 'sync'; point: 'create-runtime' }
   /** Runs a program and waits: createContainer (before pivot) and startContainer hooks. State JSON on its stdin. */
   | { do: 'hook'; kind: 'createContainer' | 'startContainer'; path: string; args: string[]; env: string[]
-      timeoutMs?: number; state: string }
+      timeoutMs?: number
+      /** The first `%PID%` stands for the init's pid as the container's pid namespace counts it. */
+      state: string }
   /** Makes the root `/`: pivot_root(".", ".") and umount2(MNT_DETACH); `chroot` for --no-pivot. */
   | { do: 'pivot'; method: 'pivot' | 'chroot' }
   /** mount_setattr(2) of the root itself. */
