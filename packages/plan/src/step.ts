@@ -78,10 +78,10 @@ export type Step =
   /**
    * The staged tree becomes read-only before a user namespace can own it, or CAP_SYS_ADMIN inside can undo it. What
    * will be mounted needs its mount points first: each is made beneath the tree where it is missing (RESOLVE_IN_ROOT),
-   * parents included, owned by the host ids `uid`, `gid`. `recursive` also for the mounts beneath.
+   * parents included, owned by the host ids `uid`, `gid`; `source` names the staged mount whose root says which kind.
    */
-  | { do: 'stage-readonly'; staged: StagedMount; recursive: boolean; uid: number; gid: number
-      mountPoints: { path: string; kind: 'directory' | 'file' }[] }
+  | { do: 'stage-readonly'; staged: StagedMount; uid: number; gid: number
+      mountPoints: { path: string; kind: 'directory' | 'file' | 'source'; source?: StagedMount }[] }
   /** setns(2) into a namespace whose descriptor the shim opened. */
   | { do: 'join'; namespace: NamespaceType; fd: FdName }
   /** setns(2) with a pidfd: several namespaces of a running process at once (exec). */
@@ -96,7 +96,6 @@ export type Step =
    * descriptors or processes by the rest, which follows in the init.
    */
   | { do: 'rlimit'; resource: string; soft: string; hard: string; raise?: boolean }
-  /** In stage one (a user namespace of its own) the keeper takes its old value back after the clone. */
   | { do: 'oom-score-adj'; value: number }
   /** sched_setattr(2). */
   | { do: 'scheduler'; policy: string; nice: number; priority: number; flags: string[]
@@ -128,8 +127,11 @@ export type Step =
       options: [key: string, value?: string][]; propagation?: { value: Propagation; recursive: boolean }
       /** Copy what the image has at `target` into the new file system first (tmpfs). */
       copyUp?: boolean }
-  /** A clone of a staged mount moved onto `target`, which is made if missing, as directory or empty file. */
-  | { do: 'attach'; staged: StagedMount; target: string; kind: 'directory' | 'file'
+  /**
+   * A clone of a staged mount moved onto `target`, which is made if missing, as directory or empty file; `source`:
+   * whichever of the two the staged mount's root is (fstat(2) on the descriptor), for binds of the configuration.
+   */
+  | { do: 'attach'; staged: StagedMount; target: string; kind: 'directory' | 'file' | 'source'
       propagation?: { value: Propagation; recursive: boolean } }
   /** Changes attributes of a mount that is already at `target` (OCI option `remount`). */
   | { do: 'remount'; target: string; attributes: TreeAttributes }
