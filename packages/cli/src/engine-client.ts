@@ -7,8 +7,11 @@ import { HoldfastError, type ErrorCode } from '@holdfast/errors'
 
 const apiVersion = 'v1.51'
 
+/** A list becomes its key several times; what is undefined is left out. */
+export type Query = Record<string, string | number | boolean | string[] | undefined>
+
 export interface Call {
-  query?: Record<string, string | number | boolean | undefined>
+  query?: Query
   body?: unknown
   /** Sent as it is, chunked. */
   stream?: NodeJS.ReadableStream
@@ -61,13 +64,15 @@ export class EngineClient {
   #request(method: string, path: string, call: Call, headers: Record<string, string> = {}): ClientRequest {
     const query = new URLSearchParams()
     for (const [key, value] of Object.entries(call.query ?? {})) {
-      if (value !== undefined) query.set(key, String(value))
+      if (Array.isArray(value)) value.forEach((item) => query.append(key, item))
+      else if (value !== undefined) query.set(key, String(value))
     }
     const type = call.stream ? 'application/x-tar' : 'application/json'
     return request({
       socketPath: this.socketPath,
       method,
-      path: `/${apiVersion}${path}${query.size > 0 ? `?${query}` : ''}`,
+      // Holdfast's own routes have no version.
+      path: `${path.startsWith('/holdfast/') ? '' : `/${apiVersion}`}${path}${query.size > 0 ? `?${query}` : ''}`,
       headers: call.body !== undefined || call.stream ? { 'Content-Type': type, ...headers } : headers,
       ...(call.signal ? { signal: call.signal } : {}),
     })

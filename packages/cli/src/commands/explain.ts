@@ -1,0 +1,61 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+
+import { probeHost } from '@holdfast/core'
+import { explain as explainPlan, parseConfig, planContainer, type PlanOptions } from '@holdfast/plan'
+
+import type { Command, CommandContext } from '../command.ts'
+
+export const explain: Command = {
+  name: 'explain',
+  usage: 'CONFIG|CONTAINER',
+  summary: 'Print, like strace, what making a container does: from an OCI config.json, or of a container',
+  completes: 'container',
+  arguments: [1, 1],
+  flags: [],
+  async run(context, parsed) {
+    const name = parsed.arguments[0] as string
+    const { config, options } = existsSync(name) ? fromFile(name) : await fromContainer(context, name)
+    context.print(explainPlan(planContainer(parseConfig(config), options)).trimEnd())
+    return 0
+  },
+}
+
+interface Source {
+  config: unknown
+  options: PlanOptions
+}
+
+/** A bundle's directory, or its config.json. */
+function fromFile(path: string): Source {
+  const file = path.endsWith('.json') ? resolve(path) : join(resolve(path), 'config.json')
+  return {
+    config: JSON.parse(readFileSync(file, 'utf8')),
+    options: { ...common('example', dirname(file)), init: false, cgroupParent: '/holdfast' },
+  }
+}
+
+async function fromContainer({ client }: CommandContext, name: string): Promise<Source> {
+  const { config, spec } = await client.json<{ config: unknown; spec: StoredSpec }>(
+    'GET', `/holdfast/containers/${encodeURIComponent(name)}/explain`,
+  )
+  return {
+    config,
+    options: {
+      ...common(spec.id, '/'), init: spec.init, cgroupParent: spec.cgroupParent,
+      ...(spec.rootfs ? { rootfs: spec.rootfs } : {}),
+    },
+  }
+}
+
+/** The part of the engine's stored specification that a plan takes. */
+interface StoredSpec {
+  id: string
+  init: boolean
+  cgroupParent: string
+  rootfs?: NonNullable<PlanOptions['rootfs']>
+}
+
+function common(id: string, bundle: string): Pick<PlanOptions, 'id' | 'bundle' | 'stage' | 'pivot' | 'host'> {
+  return { id, bundle, stage: join(bundle, 'stage'), pivot: 'pivot', host: probeHost() }
+}

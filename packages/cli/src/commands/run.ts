@@ -1,0 +1,99 @@
+import { writeFileSync } from 'node:fs'
+
+import { hasCode } from '@holdfast/errors'
+
+import type { Command, CommandContext } from '../command.ts'
+import { usageError, type Parsed } from '../command-line.ts'
+import { copyStreams, proxySignals } from '../run/attach.ts'
+import { attached, createBody } from '../run/create-body.ts'
+import { createFlags, runFlags } from '../run/flags.ts'
+
+const shared = { usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]', stopAtFirstArgument: true, completes: 'image' } as const
+
+export const create: Command = {
+  ...shared,
+  name: 'create',
+  summary: 'Create a container without starting it',
+  flags: createFlags,
+  arguments: [1, Infinity],
+  async run(context, parsed) {
+    context.print(await createContainer(context, parsed))
+    return 0
+  },
+}
+
+export const run: Command = {
+  ...shared,
+  name: 'run',
+  summary: 'Create a container and run it',
+  flags: [...createFlags, ...runFlags],
+  arguments: [1, Infinity],
+  async run(context, parsed) {
+    if (parsed.flag('tty') && parsed.flag('interactive') && !parsed.flag('detach') && !process.stdin.isTTY) {
+      throw usageError('the input device is not a terminal', 'Leave -t away, or run it from a terminal.')
+    }
+    const id = await createContainer(context, parsed)
+    if (parsed.flag('detach')) {
+      await startContainer(context, id)
+      context.print(id)
+      return 0
+    }
+    return await runAttached(context, parsed, id)
+  },
+}
+
+async function createContainer(context: CommandContext, parsed: Parsed): Promise<string> {
+  const body = createBody(parsed)
+  try {
+    const { Id, Warnings } = await context.client.json<{ Id: string; Warnings: string[] | null }>(
+      'POST', '/containers/create', { query: { name: parsed.text('name'), platform: parsed.text('platform') }, body },
+    )
+    for (const warning of Warnings ?? []) context.warn(`WARNING: ${warning}`)
+    const cidfile = parsed.text('cidfile')
+    if (cidfile !== undefined) writeFileSync(cidfile, Id, { flag: 'wx' })
+    return Id
+  } catch (error) {
+    if (hasCode(error, 'HF_IMAGE_NOT_FOUND') && parsed.text('pull') !== 'never') {
+      context.warn(`Unable to find image '${String(body['Image'])}' locally`)
+      // The engine says why it can't be pulled.
+      await context.client.json('POST', '/images/create', { query: { fromImage: String(body['Image']) } })
+    }
+    throw error
+  }
+}
+
+/** 127 where the command isn't there, 126 where it can't be executed, 125 for everything else, as docker. */
+async function startContainer(context: CommandContext, id: string): Promise<void> {
+  await context.client.json('POST', `/containers/${id}/start`)
+}
+
+/** The order is docker's: attach, wait, start; so that no output and no exit code is missed. */
+async function runAttached(context: CommandContext, parsed: Parsed, id: string): Promise<number> {
+  const { client } = context
+  const streams = attached(parsed)
+  const tty = parsed.flag('tty')
+  const { socket, head } = await client.hijack(`/containers/${id}/attach`, {
+    query: { stream: 1, stdin: Number(streams.stdin), stdout: Number(streams.stdout), stderr: Number(streams.stderr) },
+  })
+  const waiting = await client.open('POST', `/containers/${id}/wait`, {
+    query: { condition: parsed.flag('rm') ? 'removed' : 'next-exit' },
+  })
+  try {
+    await startContainer(context, id)
+  } catch (error) {
+    waiting.destroy()
+    socket.destroy()
+    throw error
+  }
+  const stopProxy = parsed.flag('sig-proxy') && !tty ? proxySignals(client, id) : () => {}
+  const end = await copyStreams({
+    client, socket, head, tty, stdin: streams.stdin,
+    detachKeys: parsed.text('detach-keys') ?? 'ctrl-p,ctrl-q',
+    resizePath: `/containers/${id}/resize`,
+  })
+  stopProxy()
+  if (end === 'detached') return 0
+  let answer = ''
+  for await (const chunk of waiting) answer += String(chunk)
+  return (JSON.parse(answer) as { StatusCode: number }).StatusCode
+}
