@@ -1,0 +1,118 @@
+/** Process descriptors: pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2), waitid(2), PIDFD_GET_INFO. */
+import { readFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { checkFd, checkInteger, checkPid, bad } from './argument.ts'
+import { addon, check, errnoName } from './native.ts'
+
+const native = addon as {
+  pidfdOpen(pid: number, flags: number): number
+  pidfdSendSignal(pidfd: number, signal: number): number
+  pidfdGetfd(pidfd: number, fd: number): number
+  pidfdWait(pidfd: number, out: Int32Array): number
+  pidfdInfo(pidfd: number, mask: number, out: BigInt64Array): number
+  reapChild(out: Int32Array): number
+}
+
+/** How a process ended: by exit(2) with a code, or by a signal's number. */
+export type ProcessExit = { exitCode: number; signal?: undefined } | { exitCode?: undefined; signal: number }
+
+export function pidfdOpen(pid: number): number {
+  return check(native.pidfdOpen(checkPid(pid), 0), 'pidfd_open', { path: String(pid) })
+}
+
+/** `signal` by number or name; 0 tests whether the process is still there (ESRCH once it was reaped). */
+export function pidfdSendSignal(pidfd: number, signal: number | NodeJS.Signals): void {
+  const number = typeof signal === 'number' ? checkInteger(signal, 'signal', 0, 64) : constants.signals[signal]
+  if (number === undefined) throw bad('signal', `is unknown: ${String(signal)}`)
+  check(native.pidfdSendSignal(checkFd(pidfd, 'pidfd'), number), 'pidfd_send_signal')
+}
+
+/** A duplicate of descriptor `fd` of that process; the same rights as ptrace(2) are needed. */
+export function pidfdGetfd(pidfd: number, fd: number): number {
+  return check(native.pidfdGetfd(checkFd(pidfd, 'pidfd'), checkFd(fd)), 'pidfd_getfd')
+}
+
+/**
+ * Reaps the child behind a pidfd. Undefined while it runs; ECHILD where it is no child of ours, or was reaped.
+ * `pidfd` must have been opened before the child can have been reaped.
+ */
+export function pidfdWait(pidfd: number): ProcessExit | undefined {
+  const out = new Int32Array(2)
+  const pid = check(native.pidfdWait(checkFd(pidfd, 'pidfd'), out), 'waitid')
+  return pid === 0 ? undefined : exitOf(out)
+}
+
+/** Each child that has ended, by pid. For a process that starts children by no other means: it takes any. */
+export function reapChildren(): { pid: number; exit: ProcessExit }[] {
+  const reaped: { pid: number; exit: ProcessExit }[] = []
+  const out = new Int32Array(2)
+  for (;;) {
+    const pid = native.reapChild(out)
+    if (pid === 0 || (pid < 0 && errnoName(-pid) === 'ECHILD')) return reaped
+    reaped.push({ pid: check(pid, 'waitid'), exit: exitOf(out) })
+  }
+}
+
+const CLD_EXITED = 1
+
+function exitOf(out: Int32Array): ProcessExit {
+  return out[0] === CLD_EXITED ? { exitCode: out[1]! } : { signal: out[1]! }
+}
+
+export interface PidfdInfo {
+  pid: number
+  tgid: number
+  ppid: number
+  /** Real ids. */
+  uid: number
+  gid: number
+  cgroupId: bigint | undefined
+  /** Of a process that was reaped, by anyone (Linux 6.15; the pidfd must have been opened before). */
+  exit: ProcessExit | undefined
+}
+
+const PIDFD_INFO_CGROUPID = 4n
+const PIDFD_INFO_EXIT = 8n
+
+/** PIDFD_GET_INFO. Undefined where this kernel does not know it (before 6.13), or the process is gone without a trace. */
+export function pidfdInfo(pidfd: number): PidfdInfo | undefined {
+  const out = new BigInt64Array(9)
+  const result = native.pidfdInfo(checkFd(pidfd, 'pidfd'), 0xf, out)
+  if (result < 0) {
+    if (['ENOTTY', 'EINVAL', 'ESRCH'].includes(errnoName(-result))) return undefined
+    check(result, 'ioctl(PIDFD_GET_INFO)')
+  }
+  const mask = out[0]!
+  return {
+    pid: Number(out[1]!),
+    tgid: Number(out[2]!),
+    ppid: Number(out[3]!),
+    uid: Number(out[4]!),
+    gid: Number(out[5]!),
+    cgroupId: (mask & PIDFD_INFO_CGROUPID) === 0n ? undefined : BigInt.asUintN(64, out[6]!),
+    exit: (mask & PIDFD_INFO_EXIT) === 0n ? undefined : exitOfStatus(Number(out[7]!)),
+  }
+}
+
+/** A wait status as wait(2) packs it. */
+export function exitOfStatus(status: number): ProcessExit {
+  const signal = status & 0x7f
+  return signal === 0 ? { exitCode: (status >> 8) & 0xff } : { signal }
+}
+
+/**
+ * When a process started, in clock ticks since boot (field 22 of /proc/PID/stat): with the pid it names one process
+ * until the next boot. Undefined where there is none.
+ */
+export function processStartTime(pid: number): bigint | undefined {
+  let stat: string
+  try {
+    stat = readFileSync(`/proc/${checkPid(pid)}/stat`, 'latin1')
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined
+    throw error
+  }
+  // The second field is the name in parentheses, which may contain spaces and parentheses itself.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return BigInt(fields[19]!)
+}

@@ -1,0 +1,160 @@
+/**
+ * System-call filters: OCI's `linux.seccomp` compiled to a BPF program by libseccomp. Loading it is the launcher's.
+ */
+import { HoldfastError } from '@holdfast/errors'
+import { checkInteger, checkPath, checkUnsigned64, bad } from './argument.ts'
+import { addon, check } from './native.ts'
+
+const native = addon as {
+  seccompCompile(request: CompileRequest): { program: Buffer; skipped: string[] } | number
+  syscallNumber(name: string): number
+  syscallName(number: number): string | undefined
+}
+
+/** As `native/seccomp.cc` reads it: rules flat, every name already looked up here but the system calls'. */
+interface CompileRequest {
+  defaultAction: number
+  architectures: string[]
+  rules: { action: number; names: string[]; args: { index: number; op: number; value: bigint; valueTwo: bigint }[] }[]
+}
+
+/** OCI runtime-spec `linux.seccomp`. */
+export interface SeccompProfile {
+  defaultAction: string
+  defaultErrnoRet?: number
+  architectures?: string[]
+  flags?: string[]
+  listenerPath?: string
+  listenerMetadata?: string
+  syscalls?: SeccompRule[]
+}
+
+export interface SeccompRule {
+  names: string[]
+  action: string
+  errnoRet?: number
+  args?: { index: number; value: number | bigint; valueTwo?: number | bigint; op: string }[]
+}
+
+export interface CompiledSeccomp {
+  /** An array of `struct sock_filter`, 8 bytes each, for seccomp(2). */
+  program: Buffer
+  /** SECCOMP_FILTER_FLAG_… for seccomp(2). */
+  flags: number
+  /** Names that this machine's architecture, or libseccomp, does not have; the filter is without them. */
+  skipped: string[]
+  /** The profile notifies a listener: seccomp(2) returns a descriptor for it. */
+  listener: boolean
+}
+
+/** SECCOMP_RET_… of each OCI action. */
+export const seccompActions: Readonly<Record<string, number>> = {
+  SCMP_ACT_KILL: 0x0000_0000,
+  SCMP_ACT_KILL_THREAD: 0x0000_0000,
+  SCMP_ACT_KILL_PROCESS: 0x8000_0000,
+  SCMP_ACT_TRAP: 0x0003_0000,
+  SCMP_ACT_ERRNO: 0x0005_0000,
+  SCMP_ACT_NOTIFY: 0x7fc0_0000,
+  SCMP_ACT_TRACE: 0x7ff0_0000,
+  SCMP_ACT_LOG: 0x7ffc_0000,
+  SCMP_ACT_ALLOW: 0x7fff_0000,
+}
+
+const operators: Readonly<Record<string, number>> = {
+  SCMP_CMP_NE: 1, SCMP_CMP_LT: 2, SCMP_CMP_LE: 3, SCMP_CMP_EQ: 4, SCMP_CMP_GE: 5, SCMP_CMP_GT: 6,
+  SCMP_CMP_MASKED_EQ: 7,
+}
+
+const loadFlags: Readonly<Record<string, number>> = {
+  SECCOMP_FILTER_FLAG_TSYNC: 0x01,
+  SECCOMP_FILTER_FLAG_LOG: 0x02,
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW: 0x04,
+  SECCOMP_FILTER_FLAG_NEW_LISTENER: 0x08,
+  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 0x20,
+}
+
+const EPERM = 1
+const cache = new Map<string, CompiledSeccomp>()
+const cacheLimit = 64
+
+/** Compiles a profile, or returns the same object as the last time for an equal one. The program must not be changed. */
+export function compileSeccomp(profile: SeccompProfile): CompiledSeccomp {
+  const key = JSON.stringify(profile, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))
+  const known = cache.get(key)
+  if (known) return known
+  const compiled = compile(profile)
+  const [oldest] = cache.keys()
+  if (cache.size >= cacheLimit && oldest !== undefined) cache.delete(oldest)
+  cache.set(key, compiled)
+  return compiled
+}
+
+function compile(profile: SeccompProfile): CompiledSeccomp {
+  const defaultAction = actionOf(profile.defaultAction, profile.defaultErrnoRet, 'defaultAction')
+  const rules = (profile.syscalls ?? []).map((rule, index) => ({
+    action: actionOf(rule.action, rule.errnoRet, `syscalls[${index}].action`),
+    names: rule.names.map((name) => checkPath(name, `syscalls[${index}].names`)),
+    args: (rule.args ?? []).map((arg, position) => argument(arg, `syscalls[${index}].args[${position}]`)),
+  }))
+  // A rule that says what the default says anyway is no rule; libseccomp refuses it.
+  const needed = rules.filter(({ action }) => action !== defaultAction)
+  const architectures = (profile.architectures ?? []).map(architecture)
+  const result = native.seccompCompile({ defaultAction, architectures, rules: needed })
+  if (typeof result === 'number') {
+    check(result, 'seccomp_rule_add', { hints: compileHints })
+    throw new HoldfastError('HF_INTERNAL', 'the seccomp profile did not compile')
+  }
+  return {
+    program: result.program,
+    flags: (profile.flags ?? []).reduce((flags, name) => flags | loadFlag(name), 0),
+    skipped: result.skipped,
+    listener: [profile, ...(profile.syscalls ?? [])].some(
+      (part) => ('action' in part ? part.action : part.defaultAction) === 'SCMP_ACT_NOTIFY',
+    ),
+  }
+}
+
+const compileHints = {
+  EINVAL: 'Two conditions of one rule may not test the same argument, or an architecture is not known.',
+}
+
+function actionOf(name: string, errnoRet: number | undefined, field: string): number {
+  const action = seccompActions[name]
+  if (action === undefined || !Object.hasOwn(seccompActions, name)) throw bad(field, `is unknown: ${String(name)}`)
+  if (name !== 'SCMP_ACT_ERRNO' && name !== 'SCMP_ACT_TRACE') return action
+  const max = name === 'SCMP_ACT_ERRNO' ? 4095 : 0xffff // MAX_ERRNO; the message of PTRACE_GETEVENTMSG
+  return action + checkInteger(errnoRet ?? EPERM, `${field} errnoRet`, 0, max)
+}
+
+function argument(arg: NonNullable<SeccompRule['args']>[number], field: string) {
+  const op = operators[arg.op]
+  if (op === undefined) throw bad(`${field}.op`, `is unknown: ${String(arg.op)}`)
+  return {
+    index: checkInteger(arg.index, `${field}.index`, 0, 5),
+    op,
+    value: checkUnsigned64(arg.value, `${field}.value`),
+    valueTwo: checkUnsigned64(arg.valueTwo ?? 0, `${field}.valueTwo`),
+  }
+}
+
+/** `SCMP_ARCH_X86_64` in libseccomp's own words, `x86_64`. */
+function architecture(name: string): string {
+  if (!/^SCMP_ARCH_[A-Z0-9_]+$/.test(name)) throw bad('architectures', `has an unknown one: ${String(name)}`)
+  return name.slice('SCMP_ARCH_'.length).toLowerCase()
+}
+
+function loadFlag(name: string): number {
+  const flag = loadFlags[name]
+  if (flag === undefined) throw bad('flags', `has an unknown one: ${String(name)}`)
+  return flag
+}
+
+/** The number of a system call on this machine's architecture; undefined where it has none of this name. */
+export function syscallNumber(name: string): number | undefined {
+  const number = native.syscallNumber(checkPath(name, 'name'))
+  return number < 0 ? undefined : number
+}
+
+export function syscallName(number: number): string | undefined {
+  return native.syscallName(checkInteger(number, 'number', 0, 0x7fff_ffff))
+}
