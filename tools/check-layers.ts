@@ -10,11 +10,10 @@ const layers: Record<string, string[]> = {
   core: ['errors'],
   plan: ['errors'],
   protocol: ['errors'],
-  resolver: ['errors'],
-  shim: ['protocol', 'plan', 'resolver', 'core', 'errors'],
-  network: ['core', 'resolver', 'errors'],
+  shim: ['protocol', 'plan', 'core', 'errors'],
+  network: ['core', 'errors'],
   images: ['core', 'errors'],
-  supervisor: ['protocol', 'plan', 'network', 'images', 'resolver', 'core', 'errors'],
+  supervisor: ['protocol', 'plan', 'network', 'images', 'core', 'errors'],
   cli: ['plan', 'core', 'errors'],
   testkit: ['plan', 'protocol', 'core', 'errors'],
 }
@@ -23,7 +22,7 @@ const layers: Record<string, string[]> = {
 const programs: Record<string, string[]> = { supervisor: ['shim'], cli: ['supervisor'] }
 
 /** Layers that may not touch Node at all: they are pure. */
-const pure = new Set(['plan', 'protocol', 'resolver', 'errors'])
+const pure = new Set(['plan', 'protocol', 'errors'])
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const write = process.argv.includes('--write')

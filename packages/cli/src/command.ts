@@ -27,6 +27,12 @@ export interface CommandContext {
   warn(text: string): void
 }
 
+/** An error as a person reads it: what failed, and on a second line what to do. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return 'hint' in error && typeof error.hint === 'string' ? `${error.message}\n  hint: ${error.hint}` : error.message
+}
+
 /** For a verb over several containers: goes on past errors, and fails if one failed. */
 export async function forEach(
   context: CommandContext,
@@ -38,8 +44,7 @@ export async function forEach(
     try {
       await action(name)
     } catch (error) {
-      const hint = error instanceof Error && 'hint' in error && error.hint ? `\n  hint: ${String(error.hint)}` : ''
-      context.warn(`Error: ${error instanceof Error ? error.message : String(error)}${hint}`)
+      context.warn(`hold: ${describeError(error)}`)
       code = 1
     }
   }

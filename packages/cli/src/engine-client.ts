@@ -72,7 +72,7 @@ export class EngineClient {
       socketPath: this.socketPath,
       method,
       // Holdfast's own routes have no version.
-      path: `${path.startsWith('/holdfast/') ? '' : `/${apiVersion}`}${path}${query.size > 0 ? `?${query}` : ''}`,
+      path: `${path.startsWith('/holdfast/') ? '' : `/${apiVersion}`}${path}${query.size > 0 ? `?${query.toString()}` : ''}`,
       headers: call.body !== undefined || call.stream ? { 'Content-Type': type, ...headers } : headers,
       ...(call.signal ? { signal: call.signal } : {}),
     })

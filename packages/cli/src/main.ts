@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { hasCode } from '@holdfast/errors'
 
-import type { Command, CommandContext } from './command.ts'
+import { describeError, type Command, type CommandContext } from './command.ts'
 import { parseCommandLine, usageError, type Flag } from './command-line.ts'
 import { complete } from './commands/completion.ts'
 import { commands } from './commands/index.ts'
@@ -96,8 +96,7 @@ process.stdout.on('error', (error) => {
 try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
-  const hint = error instanceof Error && 'hint' in error && error.hint ? `\n  hint: ${String(error.hint)}` : ''
-  process.stderr.write(`hold: ${error instanceof Error ? error.message : String(error)}${hint}\n`)
+  process.stderr.write(`hold: ${describeError(error)}\n`)
   process.exitCode = exitCode(error, process.argv.find((word) => !word.startsWith('-') && commands.some(({ name }) => name === word)))
 }
 // Standard input may still be open: nothing more is read of it.

@@ -60,14 +60,6 @@ async function offersOf(command: Command, before: string[], current: string, nam
   const previous = command.flags.find((flag) => before.at(-1) === `--${flag.name}` || before.at(-1) === `-${flag.short}`)
   if (previous && previous.kind !== 'boolean') return previous.choices ?? []
   if (current.startsWith('-')) return command.flags.map((flag) => `--${flag.name}`).sort()
-  switch (command.completes) {
-    case 'container':
-      return await names.containers(false)
-    case 'running':
-      return await names.containers(true)
-    case 'image':
-      return await names.images()
-    case undefined:
-      return []
-  }
+  if (command.completes === 'image') return await names.images()
+  return command.completes ? await names.containers(command.completes === 'running') : []
 }

@@ -120,7 +120,7 @@ function show(value: unknown): string {
   if (typeof value === 'object') {
     return `map[${Object.entries(value).map(([key, item]) => `${key}:${show(item)}`).join(' ')}]`
   }
-  return String(value)
+  return `${value as string | number | boolean}`
 }
 
 /** A pipeline: `json .Config | upper`. */

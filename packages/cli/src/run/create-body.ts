@@ -90,8 +90,8 @@ function bindSource(volume: string): string {
 
 function device(entry: string): { PathOnHost: string; PathInContainer: string; CgroupPermissions: string } {
   const [host = '', second, third] = entry.split(':')
-  const isMode = (text: string | undefined): text is string => text !== undefined && /^[rwm]+$/.test(text)
-  if (third === undefined && isMode(second)) return { PathOnHost: host, PathInContainer: host, CgroupPermissions: second }
+  const isMode = (text: string): boolean => /^[rwm]+$/.test(text)
+  if (third === undefined && second !== undefined && isMode(second)) return { PathOnHost: host, PathInContainer: host, CgroupPermissions: second }
   if (third !== undefined && !isMode(third)) throw usageError(`invalid device mode "${third}" in --device ${entry}`)
   return { PathOnHost: host, PathInContainer: second ?? host, CgroupPermissions: third ?? 'rwm' }
 }

@@ -40,12 +40,15 @@ function truth(value: string | undefined, text: string): boolean {
   throw usageError(`invalid value "${value}" in --mount "${text}": true or false is expected`)
 }
 
+const recursion: Record<string, Record<string, boolean>> = {
+  enabled: {},
+  disabled: { NonRecursive: true },
+  writable: { ReadOnlyNonRecursive: true },
+  readonly: { ReadOnlyForceRecursive: true },
+}
+
 function recursive(value: string | undefined, text: string): Record<string, boolean> {
-  switch (value) {
-    case 'enabled': return {}
-    case 'disabled': return { NonRecursive: true }
-    case 'writable': return { ReadOnlyNonRecursive: true }
-    case 'readonly': return { ReadOnlyForceRecursive: true }
-    default: throw usageError(`invalid bind-recursive "${value}" in --mount "${text}"`)
-  }
+  const options = Object.hasOwn(recursion, value ?? '') ? recursion[value ?? ''] : undefined
+  if (!options) throw usageError(`invalid bind-recursive "${value}" in --mount "${text}"`)
+  return options
 }

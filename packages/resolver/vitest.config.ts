@@ -1,4 +1,0 @@
-import { defineConfig } from 'vitest/config'
-import { projectTests } from '../../tools/vitest-shared.ts'
-
-export default defineConfig(projectTests)
