@@ -1,1 +1,174 @@
-void _start(void) { for (;;) __builtin_trap(); }
+// The launcher: carries out a flat table of steps. No libc, no policy; the table says everything.
+//
+// Started by core's launch.cc with execveat(2) from a sealed memfd: all signals blocked, descriptors 0 to 2 are
+// /dev/null (or the caller's own in `enter`), 3 is the table, the others are what the table's header and steps name.
+#include "launcher.h"
+
+#include "text.h"
+
+#include <linux/prctl.h>
+#include <linux/magic.h>
+#include <linux/mman.h>
+
+#define TABLE_FD 3
+
+typedef long operation(struct launch *, struct reader *);
+
+static operation *find_operation(uint32_t opcode)
+{
+	switch (opcode) {
+#define CASE(name, number, function) \
+	case number:                 \
+		return function;
+		LAUNCHER_OPCODES(CASE)
+#undef CASE
+	default:
+		return NULL;
+	}
+}
+
+static struct reader map_table(void)
+{
+	char magic[4];
+	uint32_t size = 0;
+
+	if (sys(pread64, TABLE_FD, magic, sizeof magic, 0) != sizeof magic || memcmp(magic, "HFT1", 4) ||
+	    sys(pread64, TABLE_FD, &size, sizeof size, 4) != sizeof size || size < 12)
+		leave(125);
+	long at = sys(mmap, 0, size, PROT_READ, MAP_PRIVATE, TABLE_FD, 0);
+	if (at < 0 && at > -4096)
+		leave(125);
+	sys(close, TABLE_FD);
+	return (struct reader){.at = (char *)at + 8, .end = (char *)at + size};
+}
+
+static struct header read_header(struct reader *table)
+{
+	struct header header = {.steps = read_u32(table)};
+
+	header.mode = read_u32(table);
+	header.report = read_fd(table);
+	header.directory = read_fd(table);
+	header.keeper_end = read_fd(table);
+	header.stage_end = read_fd(table);
+	header.console_slot = read_fd(table);
+	header.keep_count = read_u32(table);
+	header.keep = read_part(table, header.keep_count * 4);
+	header.record = read_text(table);
+	header.needs_proc = read_u32(table);
+	header.needs_timens = read_u32(table);
+	return header;
+}
+
+// The host's procfs, while only the host's mounts are visible: later a path could be an image's.
+static long open_proc(struct launch *launch)
+{
+	uint64_t statfs[15];
+
+	if (!launch->header.needs_proc && !launch->header.needs_timens)
+		return 0;
+	launch->proc = (int)sys(openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (launch->proc < 0)
+		return failed(launch, "openat", "/proc", launch->proc);
+	if (sys(fstatfs, launch->proc, statfs) < 0 || statfs[0] != PROC_SUPER_MAGIC)
+		return failed(launch, "fstatfs", "/proc is not procfs", -EOPNOTSUPP);
+	if (launch->header.needs_timens) {
+		// Opened now: once in the container's user namespace this process may not open its own file any more.
+		launch->timens =
+			(int)sys(openat, launch->proc, "self/timens_offsets", O_WRONLY | O_CLOEXEC, 0);
+		if (launch->timens < 0)
+			return failed(launch, "openat", "/proc/self/timens_offsets", launch->timens);
+	}
+	return 0;
+}
+
+void set_title(struct launch *launch, const char *title)
+{
+	size_t length = text_length(title);
+
+	if (length >= launch->title_size)
+		length = launch->title_size - 1;
+	memset(launch->title, 0, launch->title_size);
+	memcpy(launch->title, title, length);
+	sys(prctl, PR_SET_NAME, title, 0, 0, 0);
+}
+
+long run_steps(struct launch *launch)
+{
+	for (; launch->step < launch->header.steps; launch->step++) {
+		uint32_t opcode = read_u32(&launch->steps);
+		struct reader payload = read_part(&launch->steps, read_u32(&launch->steps));
+		operation *operation = find_operation(opcode);
+
+		if (launch->steps.broken || !operation)
+			return failed(launch, "table", "unknown or cut step", -EBADMSG);
+		long result = operation(launch, &payload);
+		if (payload.broken)
+			return failed(launch, "table", "malformed step", -EBADMSG);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+static _Noreturn void stage_one(struct launch *launch)
+{
+	struct reader keep = launch->header.keep;
+
+	while (keep.at < keep.end)
+		sys(close, read_fd(&keep));
+	close_fd(&launch->header.directory);
+	close_fd(&launch->header.keeper_end);
+	close_all_on_exec();
+	launch->null = (int)sys(fcntl, STDIN, F_DUPFD_CLOEXEC, 3);
+	long result = open_proc(launch);
+	if (result >= 0)
+		result = run_steps(launch);
+	// A list that ends without an exec is a defect of whoever wrote the table.
+	if (result >= 0)
+		result = failed(launch, "table", "no program to execute", -EBADMSG);
+	report_error(launch, result);
+	leave(126);
+}
+
+static _Noreturn __attribute__((used)) void start(uintptr_t *stack)
+{
+	long argc = (long)stack[0];
+	char **argv = (char **)(stack + 1);
+	struct launch launch = {
+		.report = -1, .keeper_link = -1, .stage = -1, .root = -1, .proc = -1, .timens = -1, .null = -1,
+		.mask_file = -1, .mask_directory = -1,
+	};
+
+	if (argc != 1)
+		leave(125);
+	block_signals(~0ULL); // the C library that started us can't block its own two
+	launch.title = argv[0];
+	launch.title_size = text_length(argv[0]) + 1;
+	// Neither ptrace(2) nor /proc/PID/{fd,root,exe} of any stage is for the container.
+	sys(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+	launch.steps = map_table();
+	launch.header = read_header(&launch.steps);
+	if (launch.steps.broken)
+		leave(125);
+	launch.report = launch.header.report;
+	launch.keeper_link = launch.header.stage_end;
+	if (launch.header.mode == MODE_ENTER)
+		stage_one(&launch);
+	long child = fork_process(NULL);
+	if (child == 0)
+		stage_one(&launch);
+	if (child < 0) {
+		failed(&launch, "clone3", "stage one", child);
+		report_error(&launch, child);
+		leave(126);
+	}
+	keep(&launch, child);
+}
+
+// The kernel enters with the stack pointer at argc.
+#if defined(__x86_64__)
+__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall start\n");
+#else
+__asm__(".globl _start\n_start:\n\tmov x29, #0\n\tmov x0, sp\n\tbl start\n");
+#endif

@@ -1,0 +1,57 @@
+// The birth of the init, and the points where it waits for the shim.
+#include "launcher.h"
+
+#include <linux/prctl.h>
+
+// The sibling's parent is the keeper, which reaps it.
+static _Noreturn void announce_and_leave(struct launch *launch, long child, int pidfd)
+{
+	if (launch->header.mode == MODE_ENTER) {
+		sys(close_range, 0, ~0U, 0);
+		wait_and_leave(child);
+	}
+	report(launch, MESSAGE_BORN, child, pidfd);
+	leave(0);
+}
+
+long op_clone(struct launch *launch, struct reader *reader)
+{
+	uint32_t namespaces = read_u32(reader);
+	int cgroup = read_fd(reader);
+	int pidfd = -1;
+	struct clone_args args = {.flags = namespaces | CLONE_PIDFD, .pidfd = (uintptr_t)&pidfd};
+
+	if (reader->broken)
+		return 0;
+	if (launch->header.mode == MODE_LAUNCH)
+		args.flags |= CLONE_PARENT; // takes the exit signal of this process
+	else
+		args.exit_signal = SIG_CHLD;
+	if (cgroup >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)cgroup;
+	}
+	long child = sys(clone3, &args, sizeof args);
+	if (child < 0)
+		return failed(launch, "clone3", "", child);
+	if (child > 0)
+		announce_and_leave(launch, child, pidfd);
+	if (launch->header.mode == MODE_LAUNCH)
+		set_title(launch, "holdfast: init");
+	return 0;
+}
+
+long op_sync(struct launch *launch, struct reader *reader)
+{
+	(void)reader;
+	long result = report(launch, MESSAGE_SYNC, 0, -1);
+	return result < 0 ? result : await_answer(launch);
+}
+
+long op_door(struct launch *launch, struct reader *reader)
+{
+	(void)reader;
+	close_fd(&launch->keeper_link);
+	long result = report(launch, MESSAGE_READY, 0, -1);
+	return result < 0 ? result : await_answer(launch);
+}

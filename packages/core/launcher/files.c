@@ -1,0 +1,122 @@
+// Nodes, links and directories beneath the container's root, and the working directory.
+#include "launcher.h"
+
+#include "text.h"
+
+long op_mkdir(struct launch *launch, struct reader *reader)
+{
+	const char *path = read_text(reader);
+	uint32_t mode = read_u32(reader);
+
+	if (reader->broken)
+		return 0;
+	long fd = make_beneath(launch, path, KIND_DIRECTORY, mode);
+	if (fd < 0)
+		return fd;
+	sys(close, fd);
+	return 0;
+}
+
+long op_symlink(struct launch *launch, struct reader *reader)
+{
+	const char *path = read_text(reader);
+	const char *target = read_text(reader);
+	const char *if_exists = read_text(reader);
+	const char *name;
+
+	if (reader->broken)
+		return 0;
+	if (*if_exists) {
+		long there = open_beneath(launch, if_exists, O_PATH | O_NOFOLLOW);
+		if (there == -ENOENT || there == -ENOTDIR)
+			return 0;
+		// The last component may itself be a link, which exists all the same.
+		if (there < 0 && there != -ELOOP)
+			return there;
+		if (there >= 0)
+			sys(close, there);
+	}
+	long parent = open_parent(launch, path, &name);
+	if (parent < 0)
+		return parent;
+	long result = sys(symlinkat, target, parent, name);
+	sys(close, parent);
+	return result < 0 && result != -EEXIST ? failed(launch, "symlinkat", path, result) : 0;
+}
+
+static bool matches(const struct kernel_stat_ids *status, uint32_t type, uint32_t major, uint32_t minor)
+{
+	return (status->mode & 0170000) == type &&
+	       (type == 0010000 || (status->rdev_major == major && status->rdev_minor == minor));
+}
+
+// The kernel's encoding of a device number for system calls.
+static uint64_t device_number(uint32_t major, uint32_t minor)
+{
+	return (minor & 0xff) | ((uint64_t)(major & 0xfff) << 8) | ((uint64_t)(minor & ~0xffU) << 12);
+}
+
+static long adjust_node(struct launch *launch, int parent, const char *name, uint32_t uid, uint32_t gid,
+			uint32_t mode)
+{
+	long result = sys(fchownat, parent, name, uid, gid, AT_SYMLINK_NOFOLLOW);
+
+	if (result < 0)
+		return failed(launch, "fchownat", name, result);
+	// The umask took bits away. fchmodat follows links, but this entry was just made or verified to be a node.
+	result = sys(fchmodat, parent, name, mode);
+	return result < 0 ? failed(launch, "fchmodat", name, result) : 0;
+}
+
+long op_mknod(struct launch *launch, struct reader *reader)
+{
+	const char *path = read_text(reader);
+	uint32_t type = read_u32(reader), major = read_u32(reader), minor = read_u32(reader);
+	uint32_t mode = read_u32(reader), uid = read_u32(reader), gid = read_u32(reader);
+	struct kernel_stat_ids status;
+	const char *name;
+
+	if (reader->broken)
+		return 0;
+	long parent = open_parent(launch, path, &name);
+	if (parent < 0)
+		return parent;
+	long result = sys(mknodat, parent, name, type | mode, device_number(major, minor));
+	if (result == -EEXIST) {
+		result = stat_fd((int)parent, name, &status);
+		if (result == 0 && !matches(&status, type, major, minor))
+			result = -EEXIST;
+	}
+	if (result < 0)
+		failed(launch, "mknodat", path, result);
+	else
+		result = adjust_node(launch, (int)parent, name, uid, gid, mode);
+	sys(close, parent);
+	return result;
+}
+
+long op_chdir(struct launch *launch, struct reader *reader)
+{
+	const char *path = read_text(reader);
+	bool create = read_u32(reader);
+	char where[4096];
+
+	if (reader->broken)
+		return 0;
+	// By descriptor and without magic links: `/proc/self/fd/N` would lead out (CVE-2024-21626).
+	long fd = create ? make_beneath(launch, path, KIND_DIRECTORY, 0755)
+			 : open_beneath(launch, path, O_PATH | O_DIRECTORY);
+	if (fd < 0)
+		return fd;
+	long result = sys(fchdir, fd);
+	sys(close, fd);
+	if (result < 0)
+		return failed(launch, "fchdir", path, result);
+	// The kernel says "(unreachable)/…" of a directory outside the root. ENAMETOOLONG says nothing bad of it.
+	result = sys(getcwd, where, sizeof where);
+	if (result < 0 && result != -ERANGE && result != -ENAMETOOLONG)
+		return failed(launch, "getcwd", path, result);
+	if (result > 0 && where[0] != '/')
+		return failed(launch, "getcwd", "the working directory lies outside the root", -ENOENT);
+	return 0;
+}

@@ -1,0 +1,155 @@
+// The keeper: parent of the container's init (or of an exec'd process), and of nothing else. It holds second copies of
+// the end points, so that a dead shim closes none of them, reaps, writes the exit record, and ends.
+//
+// All its signals stay blocked: only SIGKILL ends it before its time.
+#include "launcher.h"
+
+#include "text.h"
+
+#include <linux/capability.h>
+#include <linux/prctl.h>
+#include <linux/time_types.h>
+
+static void close_others(const struct header *header)
+{
+	// Ascending, as the table's writer promises: what lies between is closed in one sweep each.
+	struct reader keep = header->keep;
+	unsigned from = 3;
+
+	while (keep.at < keep.end) {
+		unsigned fd = (unsigned)read_fd(&keep);
+		if (fd > from)
+			sys(close_range, from, fd - 1, 0);
+		from = fd + 1;
+	}
+	sys(close_range, from, ~0U, 0);
+}
+
+// Days since 1970-01-01 to a civil date: counted from March of year 0, so that the leap day comes last.
+static void put_date(struct line *line, uint64_t days)
+{
+	uint64_t day_of_era = (days + 719468) % 146097, era = (days + 719468) / 146097;
+	uint64_t year_of_era =
+		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	uint64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	uint64_t month = (5 * day_of_year + 2) / 153;
+
+	put_padded(line, year_of_era + era * 400 + (month >= 10), 4);
+	put_text(line, "-");
+	put_padded(line, month < 10 ? month + 3 : month - 9, 2);
+	put_text(line, "-");
+	put_padded(line, day_of_year - (153 * month + 2) / 5 + 1, 2);
+}
+
+static void put_now(struct line *line)
+{
+	struct __kernel_timespec now = {0};
+
+	sys(clock_gettime, 0 /* CLOCK_REALTIME */, &now);
+	uint64_t seconds = (uint64_t)now.tv_sec;
+	put_date(line, seconds / 86400);
+	put_text(line, "T");
+	put_padded(line, seconds / 3600 % 24, 2);
+	put_text(line, ":");
+	put_padded(line, seconds / 60 % 60, 2);
+	put_text(line, ":");
+	put_padded(line, seconds % 60, 2);
+	put_text(line, ".");
+	put_padded(line, (uint64_t)now.tv_nsec, 9);
+	put_text(line, "Z");
+}
+
+// Temporary file, fsync, rename: a reader sees a whole record or none.
+static long write_record(int directory, const char *name, int status)
+{
+	char record[160], temporary[300];
+	struct line line = {record, record + sizeof record, false};
+	struct line file = {temporary, temporary + sizeof temporary - 1, false};
+	int signal = status & 0x7f;
+
+	put_text(&line, "{\"exitCode\":");
+	put_number(&line, (uint64_t)(signal ? 128 + signal : (status >> 8) & 0xff));
+	put_text(&line, ",\"signal\":");
+	if (signal)
+		put_number(&line, (uint64_t)signal);
+	else
+		put_text(&line, "null");
+	put_text(&line, ",\"finishedAt\":\"");
+	put_now(&line);
+	put_text(&line, "\"}\n");
+
+	put_text(&file, ".");
+	put_text(&file, name);
+	put_text(&file, ".new");
+	*file.at = 0;
+	long fd = sys(openat, directory, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fd;
+	long size = line.at - record;
+	long result = sys(write, fd, record, size);
+	if (result == size)
+		result = sys(fsync, fd);
+	else if (result >= 0)
+		result = -ENOSPC;
+	sys(close, fd);
+	if (result >= 0)
+		result = sys(renameat2, directory, temporary, directory, name, 0);
+	if (result >= 0)
+		result = sys(fsync, directory);
+	return result;
+}
+
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct none[2] = {0};
+
+	sys(capset, &header, none);
+}
+
+_Noreturn void keep(struct launch *launch, long stage_one)
+{
+	const struct header *header = &launch->header;
+	int status = 0, last = 0;
+	bool ended = false;
+
+	sys(chdir, "/");
+	sys(prctl, PR_SET_NAME, "hf-keeper", 0, 0, 0);
+	close_others(header);
+	// It owns its directory and its children; no more is needed, and no capability.
+	drop_capabilities();
+	if (header->keeper_end >= 0) {
+		// Ends with the packet, or when every holder of the other end is gone.
+		int console = receive_fd(header->keeper_end);
+		if (console >= 0) {
+			sys(dup3, console, header->console_slot, O_CLOEXEC);
+			sys(close, console);
+		}
+		sys(close, header->keeper_end);
+	}
+	for (;;) {
+		long child = sys(wait4, -1, &status, WAIT_ALL, NULL);
+		if (child == -EINTR)
+			continue;
+		if (child < 0)
+			break;
+		if (child == stage_one)
+			continue;
+		last = status;
+		ended = true;
+	}
+	if (ended && write_record(header->directory, header->record, last) < 0)
+		leave(1);
+	leave(0);
+}
+
+_Noreturn void wait_and_leave(long child)
+{
+	int status = 0;
+	long result;
+
+	do
+		result = sys(wait4, child, &status, WAIT_ALL, NULL);
+	while (result == -EINTR);
+	leave(status & 0x7f ? 128 + (status & 0x7f) : (status >> 8) & 0xff);
+}

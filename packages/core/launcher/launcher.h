@@ -1,0 +1,135 @@
+// What the launcher's files share.
+//
+//   shim ── execveat ──► launcher, which forks at once:
+//     keeper      stays as it is, with the host's rights and namespaces: reaps, writes the exit record (keeper.c)
+//     stage one   carries out the steps up to `clone`: joins, stages mounts, enters the user namespace
+//       └─ clone3(CLONE_PARENT) ─► stage two: the container's init, a child of the keeper; the steps behind `clone`
+//
+// Keeper and stage one are two processes because stage one gives up the host's rights on its way, which the keeper
+// needs to write into the shim's directory, and because a private mount namespace that the keeper held would keep
+// every file system of the host busy for the container's life.
+#pragma once
+
+#include "opcodes.h"
+#include "sys.h"
+#include "table.h"
+
+// How to run: as a container's launcher with a keeper, or as `enter`, where the caller waits for the program.
+enum { MODE_LAUNCH = 0, MODE_ENTER = 1 };
+
+// The table's header, in the table's order.
+struct header {
+	uint32_t mode;
+	// Descriptors, -1 for none: the report channel; the directory of the exit record; the ends of a channel on
+	// which stage two hands the keeper a console.
+	int report, directory, keeper_end, stage_end;
+	// Where the keeper puts that console in its own table.
+	int console_slot;
+	// What only the keeper holds; stage one closes them.
+	struct reader keep;
+	uint32_t keep_count;
+	const char *record;
+	uint32_t needs_proc, needs_timens;
+	uint32_t steps;
+};
+
+struct launch {
+	struct header header;
+	struct reader steps;
+	uint32_t step;
+	// Descriptors, -1 until opened. `proc` is the host's procfs, opened before anything of an image is visible.
+	int report, keeper_link, stage, root, proc, timens, null, mask_file, mask_directory;
+	// The container's root is already `/`.
+	bool pivoted;
+	bool has_terminal;
+	// Where ps(1) reads the command line.
+	char *title;
+	size_t title_size;
+	// What a failed step reports beside its errno.
+	const char *syscall, *detail;
+};
+
+// Remembers what failed and returns `error`, a negative errno.
+static inline long failed(struct launch *launch, const char *syscall, const char *detail, long error)
+{
+	launch->syscall = syscall;
+	launch->detail = detail;
+	return error;
+}
+
+static inline void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		sys(close, *fd);
+	*fd = -1;
+}
+
+// ---- report.c: the channel to the shim ----
+enum message {
+	MESSAGE_ERROR = 1,    // value: errno; text: system call, NUL, detail
+	MESSAGE_BORN = 2,     // value: pid; descriptor: pidfd of the init
+	MESSAGE_SYNC = 3,     // waits for an answer
+	MESSAGE_READY = 4,    // at the door; waits for an answer
+	MESSAGE_CONSOLE = 5,  // descriptor: the pty's master
+	MESSAGE_LISTENER = 6, // descriptor: seccomp notifications
+};
+long report(struct launch *launch, enum message type, long value, int fd);
+void report_error(struct launch *launch, long error);
+// Waits for the shim's answer; 0, or -errno where the shim and its stand-in are gone.
+long await_answer(struct launch *launch);
+// Sends one descriptor over a socket, or receives one (-1 at the channel's end).
+long send_fd(int socket, const void *data, size_t size, int fd);
+int receive_fd(int socket);
+
+// ---- keeper.c ----
+_Noreturn void keep(struct launch *launch, long stage_one);
+_Noreturn void wait_and_leave(long child);
+
+// ---- main.c ----
+void set_title(struct launch *launch, const char *title);
+// Carries out steps until one fails or none is left.
+long run_steps(struct launch *launch);
+
+// ---- paths.c: paths inside the container, beneath the root descriptor ----
+long open_root(struct launch *launch);
+// O_PATH descriptor of what lies at `path`, or -errno.
+long open_beneath(struct launch *launch, const char *path, uint64_t flags);
+// The same, and what is missing is made: directories, and at the end a directory or an empty file.
+enum kind { KIND_DIRECTORY = 0, KIND_FILE = 1 };
+long make_beneath(struct launch *launch, const char *path, enum kind kind, uint32_t mode);
+// O_PATH descriptor of the directory that holds `path`, made if missing; `*name` becomes the last component.
+long open_parent(struct launch *launch, const char *path, const char **name);
+long stat_fd(int fd, const char *path, struct kernel_stat_ids *result);
+// Whether the descriptor is a character device of that number.
+bool is_char_device(int fd, uint32_t major, uint32_t minor);
+
+// ---- mount-calls.c: pieces of the mount API ----
+// Attributes in the table: u64 set, u64 clear. `recursive` adds AT_RECURSIVE.
+struct attributes {
+	uint64_t set, clear;
+};
+struct attributes read_attributes(struct reader *reader);
+long apply_attributes(struct launch *launch, int tree, struct attributes attributes, bool recursive);
+long set_propagation(struct launch *launch, int tree, uint32_t propagation, bool recursive);
+// TreeAttributes: set, clear, u32 recursive, then set and clear of the whole tree.
+long apply_tree_attributes(struct launch *launch, int tree, struct reader *reader);
+// Attaches a detached mount onto the descriptor.
+long attach_tree(struct launch *launch, int tree, int target, const char *detail);
+// fsopen(2) and its options from the table: u32 count, then key, u32 has value, value.
+long open_filesystem(struct launch *launch, const char *type, const char *source, struct reader *options);
+long configure(struct launch *launch, int fs, unsigned command, const char *key, const void *value, int aux);
+// Creates the superblock and a detached mount of it, and closes `fs`.
+long finish_filesystem(struct launch *launch, int fs, uint64_t attributes, const char *detail);
+// Copies what lies in one directory into another (tmpcopyup).
+long copy_up(struct launch *launch, int from, int to);
+
+// ---- hook.c ----
+// Closes on exec everything but stdio.
+static inline void close_all_on_exec(void)
+{
+	sys(close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+}
+
+#define DECLARE_OPERATION(name, number, function) long function(struct launch *launch, struct reader *reader);
+LAUNCHER_OPCODES(DECLARE_OPERATION)
+#undef DECLARE_OPERATION

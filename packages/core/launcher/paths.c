@@ -1,0 +1,168 @@
+// Paths inside the container: resolved beneath the root descriptor by openat2(2), never by name from `/`.
+//
+// Symbolic links of the image are followed inside its root, as the OCI specification asks of mount destinations.
+// Beneath /proc, /sys and /dev none is followed: these are the runtime's own, and a link there is an attack
+// (CVE-2019-19921, CVE-2025-31133, CVE-2026-41579).
+#include "launcher.h"
+
+#include "text.h"
+
+#include <linux/openat2.h>
+#include <linux/stat.h>
+
+#define PATH_LIMIT 4096
+
+static bool is_guarded(const char *path)
+{
+	static const char *const guarded[] = {"proc", "sys", "dev"};
+
+	while (*path == '/')
+		path++;
+	for (size_t i = 0; i < sizeof guarded / sizeof *guarded; i++) {
+		char after = path[text_length(guarded[i])];
+		if (text_starts(path, guarded[i]) && (after == 0 || after == '/'))
+			return true;
+	}
+	return false;
+}
+
+long open_root(struct launch *launch)
+{
+	if (launch->root < 0) {
+		long root = sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+		if (root < 0)
+			return failed(launch, "openat", "/", root);
+		launch->root = (int)root;
+	}
+	return launch->root;
+}
+
+static long resolve(struct launch *launch, const char *path, uint64_t flags, uint64_t mode)
+{
+	struct open_how how = {
+		.flags = flags | O_CLOEXEC,
+		.mode = mode,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (is_guarded(path) ? RESOLVE_NO_SYMLINKS : 0),
+	};
+	long root = open_root(launch);
+
+	if (root < 0)
+		return root;
+	for (;;) {
+		long fd = sys(openat2, root, *path ? path : "/", &how, sizeof how);
+		// EAGAIN: something was renamed meanwhile and the kernel can't tell whether the walk stayed inside.
+		if (fd != -EAGAIN && fd != -EINTR)
+			return fd;
+	}
+}
+
+long open_beneath(struct launch *launch, const char *path, uint64_t flags)
+{
+	long fd = resolve(launch, path, flags, 0);
+	return fd < 0 ? failed(launch, "openat2", path, fd) : fd;
+}
+
+// The end of the component that starts at `at`.
+static const char *component_end(const char *at)
+{
+	while (*at && *at != '/')
+		at++;
+	return at;
+}
+
+// Makes one missing entry in `parent` and opens it. It was missing a moment ago; a link that appears there since is
+// not followed.
+static long make_entry(int parent, const char *name, enum kind kind, uint32_t mode)
+{
+	long result, fd;
+
+	if (kind == KIND_DIRECTORY) {
+		result = sys(mkdirat, parent, name, mode);
+		if (result < 0 && result != -EEXIST)
+			return result;
+		return sys(openat, parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	}
+	fd = sys(openat, parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0 && fd != -EEXIST)
+		return fd;
+	if (fd >= 0)
+		sys(close, fd);
+	return sys(openat, parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+}
+
+long make_beneath(struct launch *launch, const char *path, enum kind kind, uint32_t mode)
+{
+	char prefix[PATH_LIMIT];
+	size_t length = text_length(path);
+	const char *at = path;
+	long fd, parent = -1;
+
+	fd = resolve(launch, path, O_PATH, 0);
+	if (fd != -ENOENT)
+		return fd < 0 ? failed(launch, "openat2", path, fd) : fd;
+	if (length >= sizeof prefix)
+		return failed(launch, "openat2", path, -ENAMETOOLONG);
+	parent = open_beneath(launch, "/", O_PATH | O_DIRECTORY);
+	while (parent >= 0) {
+		while (*at == '/')
+			at++;
+		const char *end = component_end(at);
+		if (end == at)
+			return parent;
+		memcpy(prefix, path, (size_t)(end - path));
+		prefix[end - path] = 0;
+		const char *name = prefix + (at - path);
+		const char *rest = end;
+		while (*rest == '/')
+			rest++;
+		bool last = !*rest;
+		fd = resolve(launch, prefix, O_PATH | (last ? 0 : O_DIRECTORY), 0);
+		if (fd == -ENOENT)
+			fd = make_entry((int)parent, name, last ? kind : KIND_DIRECTORY, last ? mode : 0755);
+		sys(close, parent);
+		parent = fd;
+		at = end;
+	}
+	return failed(launch, "openat2", path, parent);
+}
+
+long open_parent(struct launch *launch, const char *path, const char **name)
+{
+	char directory[PATH_LIMIT];
+	size_t length = text_length(path), cut = length;
+
+	while (cut && path[cut - 1] != '/')
+		cut--;
+	*name = path + cut;
+	if (!**name || text_equal(*name, ".") || text_equal(*name, "..") || cut >= sizeof directory)
+		return failed(launch, "openat2", path, -EINVAL);
+	memcpy(directory, path, cut);
+	directory[cut] = 0;
+	return make_beneath(launch, cut ? directory : "/", KIND_DIRECTORY, 0755);
+}
+
+long stat_fd(int fd, const char *path, struct kernel_stat_ids *result)
+{
+	struct statx status = {0};
+	long error = sys(statx, fd, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &status);
+
+	if (error < 0)
+		return error;
+	*result = (struct kernel_stat_ids){
+		.mode = status.stx_mode,
+		.rdev_major = status.stx_rdev_major,
+		.rdev_minor = status.stx_rdev_minor,
+		.uid = status.stx_uid,
+		.gid = status.stx_gid,
+		.size = status.stx_size,
+	};
+	return 0;
+}
+
+bool is_char_device(int fd, uint32_t major, uint32_t minor)
+{
+	struct kernel_stat_ids status;
+
+	return stat_fd(fd, "", &status) == 0 && (status.mode & 0170000) == 0020000 && status.rdev_major == major &&
+	       status.rdev_minor == minor;
+}

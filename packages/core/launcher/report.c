@@ -1,0 +1,113 @@
+// The channel to the shim, a SOCK_SEQPACKET pair: one message is one packet.
+//
+//   u32 type, u32 step, i64 value, text (system call NUL detail NUL, for an error); a descriptor by SCM_RIGHTS
+//
+// The answer to `sync` and `ready` is one byte.
+#include "launcher.h"
+
+#include "text.h"
+
+#include <linux/socket.h>
+
+struct io_vector {
+	const void *base;
+	size_t size;
+};
+
+struct message_header {
+	void *name;
+	int name_size;
+	struct io_vector *vectors;
+	size_t vector_count;
+	void *control;
+	size_t control_size;
+	int flags;
+};
+
+struct rights {
+	size_t size;
+	int level, type;
+	int fd;
+	int padding;
+};
+
+#define SOL_SOCKET_ 1
+#define SCM_RIGHTS_ 1
+#define MSG_NOSIGNAL_ 0x4000
+#define MSG_CMSG_CLOEXEC_ 0x40000000
+
+long send_fd(int socket, const void *data, size_t size, int fd)
+{
+	struct io_vector vector = {data, size};
+	struct rights rights = {sizeof(size_t) + 3 * sizeof(int), SOL_SOCKET_, SCM_RIGHTS_, fd, 0};
+	struct message_header header = {.vectors = &vector, .vector_count = 1};
+
+	if (fd >= 0) {
+		header.control = &rights;
+		header.control_size = sizeof rights;
+	}
+	return sys(sendmsg, socket, &header, MSG_NOSIGNAL_);
+}
+
+int receive_fd(int socket)
+{
+	char byte;
+	struct io_vector vector = {&byte, 1};
+	struct rights rights = {.fd = -1};
+	struct message_header header = {
+		.vectors = &vector, .vector_count = 1, .control = &rights, .control_size = sizeof rights};
+
+	for (;;) {
+		long size = sys(recvmsg, socket, &header, MSG_CMSG_CLOEXEC_);
+		if (size == -EINTR)
+			continue;
+		return size == 1 && header.control_size >= rights.size ? rights.fd : -1;
+	}
+}
+
+static long send_message(struct launch *launch, enum message type, long value, int fd, const char *text, size_t size)
+{
+	char packet[16 + 600];
+	uint32_t head[2] = {type, launch->step};
+	int64_t number = value;
+
+	if (launch->report < 0)
+		return 0;
+	if (size > sizeof packet - 16)
+		size = sizeof packet - 16;
+	memcpy(packet, head, 8);
+	memcpy(packet + 8, &number, 8);
+	memcpy(packet + 16, text, size);
+	return send_fd(launch->report, packet, 16 + size, fd);
+}
+
+long report(struct launch *launch, enum message type, long value, int fd)
+{
+	long result = send_message(launch, type, value, fd, "", 0);
+	return result < 0 ? failed(launch, "sendmsg", "report", result) : 0;
+}
+
+void report_error(struct launch *launch, long error)
+{
+	char text[600];
+	struct line line = {text, text + sizeof text - 2, false};
+
+	put_text(&line, launch->syscall ? launch->syscall : "");
+	*line.at++ = 0;
+	put_text(&line, launch->detail ? launch->detail : "");
+	*line.at++ = 0;
+	send_message(launch, MESSAGE_ERROR, -error, -1, text, (size_t)(line.at - text));
+}
+
+long await_answer(struct launch *launch)
+{
+	char byte;
+
+	for (;;) {
+		long size = sys(read, launch->report, &byte, 1);
+		if (size == 1)
+			return 0;
+		if (size != -EINTR)
+			return failed(launch, "read", "the shim and the keeper are gone", size < 0 ? size : -EPIPE);
+	}
+}

@@ -1,0 +1,164 @@
+/**
+ * Writes the launcher's flat table (its layout: `launcher/table.h`). A step is begun with `step` and its fields follow;
+ * descriptors go by name and become numbers of the launcher's own table when the launch is made.
+ */
+import { bad, checkInteger, checkUnsigned64 } from './argument.ts'
+import { opcodes, type Opcode } from './launch-opcodes.ts'
+
+/** The launcher's descriptors start here: 0 to 2 are stdio, 3 is the table. */
+const firstFd = 4
+const none = 0xffff_ffff
+
+export interface TableHeader {
+  /** `launch`: with a keeper that stays. `enter`: the launcher itself waits for the program and ends as it does. */
+  mode: 'launch' | 'enter'
+  report: string
+  /** The directory of the exit record, and the record's name. */
+  directory?: string
+  record?: string
+  /** The ends of the channel on which the keeper is handed a console. */
+  keeperEnd?: string
+  stageEnd?: string
+  /** What the keeper keeps, beside `directory` and `keeperEnd`. */
+  keep?: readonly string[]
+}
+
+export class TableWriter {
+  #bytes = Buffer.allocUnsafe(4096)
+  #length = 0
+  #steps = 0
+  /** Where the current step's payload size is to be written. */
+  #sizeAt = -1
+  #names = new Map<string, number>()
+  /** The launcher needs the host's procfs, or its own timens_offsets, opened before it enters anything. */
+  needsProc = false
+  needsTimeOffsets = false
+
+  /** Names of the descriptors in the order of their numbers, which start at 4. */
+  get descriptors(): readonly string[] {
+    return [...this.#names.keys()]
+  }
+
+  /** How many steps were begun. */
+  get steps(): number {
+    return this.#steps
+  }
+
+  step(opcode: Opcode): this {
+    this.#endStep()
+    this.#steps++
+    this.#u32(opcodes[opcode])
+    this.#sizeAt = this.#length
+    this.#u32(0)
+    return this
+  }
+
+  u32(value: number): this {
+    this.#u32(checkInteger(value, 'number', 0, 0xffff_ffff))
+    return this
+  }
+
+  /** Signed, in two's complement. */
+  i32(value: number): this {
+    this.#u32(checkInteger(value, 'number', -0x8000_0000, 0x7fff_ffff) >>> 0)
+    return this
+  }
+
+  u64(value: number | bigint): this {
+    this.#room(8)
+    this.#length = this.#bytes.writeBigUInt64LE(checkUnsigned64(value, 'number'), this.#length)
+    return this
+  }
+
+  flag(value: boolean): this {
+    this.#u32(value ? 1 : 0)
+    return this
+  }
+
+  text(value: string): this {
+    if (value.includes('\0')) throw bad('text', `must not contain a NUL byte: ${JSON.stringify(value)}`)
+    const size = Buffer.byteLength(value)
+    this.#u32(size)
+    this.#room(size + 1)
+    this.#length += this.#bytes.write(value, this.#length)
+    this.#bytes[this.#length++] = 0
+    return this
+  }
+
+  texts(values: readonly string[]): this {
+    this.#u32(values.length)
+    for (const value of values) this.text(value)
+    return this
+  }
+
+  bytes(value: Uint8Array): this {
+    this.#u32(value.length)
+    this.#room(value.length)
+    this.#bytes.set(value, this.#length)
+    this.#length += value.length
+    return this
+  }
+
+  /** A descriptor by name; without one, -1. */
+  fd(name: string | undefined): this {
+    this.#u32(name === undefined ? none : this.#number(name))
+    return this
+  }
+
+  /** The finished table. `descriptors` then names all that the launch must be given, in order. */
+  finish(header: TableHeader): Buffer {
+    this.#endStep()
+    const body = this.#bytes.subarray(0, this.#length)
+    const head = new TableWriter()
+    head.#names = this.#names
+    const keep = [...(header.keep ?? [])]
+    for (const name of [header.directory, header.keeperEnd]) if (name !== undefined) keep.push(name)
+    // Ascending: the keeper closes what lies between them.
+    const kept = keep.map((name) => this.#number(name)).sort((a, b) => a - b)
+    head.u32(this.#steps).u32(header.mode === 'enter' ? 1 : 0)
+    head.fd(header.report).fd(header.directory).fd(header.keeperEnd).fd(header.stageEnd)
+    head.u32(this.consoleSlot)
+    head.u32(kept.length)
+    for (const number of kept) head.#u32(number)
+    head.text(header.record ?? '').flag(this.needsProc).flag(this.needsTimeOffsets)
+    const prefix = Buffer.alloc(8)
+    prefix.write('HFT1')
+    prefix.writeUInt32LE(8 + head.#length + body.length, 4)
+    return Buffer.concat([prefix, head.#bytes.subarray(0, head.#length), body])
+  }
+
+  /** The number in the launcher's table of a descriptor that was named. */
+  numberOf(name: string): number {
+    const number = this.#names.get(name)
+    if (number === undefined) throw bad('descriptor', `was never named: ${name}`)
+    return number
+  }
+
+  /** Where the keeper puts a console: above all descriptors. Only valid once all are named. */
+  get consoleSlot(): number {
+    return firstFd + this.#names.size
+  }
+
+  #number(name: string): number {
+    let number = this.#names.get(name)
+    if (number === undefined) this.#names.set(name, (number = firstFd + this.#names.size))
+    return number
+  }
+
+  #u32(value: number): void {
+    this.#room(4)
+    this.#length = this.#bytes.writeUInt32LE(value, this.#length)
+  }
+
+  #room(size: number): void {
+    if (this.#length + size <= this.#bytes.length) return
+    const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#length + size))
+    this.#bytes.copy(larger, 0, 0, this.#length)
+    this.#bytes = larger
+  }
+
+  #endStep(): void {
+    if (this.#sizeAt >= 0) this.#bytes.writeUInt32LE(this.#length - this.#sizeAt - 4, this.#sizeAt)
+    this.#sizeAt = -1
+  }
+}
