@@ -55,6 +55,7 @@ export const RENAME_WHITEOUT = 4
 
 const MODE_MAX = 0o177777
 
+/** The umask applies, and setuid and setgid bits are ignored: `fchmodat` afterwards makes the mode exact. */
 export function mkdirat(dirfd: number, path: Path, mode: number): void {
   const result = native.mkdirat(checkDirfd(dirfd), checkPath(path), checkInteger(mode, 'mode', 0, 0o7777))
   check(result, 'mkdirat', { path })

@@ -1,0 +1,167 @@
+// unix(7) sockets: SO_PEERCRED, SO_PEERPIDFD (Linux 6.5), SCM_RIGHTS; and sockets made in another network namespace
+// (setns(2), CAP_SYS_ADMIN). sendmsg and recvmsg here never block.
+#include "addon.h"
+
+#include <arpa/inet.h>
+#include <cstring>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <vector>
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+static Napi::Value PeerCredentials(const Napi::CallbackInfo& info) {
+  ucred peer = {};
+  socklen_t size = sizeof peer;
+  if (getsockopt(Fd(info, 0), SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return Result(info.Env(), -1);
+  uint32_t* out = Out<Napi::Uint32Array>(info, 1, 3);
+  out[0] = static_cast<uint32_t>(peer.pid);
+  out[1] = peer.uid;
+  out[2] = peer.gid;
+  return Value(info.Env(), 0);
+}
+
+static Napi::Value PeerPidfd(const Napi::CallbackInfo& info) {
+  int pidfd = -1;
+  socklen_t size = sizeof pidfd;
+  if (getsockopt(Fd(info, 0), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0) return Result(info.Env(), -1);
+  return Value(info.Env(), pidfd);
+}
+
+static Napi::Value SocketPair(const Napi::CallbackInfo& info) {
+  return Result(info.Env(), socketpair(AF_UNIX, Flags(info, 0) | SOCK_CLOEXEC, 0, Out<Napi::Int32Array>(info, 1, 2)));
+}
+
+static Napi::Value SendMessage(const Napi::CallbackInfo& info) {
+  auto data = info[1].As<Napi::Uint8Array>();
+  auto fds = info[2].As<Napi::Int32Array>();
+  iovec bytes = {data.Data(), data.ByteLength()};
+  msghdr message = {};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  size_t fdBytes = fds.ElementLength() * sizeof(int);
+  std::vector<char> control(fdBytes == 0 ? 0 : CMSG_SPACE(fdBytes));
+  if (fdBytes > 0) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fdBytes);
+    memcpy(CMSG_DATA(header), fds.Data(), fdBytes);
+  }
+  int socket = Fd(info, 0);
+  return Result(info.Env(), Retry([&] { return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT); }));
+}
+
+// The descriptors of a message, owned until they are handed over.
+static std::vector<UniqueFd> ReceivedFds(msghdr* message) {
+  std::vector<UniqueFd> fds;
+  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr; header = CMSG_NXTHDR(message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd;
+      memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
+      fds.emplace_back(fd);
+    }
+  }
+  return fds;
+}
+
+static Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto maxBytes = static_cast<size_t>(Int(info, 1, 1, 1 << 24));
+  auto maxFds = static_cast<size_t>(Int(info, 2, 0, 253));
+  std::vector<char> data(maxBytes);
+  std::vector<char> control(CMSG_SPACE(maxFds * sizeof(int)));
+  iovec bytes = {data.data(), data.size()};
+  msghdr message = {};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  int socket = Fd(info, 0);
+  int flags = MSG_CMSG_CLOEXEC | MSG_DONTWAIT | (Int(info, 3, 0, 1) != 0 ? MSG_PEEK : 0);
+  ssize_t length = Retry([&] { return recvmsg(socket, &message, flags); });
+  if (length < 0) return Result(env, -1);
+  std::vector<UniqueFd> fds = ReceivedFds(&message);
+  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) return Value(env, -EMSGSIZE);  // and `fds` closes what came
+  Napi::Object result = Napi::Object::New(env);
+  result["data"] = Napi::Buffer<char>::Copy(env, data.data(), static_cast<size_t>(length));
+  Napi::Array numbers = Napi::Array::New(env, fds.size());
+  for (uint32_t i = 0; i < fds.size(); i++) numbers[i] = Napi::Number::New(env, fds[i].release());
+  result["fds"] = numbers;
+  return result;
+}
+
+// The thread's own namespace must be back before anything else runs on it. A thread that stayed behind would do
+// everybody else's networking in a container's namespace, so the process ends rather than go on.
+static Napi::Value OpenSocketIn(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (gettid() != getpid()) return Value(env, -EXDEV);
+  int family = Flags(info, 1);
+  int type = Flags(info, 2) | SOCK_CLOEXEC | (family == AF_NETLINK ? 0 : SOCK_NONBLOCK);
+  int protocol = Flags(info, 3);
+  UniqueFd own(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  if (!own) return Result(env, -1);
+  if (setns(Fd(info, 0), CLONE_NEWNET) < 0) return Result(env, -1);
+  int fd = socket(family, type, family == AF_PACKET ? htons(static_cast<uint16_t>(protocol)) : protocol);
+  int error = errno;
+  if (setns(own.get(), CLONE_NEWNET) < 0)
+    Napi::Error::Fatal("holdfast core", "the thread cannot leave a foreign network namespace");
+  return Value(env, fd < 0 ? -error : fd);
+}
+
+static Napi::Value BindSocket(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int fd = Fd(info, 0);
+  std::string address = Text(info, 2);
+  uint16_t port = htons(static_cast<uint16_t>(Int(info, 3, 0, 65535)));
+  if (Flags(info, 1) == AF_INET6) {
+    sockaddr_in6 name = {};
+    name.sin6_family = AF_INET6;
+    name.sin6_port = port;
+    if (inet_pton(AF_INET6, address.c_str(), &name.sin6_addr) != 1) return Value(env, -EAFNOSUPPORT);
+    return Result(env, bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name));
+  }
+  sockaddr_in name = {};
+  name.sin_family = AF_INET;
+  name.sin_port = port;
+  if (inet_pton(AF_INET, address.c_str(), &name.sin_addr) != 1) return Value(env, -EAFNOSUPPORT);
+  return Result(env, bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name));
+}
+
+static Napi::Value SetFlag(const Napi::CallbackInfo& info, int level, int option) {
+  int on = 1;
+  return Result(info.Env(), setsockopt(Fd(info, 0), level, option, &on, sizeof on));
+}
+
+static Napi::Value SetReuseAddress(const Napi::CallbackInfo& info) {
+  return SetFlag(info, SOL_SOCKET, SO_REUSEADDR);
+}
+
+static Napi::Value SetV6Only(const Napi::CallbackInfo& info) {
+  return SetFlag(info, IPPROTO_IPV6, IPV6_V6ONLY);
+}
+
+static Napi::Value ListenSocket(const Napi::CallbackInfo& info) {
+  return Result(info.Env(), listen(Fd(info, 0), Flags(info, 1)));
+}
+
+void InitSocket(Napi::Env env, Napi::Object exports) {
+  exports["peerCredentials"] = Napi::Function::New(env, PeerCredentials);
+  exports["peerPidfd"] = Napi::Function::New(env, PeerPidfd);
+  exports["socketpair"] = Napi::Function::New(env, SocketPair);
+  exports["sendMessage"] = Napi::Function::New(env, SendMessage);
+  exports["receiveMessage"] = Napi::Function::New(env, ReceiveMessage);
+  exports["openSocketIn"] = Napi::Function::New(env, OpenSocketIn);
+  exports["bindSocket"] = Napi::Function::New(env, BindSocket);
+  exports["setReuseAddress"] = Napi::Function::New(env, SetReuseAddress);
+  exports["setV6Only"] = Napi::Function::New(env, SetV6Only);
+  exports["listenSocket"] = Napi::Function::New(env, ListenSocket);
+}
