@@ -1,0 +1,87 @@
+import type { Image } from '@holdfast/images'
+import { unixSeconds, zeroTime } from '../go-time.ts'
+
+/** `GET /images/{name}/json` in the shape of the version asked for. */
+export function renderImage(image: Image, api: number): unknown {
+  const { config } = image
+  const history = config.history.at(-1)
+  return {
+    Id: image.id,
+    RepoTags: image.repoTags,
+    RepoDigests: image.repoDigests,
+    Parent: '',
+    Comment: history?.comment ?? '',
+    Created: config.created ?? zeroTime,
+    ...(api < 45 ? { Container: '', ContainerConfig: runConfig(image) } : {}),
+    DockerVersion: '',
+    Author: config.author ?? '',
+    Config: runConfig(image),
+    Architecture: config.architecture,
+    ...(config.variant === undefined ? {} : { Variant: config.variant }),
+    Os: config.os,
+    Size: image.size,
+    ...(api < 44 ? { VirtualSize: image.size } : {}),
+    GraphDriver: { Data: null, Name: 'overlay2' },
+    RootFS: { Type: 'layers', Layers: config.rootfs.diff_ids },
+    Metadata: { LastTagTime: image.lastTagged === '' ? zeroTime : image.lastTagged },
+  }
+}
+
+function runConfig({ config: { config } }: Image): unknown {
+  return {
+    Hostname: '',
+    Domainname: '',
+    User: config.User ?? '',
+    AttachStdin: false,
+    AttachStdout: false,
+    AttachStderr: false,
+    ...(config.ExposedPorts ? { ExposedPorts: config.ExposedPorts } : {}),
+    Tty: false,
+    OpenStdin: false,
+    StdinOnce: false,
+    Env: config.Env ?? null,
+    Cmd: config.Cmd ?? null,
+    ...(config.Healthcheck === undefined ? {} : { Healthcheck: config.Healthcheck }),
+    Image: '',
+    Volumes: config.Volumes ?? null,
+    WorkingDir: config.WorkingDir ?? '',
+    Entrypoint: config.Entrypoint ?? null,
+    OnBuild: config.OnBuild ?? null,
+    Labels: config.Labels ?? null,
+    ...(config.StopSignal === undefined ? {} : { StopSignal: config.StopSignal }),
+    ...(config.Shell === undefined ? {} : { Shell: config.Shell }),
+  }
+}
+
+/** One row of `GET /images/json`. `containers`: how many use it, -1 where nobody counted. */
+export function renderImageSummary(image: Image, api: number, containers = -1): unknown {
+  return {
+    Containers: containers,
+    Created: unixSeconds(image.config.created ?? ''),
+    Id: image.id,
+    Labels: image.config.config.Labels ?? null,
+    ParentId: '',
+    RepoDigests: image.repoDigests.length > 0 || api >= 43 ? image.repoDigests : ['<none>@<none>'],
+    RepoTags: image.repoTags.length > 0 || api >= 43 ? image.repoTags : ['<none>:<none>'],
+    SharedSize: -1,
+    Size: image.size,
+    ...(api < 44 ? { VirtualSize: image.size } : {}),
+  }
+}
+
+/**
+ * `GET /images/{name}/history`, newest first. The sizes of single layers aren't kept: the image's size stands at the
+ * newest step that made a layer.
+ */
+export function renderHistory(image: Image): unknown[] {
+  const steps = [...image.config.history].reverse()
+  const sized = steps.findIndex((step) => step.empty_layer !== true)
+  return steps.map((step, index) => ({
+    Comment: step.comment ?? '',
+    Created: unixSeconds(step.created ?? ''),
+    CreatedBy: step.created_by ?? '',
+    Id: index === 0 ? image.id : '<missing>',
+    Size: index === sized ? image.size : 0,
+    Tags: index === 0 && image.repoTags.length > 0 ? image.repoTags : null,
+  }))
+}

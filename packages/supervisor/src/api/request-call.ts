@@ -1,0 +1,126 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Readable, Writable } from 'node:stream'
+import type { Engine } from '../engine/engine.ts'
+import { readJsonBody } from './request-body.ts'
+import type { Call, Hijacked, Logger } from './route.ts'
+import { rawHead, standardHeaders } from './standard-headers.ts'
+
+/** What all calls of one server have in common. */
+export interface Service {
+  engine: Engine
+  logger: Logger
+  release: string
+}
+
+/** What the request line says. */
+export interface Target {
+  api: number
+  params: Record<string, string>
+  query: URLSearchParams
+}
+
+/** An ordinary request, answered through Node's ServerResponse; its connection can still be taken over. */
+export class RequestCall implements Call {
+  readonly engine: Engine
+  readonly logger: Logger
+  readonly release: string
+  readonly api: number
+  readonly params: Record<string, string>
+  readonly query: URLSearchParams
+  /** Bytes after the body that reached the HTTP parser before the connection was taken over. */
+  readonly early: Buffer[] = []
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  #gone: AbortController | undefined
+
+  constructor(service: Service, target: Target, request: IncomingMessage, response: ServerResponse) {
+    this.engine = service.engine
+    this.logger = service.logger
+    this.release = service.release
+    this.api = target.api
+    this.params = target.params
+    this.query = target.query
+    this.#request = request
+    this.#response = response
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name.toLowerCase()]
+    return Array.isArray(value) ? value.join(', ') : value
+  }
+
+  json(): Promise<unknown> {
+    return readJsonBody(this.#request, this.#request.headers)
+  }
+
+  stream(): Readable {
+    return this.#request
+  }
+
+  get gone(): AbortSignal {
+    if (!this.#gone) {
+      const controller = new AbortController()
+      this.#gone = controller
+      if (this.#response.destroyed) controller.abort()
+      this.#response.once('close', () => controller.abort())
+    }
+    return this.#gone.signal
+  }
+
+  send(status: number, value: unknown): void {
+    this.#answer(status, 'application/json', `${JSON.stringify(value)}\n`)
+  }
+
+  sendText(status: number, text: string, headers: Record<string, string> = {}): void {
+    this.#answer(status, 'text/plain; charset=utf-8', text, headers)
+  }
+
+  empty(status: number): void {
+    // 204 and 304 have no body by definition; for the others Content-Length says so.
+    const length: Record<string, string> = status === 204 || status === 304 ? {} : { 'Content-Length': '0' }
+    this.#response.writeHead(status, { ...standardHeaders(this.release), ...length }).end()
+  }
+
+  begin(status: number, contentType: string): Writable {
+    this.#response.writeHead(status, { ...standardHeaders(this.release), 'Content-Type': contentType })
+    this.#response.flushHeaders()
+    return this.#response
+  }
+
+  get begun(): boolean {
+    return this.#response.headersSent
+  }
+
+  /** For an answer that fails on the way: the client must not take what it has for the whole. */
+  breakOff(): void {
+    this.#response.destroy()
+  }
+
+  hijack(contentType: string): Hijacked {
+    const socket = this.#request.socket
+    releaseFromHttp(socket)
+    socket.write(rawHead('200 OK', { 'Content-Type': contentType, ...standardHeaders(this.release) }))
+    return { socket, head: Buffer.concat(this.early) }
+  }
+
+  #answer(status: number, type: string, body: string, headers: Record<string, string> = {}): void {
+    this.#response.writeHead(status, {
+      ...standardHeaders(this.release),
+      'Content-Type': type,
+      'Content-Length': String(Buffer.byteLength(body)),
+      ...headers,
+    })
+    this.#response.end(body)
+  }
+}
+
+/**
+ * Clients that don't ask for an upgrade still expect the raw stream after the headers, unframed by HTTP. Node's
+ * server feeds its parser by these listeners; without them the connection is ours. Its `close` listener stays: it
+ * frees the parser. Adding a `data` listener afterwards makes Node take the handle back from the parser.
+ */
+function releaseFromHttp(socket: Socket): void {
+  for (const event of ['data', 'end', 'drain', 'timeout', 'error']) socket.removeAllListeners(event)
+  socket.setTimeout(0)
+}

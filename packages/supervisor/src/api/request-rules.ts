@@ -1,0 +1,26 @@
+import { HoldfastError } from '@holdfast/errors'
+import type { IncomingMessage } from 'node:http'
+
+/**
+ * A browser can be made to talk to any HTTP server it can reach. It can't leave out `Origin` when a page of another
+ * site makes the request, and after DNS rebinding its `Host` is that site's name. Docker's clients send no Origin,
+ * and as Host a bare word, an address, `*.localhost` or the socket's path.
+ */
+export function checkRequest(request: IncomingMessage): void {
+  if (request.headers.origin !== undefined) {
+    throw new HoldfastError('HF_FORBIDDEN', 'requests from web pages (with an Origin header) are refused')
+  }
+  const host = request.headers.host
+  if (host !== undefined && !isLocalHost(host)) {
+    throw new HoldfastError('HF_FORBIDDEN', `the Host header names "${host}", which is not this engine`)
+  }
+}
+
+function isLocalHost(host: string): boolean {
+  // A socket's path, bare or percent-encoded.
+  if (host === '' || host.startsWith('/') || host.toLowerCase().startsWith('%2f')) return true
+  const name = host.replace(/:\d+$/, '')
+  if (/^\[[0-9a-f:.]+\]$/i.test(name)) return true
+  // A public name has a dot; an address has no letters.
+  return !name.includes('.') || /^[\d.]+$/.test(name) || name.endsWith('.localhost')
+}

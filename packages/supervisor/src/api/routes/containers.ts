@@ -1,0 +1,93 @@
+import { HoldfastError } from '@holdfast/errors'
+import { hasCode } from '@holdfast/errors'
+import type { Image } from '@holdfast/images'
+import type { ContainerRecord } from '../../engine/container-record.ts'
+import type { Engine } from '../../engine/engine.ts'
+import { ContainerQuery } from '../container-query.ts'
+import { flag, integer, text } from '../query.ts'
+import { renderContainer } from '../render/container-inspect.ts'
+import { renderSummary } from '../render/container-summary.ts'
+import type { Call, Route } from '../route.ts'
+import { parseCreate } from '../schema/container-create.ts'
+
+export const containerRoutes: Route[] = [
+  { method: 'POST', path: '/containers/create', handle: create },
+  { method: 'GET', path: '/containers/json', handle: list },
+  { method: 'GET', path: '/containers/{id}/json', handle: inspect },
+  { method: 'POST', path: '/containers/{id}/rename', handle: rename },
+  { method: 'DELETE', path: '/containers/{id}', handle: remove },
+]
+
+async function create(call: Call): Promise<void> {
+  const name = text(call.query, 'name').replace(/^\//, '')
+  checkPlatform(text(call.query, 'platform'))
+  const { config, host, networking } = parseCreate(await call.json())
+  if (config.Image === '') throw new HoldfastError('HF_BAD_REQUEST', 'no image was named', { details: { field: 'Image' } })
+  const { id, warnings } = await call.engine.create(name === '' ? undefined : name, config, host, networking)
+  call.send(201, { Id: id, Warnings: warnings })
+}
+
+function checkPlatform(platform: string): void {
+  const own = process.arch === 'x64' ? 'amd64' : process.arch
+  if (platform === '' || platform === 'linux' || platform === `linux/${own}`) return
+  throw new HoldfastError('HF_UNSUPPORTED', `platform ${platform} is not supported: this engine runs linux/${own}`, {
+    details: { field: 'platform' },
+  })
+}
+
+async function list(call: Call): Promise<void> {
+  const { engine, api } = call
+  const query = new ContainerQuery(engine, {
+    all: flag(call.query, 'all'),
+    limit: integer(call.query, 'limit') ?? 0,
+    filters: call.query.get('filters'),
+  })
+  const withSizes = flag(call.query, 'size')
+  const now = Date.now()
+  const rows = query.select().map(async (record) =>
+    renderSummary(record, {
+      api,
+      now,
+      imageLabels: imageOf(engine, record)?.config.config.Labels ?? {},
+      sizes: withSizes ? await engine.sizes(record.id) : undefined,
+    }),
+  )
+  call.send(200, await Promise.all(rows))
+}
+
+async function inspect(call: Call): Promise<void> {
+  const { engine, api } = call
+  const record = engine.get(call.params['id'] ?? '')
+  const sizes = flag(call.query, 'size') ? await engine.sizes(record.id) : undefined
+  call.send(200, renderContainer(record, { api, image: imageOf(engine, record)?.config.config, sizes }))
+}
+
+/** undefined when the image was removed by force while the container was left. */
+function imageOf(engine: Engine, record: ContainerRecord): Image | undefined {
+  try {
+    return engine.images.get(record.imageId)
+  } catch (error) {
+    if (hasCode(error, 'HF_IMAGE_NOT_FOUND')) return undefined
+    throw error
+  }
+}
+
+async function rename(call: Call): Promise<void> {
+  const name = text(call.query, 'name').replace(/^\//, '')
+  if (name === '') {
+    throw new HoldfastError('HF_BAD_REQUEST', 'Neither old nor new names may be empty', { details: { field: 'name' } })
+  }
+  await call.engine.rename(call.params['id'] ?? '', name)
+  call.empty(204)
+}
+
+async function remove(call: Call): Promise<void> {
+  if (flag(call.query, 'link')) {
+    throw new HoldfastError('HF_UNSUPPORTED', 'links are not supported', { details: { field: 'link' } })
+  }
+  await call.engine.remove(call.params['id'] ?? '', {
+    force: flag(call.query, 'force'),
+    volumes: flag(call.query, 'v'),
+  })
+  call.empty(204)
+}

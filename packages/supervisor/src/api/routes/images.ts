@@ -1,0 +1,76 @@
+import { HoldfastError } from '@holdfast/errors'
+import type { Image } from '@holdfast/images'
+import { Filters, globMatches } from '../filters.ts'
+import { parseTimestamp, rfc3339Nanos } from '../go-time.ts'
+import { flag, text } from '../query.ts'
+import { renderHistory, renderImage, renderImageSummary } from '../render/image.ts'
+import type { Call, Route } from '../route.ts'
+
+export const imageRoutes: Route[] = [
+  { method: 'GET', path: '/images/json', handle: list },
+  { method: 'GET', path: '/images/{name*}/json', handle: inspect },
+  { method: 'GET', path: '/images/{name*}/history', handle: history },
+  { method: 'POST', path: '/images/{name*}/tag', handle: tag },
+  { method: 'DELETE', path: '/images/{name*}', handle: remove },
+]
+
+const known = ['before', 'dangling', 'label', 'reference', 'since', 'until']
+
+function list(call: Call): void {
+  const { images } = call.engine
+  const filters = Filters.parse(call.query.get('filters'), known)
+  // Before filters, a pattern for the name had a query key of its own.
+  const legacy = text(call.query, 'filter')
+  const [before] = filters.values('before').map((reference) => createdNanos(images.get(reference)))
+  const [since] = filters.values('since').map((reference) => createdNanos(images.get(reference)))
+  const until = parseTimestamp('until', filters.values('until')[0] ?? null)
+  const dangling = filters.boolean('dangling')
+  const wanted = images.list().filter((image) => {
+    const created = createdNanos(image)
+    return (
+      (dangling === undefined || dangling === (image.repoTags.length === 0)) &&
+      filters.labels('label', image.config.config.Labels ?? {}) &&
+      filters.some('reference', (pattern) => image.repoTags.some((name) => referenceMatches(pattern, name))) &&
+      (legacy === '' || image.repoTags.some((name) => referenceMatches(legacy, name))) &&
+      (before === undefined || created < before) &&
+      (since === undefined || created > since) &&
+      (until === undefined || created < until)
+    )
+  })
+  call.send(200, wanted.map((image) => renderImageSummary(image, call.api)))
+}
+
+function createdNanos(image: Image): bigint {
+  return rfc3339Nanos(image.config.created ?? '') ?? 0n
+}
+
+/** A pattern without a tag matches every tag. */
+export function referenceMatches(pattern: string, name: string): boolean {
+  return globMatches(pattern, name) || globMatches(pattern, name.replace(/:[^:/]*$/, ''))
+}
+
+function inspect(call: Call): void {
+  call.send(200, renderImage(call.engine.images.get(call.params['name'] ?? ''), call.api))
+}
+
+function history(call: Call): void {
+  call.send(200, renderHistory(call.engine.images.get(call.params['name'] ?? '')))
+}
+
+function tag(call: Call): void {
+  const repository = text(call.query, 'repo')
+  if (repository === '') {
+    throw new HoldfastError('HF_INVALID_REFERENCE', 'repository name must have at least one component')
+  }
+  const name = text(call.query, 'tag')
+  call.engine.images.tag(call.params['name'] ?? '', name === '' ? repository : `${repository}:${name}`)
+  call.empty(201)
+}
+
+async function remove(call: Call): Promise<void> {
+  const removed = await call.engine.removeImage(call.params['name'] ?? '', {
+    force: flag(call.query, 'force'),
+    noPrune: flag(call.query, 'noprune'),
+  })
+  call.send(200, removed)
+}

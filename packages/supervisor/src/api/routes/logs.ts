@@ -1,0 +1,40 @@
+import { HoldfastError } from '@holdfast/errors'
+import { parseTimestamp } from '../go-time.ts'
+import { flag } from '../query.ts'
+import type { Call, Route } from '../route.ts'
+import { drained } from '../session-pump.ts'
+import { streamType } from '../stream-frame.ts'
+
+export const logRoutes: Route[] = [{ method: 'GET', path: '/containers/{id}/logs', handle: logs }]
+
+async function logs(call: Call): Promise<void> {
+  const [stdout, stderr] = [flag(call.query, 'stdout'), flag(call.query, 'stderr')]
+  if (!stdout && !stderr) {
+    throw new HoldfastError('HF_BAD_REQUEST', 'Bad parameters: you must choose at least one stream')
+  }
+  const since = parseTimestamp('since', call.query.get('since'))
+  const until = parseTimestamp('until', call.query.get('until'))
+  const record = call.engine.get(call.params['id'] ?? '')
+  const log = await call.engine.logs(record.id, {
+    stdout,
+    stderr,
+    follow: flag(call.query, 'follow'),
+    ...(since === undefined ? {} : { since }),
+    ...(until === undefined ? {} : { until }),
+    tail: tail(call.query.get('tail')),
+    signal: call.gone,
+  })
+  const { Tty: tty } = record.config
+  const frames = log.frames({ timestamps: flag(call.query, 'timestamps'), multiplexed: !tty })
+  const out = call.begin(200, streamType(call.api, tty))
+  for await (const bytes of frames) {
+    if (call.gone.aborted) return
+    if (!out.write(bytes)) await drained(out)
+  }
+  out.end()
+}
+
+/** As dockerd has it, anything that is no count means all. */
+function tail(value: string | null): number {
+  return value !== null && /^\d{1,15}$/.test(value) ? Number(value) : -1
+}

@@ -1,0 +1,186 @@
+import { HoldfastError } from '@holdfast/errors'
+import * as v from 'valibot'
+import { checkPortKey } from './port-key.ts'
+import {
+  flag,
+  integer,
+  mapOf,
+  nullableFlag,
+  nullableInteger,
+  nullableList,
+  optionalText,
+  text,
+  textList,
+  textMap,
+  withDefault,
+} from './primitives.ts'
+import { isZero, oneOf, refuseUnsupported, unsupported, type Unsupported } from './refuse-unsupported.ts'
+
+const defaultShmSize = 64 * 1024 * 1024
+
+const optionalInteger = v.optional(v.pipe(v.number('expected a number'), v.safeInteger('expected a whole number')))
+const optionalFlag = v.optional(v.boolean('expected true or false'))
+const optional = <T extends v.GenericSchema>(schema: T) => v.optional(v.nullable(schema))
+
+export const mountSchema = v.object({
+  Type: text,
+  Source: text,
+  Target: text,
+  ReadOnly: flag,
+  BindOptions: optional(
+    v.object({
+      Propagation: optionalText,
+      NonRecursive: optionalFlag,
+      CreateMountpoint: optionalFlag,
+      ReadOnlyNonRecursive: optionalFlag,
+      ReadOnlyForceRecursive: optionalFlag,
+    }),
+  ),
+  VolumeOptions: optional(
+    v.object({
+      NoCopy: optionalFlag,
+      Labels: textMap,
+      Subpath: optionalText,
+      DriverConfig: optional(v.object({ Name: optionalText, Options: textMap })),
+    }),
+  ),
+  TmpfsOptions: optional(v.object({ SizeBytes: integer, Mode: integer })),
+})
+
+const portBinding = v.object({ HostIp: text, HostPort: text })
+
+/** `HostConfig` of API 1.51, as far as it is honoured; the table below it has the rest. */
+export const hostConfigSchema = v.object({
+  Binds: textList,
+  Mounts: v.nullish(v.array(mountSchema, 'expected a list'), () => []),
+  Tmpfs: textMap,
+  NetworkMode: text,
+  PortBindings: mapOf(v.nullish(v.array(portBinding, 'expected a list'), () => [])),
+  PublishAllPorts: flag,
+  AutoRemove: flag,
+  RestartPolicy: withDefault(v.object({ Name: text, MaximumRetryCount: integer })),
+  LogConfig: withDefault(v.object({ Type: text, Config: textMap })),
+  CapAdd: textList,
+  CapDrop: textList,
+  CgroupnsMode: text,
+  CgroupParent: text,
+  Dns: textList,
+  DnsOptions: textList,
+  DnsSearch: textList,
+  ExtraHosts: textList,
+  GroupAdd: textList,
+  IpcMode: text,
+  PidMode: text,
+  UTSMode: text,
+  UsernsMode: text,
+  TimeMode: text,
+  TimeOffsets: withDefault(v.object({ monotonic: optionalInteger, boottime: optionalInteger })),
+  OomScoreAdj: integer,
+  Privileged: flag,
+  ReadonlyRootfs: flag,
+  SecurityOpt: textList,
+  ShmSize: integer,
+  Sysctls: textMap,
+  Ulimits: v.nullish(v.array(v.object({ Name: text, Soft: integer, Hard: integer })), () => []),
+  Devices: v.nullish(
+    v.array(v.object({ PathOnHost: text, PathInContainer: text, CgroupPermissions: text })),
+    () => [],
+  ),
+  DeviceCgroupRules: textList,
+  Init: nullableFlag,
+  VolumesFrom: textList,
+  MaskedPaths: nullableList,
+  ReadonlyPaths: nullableList,
+  Memory: integer,
+  MemoryReservation: integer,
+  MemorySwap: integer,
+  MemorySwappiness: nullableInteger,
+  OomKillDisable: nullableFlag,
+  NanoCpus: integer,
+  CpuShares: integer,
+  CpuPeriod: integer,
+  CpuQuota: integer,
+  CpuRealtimePeriod: integer,
+  CpuRealtimeRuntime: integer,
+  CpusetCpus: text,
+  CpusetMems: text,
+  PidsLimit: nullableInteger,
+  BlkioWeight: integer,
+  ConsoleSize: v.nullish(v.tuple([v.number(), v.number()]), [0, 0]),
+  Annotations: textMap,
+})
+
+/** `ContainerIDFile` and a mount's `Consistency` are the client's own business and change nothing here. */
+const unsupportedFields: Unsupported = {
+  BlkioWeightDevice: isZero,
+  BlkioDeviceReadBps: isZero,
+  BlkioDeviceWriteBps: isZero,
+  BlkioDeviceReadIOps: isZero,
+  BlkioDeviceWriteIOps: isZero,
+  DeviceRequests: isZero,
+  KernelMemory: isZero,
+  KernelMemoryTCP: isZero,
+  CpuCount: isZero,
+  CpuPercent: isZero,
+  IOMaximumIOps: isZero,
+  IOMaximumBandwidth: isZero,
+  DiskQuota: isZero,
+  VolumeDriver: oneOf('local'),
+  Cgroup: isZero,
+  Links: isZero,
+  LxcConf: isZero,
+  Capabilities: isZero,
+  StorageOpt: isZero,
+  Runtime: oneOf('holdfast'),
+  Isolation: oneOf('default'),
+}
+
+const logOptions = new Set(['max-size', 'max-file'])
+const mountTypes = new Set(['bind', 'volume', 'tmpfs'])
+
+/** Looks at the raw body, before the schema has dropped what it doesn't know. Throws HF_UNSUPPORTED, HF_BAD_REQUEST. */
+export function refuseInHostConfig(body: unknown): void {
+  refuseUnsupported('HostConfig.', body, unsupportedFields)
+  const mounts = (body as { Mounts?: unknown } | null | undefined)?.Mounts
+  for (const [index, mount] of (Array.isArray(mounts) ? mounts : []).entries()) {
+    const where = `HostConfig.Mounts.${index}.`
+    refuseUnsupported(where, mount, { ImageOptions: isZero, ClusterOptions: isZero })
+    refuseUnsupported(`${where}TmpfsOptions.`, (mount as { TmpfsOptions?: unknown } | null)?.TmpfsOptions, {
+      Options: isZero,
+    })
+  }
+}
+
+export type ParsedHostConfig = v.InferOutput<typeof hostConfigSchema>
+
+/** What a schema can't say. Throws HF_UNSUPPORTED and HF_BAD_REQUEST. */
+export function checkHostConfig(host: ParsedHostConfig): void {
+  for (const key of Object.keys(host.PortBindings)) checkPortKey(`HostConfig.PortBindings.${key}`, key)
+  const restart = host.RestartPolicy.Name
+  if (!['', 'no'].includes(restart)) throw unsupported('HostConfig.RestartPolicy.Name', `"${restart}" is not built yet`)
+  const { Type: logType, Config: logConfig } = host.LogConfig
+  if (!['', 'json-file'].includes(logType)) throw unsupported('HostConfig.LogConfig.Type', `"${logType}" is not supported`)
+  for (const option of Object.keys(logConfig)) {
+    if (!logOptions.has(option)) throw unsupported(`HostConfig.LogConfig.Config.${option}`)
+  }
+  for (const [index, mount] of host.Mounts.entries()) {
+    const field = `HostConfig.Mounts.${index}.Type`
+    if (mountTypes.has(mount.Type)) continue
+    if (['image', 'cluster', 'npipe'].includes(mount.Type)) throw unsupported(field, `"${mount.Type}" is not supported`)
+    throw new HoldfastError('HF_BAD_REQUEST', `${field}: mount type unknown: "${mount.Type}"`, { details: { field } })
+  }
+  if (!['', 'host', 'private'].includes(host.CgroupnsMode)) {
+    throw new HoldfastError('HF_BAD_REQUEST', `invalid cgroup namespace mode: ${host.CgroupnsMode}`)
+  }
+}
+
+/** Docker's defaults for what was left at zero. */
+export function withDefaults(host: ParsedHostConfig): ParsedHostConfig {
+  return {
+    ...host,
+    NetworkMode: host.NetworkMode === '' || host.NetworkMode === 'default' ? 'bridge' : host.NetworkMode,
+    RestartPolicy: { ...host.RestartPolicy, Name: host.RestartPolicy.Name || 'no' },
+    LogConfig: { ...host.LogConfig, Type: host.LogConfig.Type || 'json-file' },
+    ShmSize: host.ShmSize || defaultShmSize,
+  }
+}

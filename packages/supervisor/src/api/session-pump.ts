@@ -1,0 +1,111 @@
+import { once } from 'node:events'
+import type { Duplex, Writable } from 'node:stream'
+import type { AttachSession } from '../engine/engine.ts'
+import { DetachScanner } from './detach-keys.ts'
+import type { Hijacked } from './route.ts'
+import { frameHeader } from './stream-frame.ts'
+
+export interface PumpOptions {
+  /** Each chunk with Docker's 8-byte header: for everything without a terminal. */
+  multiplexed: boolean
+  /** What the client sends goes to the container. */
+  stdin: boolean
+  /** Keys that end the attachment; only looked for in a terminal's input. */
+  detachKeys: Buffer | undefined
+}
+
+/** How long a client may take to close its side after the output ended. */
+const lingerMs = 10_000
+
+/**
+ * Joins a connection and an attachment until the output ends or the client goes. Each direction waits for the other
+ * side to take what it was given. The client closing its side is the end of input; output goes on.
+ */
+export async function pumpSession(session: AttachSession, hijacked: Hijacked, options: PumpOptions): Promise<void> {
+  const { socket } = hijacked
+  socket.on('error', () => socket.destroy()) // the reader went away; `close` follows
+  const closed = once(socket, 'close').then(() => session.close())
+  const input = pumpInput(session, hijacked, options)
+  try {
+    await pumpOutput(session, socket, options.multiplexed)
+  } finally {
+    session.close()
+    endGently(socket)
+  }
+  await Promise.all([input, closed])
+}
+
+async function pumpOutput(session: AttachSession, socket: Writable, multiplexed: boolean): Promise<void> {
+  for await (const { stream, data } of session.output) {
+    if (socket.destroyed) return
+    let flowing: boolean
+    if (multiplexed) {
+      socket.cork() // header and data in one write
+      socket.write(frameHeader(stream, data.length))
+      flowing = socket.write(data)
+      socket.uncork()
+    } else {
+      flowing = socket.write(data)
+    }
+    if (!flowing) await drained(socket)
+  }
+}
+
+/** The socket takes more, or is gone. */
+export function drained(socket: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.destroyed || !socket.writableNeedDrain) {
+      resolve()
+      return
+    }
+    const done = () => {
+      socket.off('drain', done).off('close', done)
+      resolve()
+    }
+    socket.on('drain', done).on('close', done)
+  })
+}
+
+async function pumpInput(session: AttachSession, hijacked: Hijacked, options: PumpOptions): Promise<void> {
+  const { socket, head } = hijacked
+  const scanner = options.detachKeys && session.tty ? new DetachScanner(options.detachKeys) : undefined
+  try {
+    if (head.length > 0 && !(await take(head))) return
+    for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      if (!(await take(chunk))) return
+    }
+    if (options.stdin) session.end()
+  } catch (error) {
+    // A read from a client that went away, or a write to a container that did, ends the input and no more than that.
+    if (!socket.destroyed && !isGone(error)) throw error
+  } finally {
+    socket.resume() // whatever still comes is dropped; unread bytes would turn the close into a reset
+  }
+
+  async function take(chunk: Buffer): Promise<boolean> {
+    if (!options.stdin) return true
+    if (!scanner) {
+      await session.write(chunk)
+      return true
+    }
+    const { pass, detached } = scanner.scan(chunk)
+    if (pass.length > 0) await session.write(pass)
+    if (!detached) return true
+    session.close()
+    endGently(socket)
+    return false
+  }
+}
+
+function isGone(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return ['HF_SHIM_LOST', 'HF_CONTAINER_NOT_RUNNING', 'EPIPE', 'ECONNRESET', 'ABORT_ERR'].includes(String(code))
+}
+
+/** Closes our side after what was written is out, and the connection when the client has closed its own. */
+function endGently(socket: Duplex): void {
+  if (socket.destroyed) return
+  if (!socket.writableEnded) socket.end()
+  const linger = setTimeout(() => socket.destroy(), lingerMs)
+  socket.once('close', () => clearTimeout(linger))
+}
