@@ -1,5 +1,9 @@
 export * from './plan.ts'
 export * from './step.ts'
+export { parseConfig, parseConfigJson, type OciConfig } from './config/config.ts'
+export { readProcess, type OciProcess } from './config/process.ts'
+export { planContainer } from './plan-container.ts'
+export { planExec, cgroupProcs } from './plan-exec.ts'
+export { describeStep } from './describe-step.ts'
+export { explain } from './explain.ts'
 export * from './user.ts'
-// The plan helper adds: parseConfig, planContainer(config, options): ContainerPlan,
-// planExec(process, options): ExecPlan, explain(plan): string.

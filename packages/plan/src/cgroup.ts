@@ -1,0 +1,90 @@
+/** The container's cgroup: where it lies, and what is written into it. */
+import { HoldfastError } from '@holdfast/errors'
+import { invalid } from './config/reader.ts'
+import { defaultDeviceRules } from './devices.ts'
+import { resourceWrites } from './cgroup-resources.ts'
+import type { OciConfig } from './config/config.ts'
+import type { OciDeviceRule } from './config/resources.ts'
+import type { DeviceRule, PlanOptions, Preparation } from './plan.ts'
+import type { FdName } from './step.ts'
+
+export interface CgroupDirectory {
+  as: FdName
+  /** Absolute, on the host. */
+  path: string
+  controllers: string[]
+  /** The hierarchy's mount point. */
+  mount: string
+}
+
+/** The same place in every hierarchy. */
+export function cgroupDirectories(config: OciConfig, options: PlanOptions): CgroupDirectory[] {
+  const beneath = cgroupPath(config, options)
+  const { cgroup } = options.host
+  if (cgroup.version === 2) {
+    const { mount, controllers } = cgroup
+    return [{ as: 'cgroup', path: mount + beneath, controllers, mount }]
+  }
+  // All of them: a process left behind in one hierarchy would show the host's tree through its cgroup namespace.
+  return cgroup.hierarchies.map(({ controllers, mount }) => ({
+    as: `cgroup:${controllers.length === 0 ? 'unified' : controllers.join(',')}`, path: mount + beneath, controllers, mount,
+  }))
+}
+
+/** config-linux.md#cgroups-path: absolute beneath the mount point; relative ones, and none, beneath our own parent. */
+function cgroupPath({ linux }: OciConfig, { id, cgroupParent }: PlanOptions): string {
+  const asked = linux?.cgroupsPath || id
+  const path = asked.startsWith('/') ? asked : `${cgroupParent === '/' ? '' : cgroupParent}/${asked}`
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.')
+  if (parts.includes('..')) throw invalid('linux.cgroupsPath', 'must not contain ".."')
+  if (parts.length === 0) throw invalid('linux.cgroupsPath', 'must not be the root of the hierarchy')
+  return `/${parts.join('/')}`
+}
+
+export function cgroupPreparation(config: OciConfig, options: PlanOptions, directories: CgroupDirectory[]): Preparation {
+  const { cgroup } = options.host
+  const resources = config.linux?.resources ?? {}
+  return {
+    do: 'make-cgroup',
+    version: cgroup.version,
+    directories: directories.map(({ as, path, controllers }) => ({ as, path, controllers })),
+    enable: cgroup.version === 2 ? cgroup.controllers : [],
+    writes: resourceWrites(resources, cgroup.version, (controller, field) => {
+      const directory = directories.find(({ controllers }) => controllers.includes(controller))
+      if (!directory) throw missingController(controller, field)
+      return directory.as
+    }),
+    devices: deviceRules(resources.devices ?? []),
+  }
+}
+
+function missingController(controller: string, field: string): HoldfastError {
+  return new HoldfastError('HF_UNSUPPORTED', `${field} is not supported: this host has no ${controller} controller`, {
+    hint: 'Leave the field out, or enable the controller (see /proc/cgroups and cgroup.controllers).',
+    details: { field, path: field, controller },
+  })
+}
+
+/**
+ * The rules as listed, with two additions: nothing is allowed that no rule names, and the default devices work
+ * whatever the rules say, since the specification has them supplied always.
+ */
+export function deviceRules(rules: OciDeviceRule[]): DeviceRule[] {
+  const everything: DeviceRule = { allow: false, type: 'a', major: '*', minor: '*', access: 'rwm' }
+  const listed = rules.flatMap((rule): DeviceRule[] => {
+    const { allow, access = 'rwm' } = rule
+    const type = rule.type || 'a'
+    if (access === '') return []
+    const [major, minor] = [deviceNumber(rule.major), deviceNumber(rule.minor)]
+    // A rule of type `a` is about every device, whatever numbers stand beside it (cgroup-v1/devices.rst).
+    if (type === 'a' && major === '*' && minor === '*') return [{ allow, type, major, minor, access }]
+    const types = type === 'a' ? (['b', 'c'] as const) : [type]
+    return types.map((each) => ({ allow, type: each, major, minor, access }))
+  })
+  const deniesFirst = listed[0]?.type === 'a' && !listed[0].allow
+  return [...(deniesFirst ? [] : [everything]), ...listed, ...defaultDeviceRules]
+}
+
+function deviceNumber(number: number | undefined): number | '*' {
+  return number === undefined || number === -1 ? '*' : number
+}

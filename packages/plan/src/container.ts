@@ -1,0 +1,54 @@
+import { HoldfastError } from '@holdfast/errors'
+import { invalid } from './config/reader.ts'
+import { cgroupDirectories, type CgroupDirectory } from './cgroup.ts'
+import { checkMapped, IdMaps } from './id-maps.ts'
+import { resolveNamespaces, type Namespaces } from './namespaces.ts'
+import type { OciConfig } from './config/config.ts'
+import type { PlanOptions } from './plan.ts'
+
+/** One container being planned: what every theme reads, resolved once. */
+export interface Container {
+  readonly config: OciConfig
+  readonly options: PlanOptions
+  readonly namespaces: Namespaces
+  /** It lives in a user namespace that isn't the host's: its root has no rights over what the host owns. */
+  readonly confined: boolean
+  readonly maps: IdMaps
+  readonly cgroups: CgroupDirectory[]
+  readonly warnings: string[]
+}
+
+/** Checks what concerns more than one section; sections were checked when the configuration was read. */
+export function resolveContainer(config: OciConfig, options: PlanOptions): Container {
+  checkOptions(options)
+  const namespaces = resolveNamespaces(config)
+  const { linux, process } = config
+  if (options.rootfs?.idmap && namespaces.origin.user === 'host')
+    throw new HoldfastError('HF_BAD_REQUEST', 'an idmapped root needs a user namespace', { details: { field: 'rootfs.idmap' } })
+  checkMapped(linux?.uidMappings, process?.user?.uid ?? 0, 'process.user.uid')
+  checkMapped(linux?.gidMappings, process?.user?.gid ?? 0, 'process.user.gid')
+  process?.user?.additionalGids?.forEach((gid, index) =>
+    checkMapped(linux?.gidMappings, gid, `process.user.additionalGids[${index}]`),
+  )
+  if (process?.execCPUAffinity?.initial || process?.execCPUAffinity?.final)
+    throw invalid('process.execCPUAffinity', 'is for processes that exec starts, not for the container itself')
+  return {
+    config,
+    options,
+    namespaces,
+    confined: namespaces.origin.user !== 'host',
+    maps: new IdMaps(config, namespaces),
+    cgroups: cgroupDirectories(config, options),
+    warnings: [],
+  }
+}
+
+function checkOptions({ id, bundle, stage, cgroupParent }: PlanOptions): void {
+  const refuse = (field: string, problem: string): HoldfastError =>
+    new HoldfastError('HF_BAD_REQUEST', `${field} ${problem}`, { details: { field } })
+  // The id becomes a directory's and a cgroup's name.
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/.test(id)) throw refuse('id', `is no container id: ${JSON.stringify(id)}`)
+  for (const [field, path] of Object.entries({ bundle, stage, cgroupParent })) {
+    if (!path.startsWith('/')) throw refuse(field, `must be an absolute path, not ${JSON.stringify(path)}`)
+  }
+}

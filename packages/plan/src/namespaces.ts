@@ -1,0 +1,142 @@
+/** Which of its namespaces a container makes, joins, or shares with the host, and how it gets there. */
+import { invalid } from './config/reader.ts'
+import { unsupported } from './config/unsupported.ts'
+import type { OciConfig } from './config/config.ts'
+import type { Preparation } from './plan.ts'
+import type { FdName, NamespaceType, Step, TimeOffset } from './step.ts'
+
+export type Origin = 'new' | 'joined' | 'host'
+
+export interface Namespaces {
+  origin: Record<NamespaceType, Origin>
+  /** Of those that are joined. */
+  path: Partial<Record<NamespaceType, string>>
+}
+
+const kernelNames = {
+  cgroup: 'cgroup',
+  ipc: 'ipc',
+  mount: 'mnt',
+  network: 'net',
+  pid: 'pid',
+  time: 'time',
+  user: 'user',
+  uts: 'uts',
+} as const satisfies Record<string, NamespaceType>
+
+/** In this order: those of a foreign owner while the host's rights last, the user namespace last of all. */
+const joinOrder: NamespaceType[] = ['mnt', 'net', 'ipc', 'uts', 'pid', 'cgroup', 'time']
+
+/** clone3(2) makes these for the init; user, cgroup and time come otherwise. */
+const clonedTypes: NamespaceType[] = ['mnt', 'net', 'ipc', 'uts', 'pid']
+
+export function resolveNamespaces(config: OciConfig): Namespaces {
+  const origin: Record<NamespaceType, Origin> = {
+    cgroup: 'host',
+    ipc: 'host',
+    mnt: 'host',
+    net: 'host',
+    pid: 'host',
+    time: 'host',
+    user: 'host',
+    uts: 'host',
+  }
+  const path: Partial<Record<NamespaceType, string>> = {}
+  for (const each of config.linux?.namespaces ?? []) {
+    const type = kernelNames[each.type]
+    origin[type] = each.path ? 'joined' : 'new'
+    if (each.path) path[type] = each.path
+  }
+  const namespaces = { origin, path }
+  checkCombinations(config, namespaces)
+  return namespaces
+}
+
+/** Everything that asks for a namespace the container doesn't have. */
+function checkCombinations(config: OciConfig, { origin }: Namespaces): void {
+  const { linux } = config
+  const mapped = !!linux?.uidMappings?.length || !!linux?.gidMappings?.length
+  if (origin.user === 'new') {
+    if (!linux?.uidMappings?.length) throw invalid('linux.uidMappings', 'is missing: a new user namespace has no ids without')
+    if (!linux.gidMappings?.length) throw invalid('linux.gidMappings', 'is missing: a new user namespace has no ids without')
+  } else if (origin.user === 'host' && mapped) {
+    throw invalid('linux.uidMappings', 'needs a user namespace in linux.namespaces')
+  }
+  if (origin.uts === 'host') {
+    if (config.hostname) throw invalid('hostname', 'needs a uts namespace in linux.namespaces: it would change the host')
+    if (config.domainname) throw invalid('domainname', 'needs a uts namespace in linux.namespaces: it would change the host')
+  }
+  if (Object.keys(linux?.timeOffsets ?? {}).length > 0 && origin.time !== 'new')
+    throw invalid('linux.timeOffsets', 'needs a new time namespace: offsets are fixed with the first process in one')
+  if (origin.mnt !== 'new') refuseMountWork(config, origin.mnt)
+}
+
+/**
+ * A mount namespace that is the host's or another container's is taken as it stands: everything made in it would be
+ * seen by those who live there, and would stay when this container is gone.
+ */
+function refuseMountWork(config: OciConfig, origin: Origin): void {
+  const { root, linux, mounts } = config
+  const why = `the mount namespace is ${origin === 'host' ? "the host's" : "another's"} and is taken as it stands`
+  const hint = 'List a mount namespace without a path in linux.namespaces, or leave the field out.'
+  if (root && root.path !== '/') throw unsupported('root.path', `${why}, with its own root`, hint)
+  if (root?.readonly) throw unsupported('root.readonly', why, hint)
+  if (mounts?.length) throw unsupported('mounts', why, hint)
+  if (linux?.devices?.length) throw unsupported('linux.devices', why, hint)
+  if (linux?.maskedPaths?.length) throw unsupported('linux.maskedPaths', why, hint)
+  if (linux?.readonlyPaths?.length) throw unsupported('linux.readonlyPaths', why, hint)
+  if (linux?.rootfsPropagation) throw unsupported('linux.rootfsPropagation', why, hint)
+}
+
+export function namespacePreparations({ path }: Namespaces): Preparation[] {
+  return [...joinOrder, 'user' as const].flatMap((namespace) => {
+    const at = path[namespace]
+    return at === undefined ? [] : [{ do: 'open-namespace' as const, namespace, path: at, as: namespaceFd(namespace) }]
+  })
+}
+
+export function namespaceFd(type: NamespaceType): FdName {
+  return type === 'user' ? 'userns' : `ns:${type}`
+}
+
+/** Joins what others own: the host's rights reach every namespace, the container's only those of its own owner. */
+export function joinForeign({ origin }: Namespaces): Step[] {
+  return joinOrder
+    .filter((type) => origin[type] === 'joined')
+    .map((type) => ({ do: 'join', namespace: type, fd: namespaceFd(type) }))
+}
+
+/** Enters the user namespace, new or another's, as its root. */
+export function enterUserNamespace({ origin }: Namespaces): Step[] {
+  if (origin.user === 'host') return []
+  return [{ do: 'join', namespace: 'user', fd: namespaceFd('user') }, { do: 'become-root' }]
+}
+
+/** time_namespaces(7): only children enter it, and offsets are fixed once the first is in. */
+export function newTimeNamespace({ origin }: Namespaces, config: OciConfig): Step[] {
+  if (origin.time !== 'new') return []
+  const { monotonic, boottime } = config.linux?.timeOffsets ?? {}
+  const steps: Step[] = [{ do: 'unshare', namespaces: ['time'] }]
+  if (monotonic || boottime) {
+    steps.push({
+      do: 'time-offsets',
+      ...(monotonic && { monotonic: offset(monotonic, 'linux.timeOffsets.monotonic') }),
+      ...(boottime && { boottime: offset(boottime, 'linux.timeOffsets.boottime') }),
+    })
+  }
+  return steps
+}
+
+/** The kernel stops at KTIME_MAX / 2 seconds, about 146 years, either way. */
+const offsetLimit = 2 ** 62 / 1e9
+
+function offset(value: { secs?: number | bigint; nanosecs?: number }, path: string): TimeOffset {
+  const secs = Number(value.secs ?? 0)
+  if (Math.abs(secs) > offsetLimit) throw invalid(`${path}.secs`, 'is more than the 146 years that the kernel takes')
+  return { secs, nanosecs: value.nanosecs ?? 0 }
+}
+
+/** New namespaces that the init is born in, owned by the user namespace that was just entered. */
+export function clonedNamespaces({ origin }: Namespaces): NamespaceType[] {
+  return clonedTypes.filter((type) => origin[type] === 'new')
+}

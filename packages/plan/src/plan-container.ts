@@ -1,0 +1,121 @@
+import { cgroupPreparation } from './cgroup.ts'
+import { resolveContainer, type Container } from './container.ts'
+import { planDevices } from './devices.ts'
+import { containerHooks, shimHooks, syncForHooks } from './hooks.ts'
+import { emptyMountSteps, planMounts } from './mounts.ts'
+import { clonedNamespaces, enterUserNamespace, joinForeign, namespacePreparations, newTimeNamespace } from './namespaces.ts'
+import { execute, hostRights, memoryAndPersonality, pipes, raiseLimits, surroundings, terminal } from './process.ts'
+import { enterRoot, leaveOldRoot, stageMounts, stageRootfs } from './rootfs.ts'
+import { dropPrivileges, hidePaths } from './security.ts'
+import { sysctls } from './sysctl.ts'
+import type { OciConfig } from './config/config.ts'
+import type { ContainerPlan, PlanOptions } from './plan.ts'
+import type { Step } from './step.ts'
+
+/**
+ * Everything that makes one container, decided and in order. Throws HF_INVALID_CONFIG or HF_UNSUPPORTED with the JSON
+ * path of what can't be; nothing has been done by then.
+ */
+export function planContainer(config: OciConfig, options: PlanOptions): ContainerPlan {
+  const container = resolveContainer(config, options)
+  const tree = container.namespaces.origin.mnt === 'new' ? planTree(container) : existingTree
+  const steps: Step[] = [
+    ...stageOne(container, tree),
+    { do: 'clone', namespaces: clonedNamespaces(container.namespaces), keep: [] },
+    ...stageTwo(container, tree),
+  ]
+  return {
+    preparations: [
+      ...container.maps.preparations, // the layers of the root are mapped by the container's user namespace
+      ...namespacePreparations(container.namespaces),
+      cgroupPreparation(config, options, container.cgroups),
+    ],
+    steps,
+    namespaces: container.namespaces.origin,
+    terminal: config.process?.terminal === true,
+    hooks: shimHooks(container),
+    startable: config.process !== undefined,
+    ...(container.warnings.length > 0 && { warnings: container.warnings }),
+  }
+}
+
+/** What concerns the file tree, theme by theme. */
+interface Tree {
+  /** Stage one, before foreign namespaces are joined: the host's mounts are in reach. */
+  staged: Step[]
+  /** Stage one, after: file systems that show what a namespace contains. */
+  stagedInside: Step[]
+  /** The init: enter the root, mount, make devices and links; the old root is still there. */
+  made: Step[]
+  /** The init: the old root goes; what must be read-only or hidden becomes so. */
+  closed: Step[]
+}
+
+/** A mount namespace that is the host's or another's is taken as it stands. */
+const existingTree: Tree = { staged: [], stagedInside: [], made: [], closed: [] }
+
+function planTree(container: Container): Tree {
+  const mounts = container.config.mounts ? planMounts(container) : emptyMountSteps()
+  const devices = planDevices(container, mounts)
+  return {
+    staged: stageRootfs(container, mounts, devices),
+    stagedInside: stageMounts(container, mounts),
+    made: [enterRoot, ...mounts.attached, ...devices.made],
+    closed: [...leaveOldRoot(container, mounts), ...hidePaths(container)],
+  }
+}
+
+/** With the host's rights, up to the container's user namespace: from inside it none of this is possible. */
+function stageOne(container: Container, tree: Tree): Step[] {
+  const { config, confined, namespaces } = container
+  const { process } = config
+  return [
+    ...tree.staged,
+    ...(confined && process ? [...raiseLimits(process), ...hostRights(process, 'process', true)] : []),
+    ...joinForeign(namespaces),
+    ...tree.stagedInside,
+    ...enterUserNamespace(namespaces),
+    ...newTimeNamespace(namespaces, config), // inside the user namespace, which then owns it
+  ]
+}
+
+/** In the container's init, a process of the new namespaces. */
+function stageTwo(container: Container, tree: Tree): Step[] {
+  const { config, confined, namespaces, cgroups } = container
+  const { process, linux } = config
+  const ownTree = namespaces.origin.mnt === 'new'
+  return [
+    { do: 'join-cgroups', procs: cgroups.map(({ as }) => `${as}:procs`) },
+    // After joining the hierarchies: the namespace's root is where its maker is, and else the host's tree would show.
+    ...(namespaces.origin.cgroup === 'new' ? [{ do: 'unshare' as const, namespaces: ['cgroup' as const] }] : []),
+    ...(process && !confined ? hostRights(process, 'process', false) : []),
+    { do: 'new-session' }, // no controlling terminal of ours
+    { do: 'session-keyring', name: `_ses.${container.options.id}` }, // nor keys: keyrings are inherited, not namespaced
+    ...(namespaces.origin.net === 'new' ? [{ do: 'loopback-up' as const }] : []),
+    ...(config.hostname ? [{ do: 'hostname' as const, name: config.hostname }] : []),
+    ...(config.domainname ? [{ do: 'domainname' as const, name: config.domainname }] : []),
+    ...tree.made, // proc, sysfs, …: refused by the kernel once the old root is gone
+    ...sysctls(container), // a procfs handle is had on the same condition
+    ...syncForHooks(container),
+    ...containerHooks(container, 'createContainer'), // their paths are the host's
+    ...(process && ownTree ? terminal(process, true) : []), // binds /dev/console before anything turns read-only
+    ...tree.closed,
+    ...memoryAndPersonality(linux),
+    ...(process && !ownTree ? terminal(process, false) : []),
+    ...(process ? program(container) : [{ do: 'door' as const }]),
+  ]
+}
+
+/** From root of the container to the waiting program. */
+function program(container: Container): Step[] {
+  const { config, options, warnings } = container
+  const process = config.process!
+  return [
+    ...pipes(process),
+    ...surroundings(process, true),
+    ...dropPrivileges(process, config.linux?.seccomp, options.host, warnings),
+    { do: 'door' }, // `create` ends here
+    ...containerHooks(container, 'startContainer'), // their paths are the container's
+    execute(process, options.init),
+  ]
+}

@@ -1,0 +1,45 @@
+import { numberList } from './number-list.ts'
+import { execute, hostRights, pipes, raiseLimits, surroundings, terminal } from './process.ts'
+import { dropPrivileges } from './security.ts'
+import type { OciProcess } from './config/process.ts'
+import type { ContainerPlan, ExecPlan, ExecPlanOptions } from './plan.ts'
+import type { FdName, NamespaceType, Step } from './step.ts'
+
+/** One more process in a running container. */
+export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPlan {
+  const warnings: string[] = []
+  const types = (Object.keys(options.namespaces) as NamespaceType[]).filter((type) => options.namespaces[type] !== 'host')
+  const confined = options.namespaces.user !== 'host'
+  const { initial, final } = process.execCPUAffinity ?? {}
+  const steps: Step[] = [
+    // With the host's rights, before they are given up.
+    ...affinity(initial, 'process.execCPUAffinity.initial'),
+    ...(confined ? [...raiseLimits(process), ...hostRights(process, 'process', true)] : []),
+    // All at once by one descriptor: between two calls the container could end and its pid be another's.
+    ...(types.length > 0 ? [{ do: 'join-process' as const, pidfd: options.pidfd, namespaces: types }] : []),
+    ...(confined ? [{ do: 'become-root' as const }] : []),
+    { do: 'clone', namespaces: [], keep: [] }, // a pid namespace is entered by children only
+    { do: 'join-cgroups', procs: options.cgroupProcs },
+    ...affinity(final, 'process.execCPUAffinity.final'), // joining a cpuset resets it
+    ...(confined ? [] : hostRights(process, 'process', false)),
+    { do: 'new-session' },
+    ...terminal(process, false), // /dev/console stays the container's own
+    ...pipes(process),
+    ...surroundings(process, false),
+    ...dropPrivileges(process, options.seccomp, options.host, warnings),
+    { do: 'door' },
+    execute(process, false),
+  ]
+  return { steps, terminal: process.terminal === true, ...(warnings.length > 0 && { warnings }) }
+}
+
+/** The descriptors through which a process joins the container's cgroups. */
+export function cgroupProcs(plan: ContainerPlan): FdName[] {
+  return plan.preparations.flatMap((each) =>
+    each.do === 'make-cgroup' ? each.directories.map(({ as }) => `${as}:procs`) : [],
+  )
+}
+
+function affinity(list: string | undefined, path: string): Step[] {
+  return list ? [{ do: 'cpu-affinity', cpus: numberList(list, path) }] : []
+}
