@@ -13,8 +13,10 @@ export interface BridgeOptions {
   stateDir: string
   mtu?: number
   ipMasq: boolean
-  /** Address that `-p` without a host address binds; default 0.0.0.0 and ::. */
+  /** Addresses that `-p` without a host address binds, where the network has their family; default 0.0.0.0 and ::. */
   defaultHostIps?: string[]
+  /** Descriptor of the network namespace that is "the host"; default: the process's own. It stays the caller's. */
+  hostNetns?: number
 }
 
 export interface PortMapping {
@@ -33,6 +35,11 @@ export interface PublishedPort {
   containerPort: number
   hostPort: number
   hostIp: string
+  /**
+   * The kernel cannot translate this host address: [::1], or one of a family that the network lacks. Nothing is bound
+   * and nothing is translated; who wants it served listens there and relays to the container.
+   */
+  relay?: boolean
 }
 
 export interface AttachRequest {
@@ -58,15 +65,20 @@ export interface Attachment {
   ports: PublishedPort[]
 }
 
+export interface DetachOptions {
+  /** Resolve only when the link is gone and its addresses are free (20 ms more). */
+  wait?: boolean
+}
+
 export interface BridgeNetwork {
   readonly options: BridgeOptions
   /** Both or none: a failed attach leaves nothing. HF_PORT_IN_USE names the holder. */
   attach(request: AttachRequest): Promise<Attachment>
   /**
-   * Withdraws the ports, takes the host's side off the bridge and down at once; the pair goes with the network
+   * Withdraws the ports, takes the host's side down at once; the pair goes with the network
    * namespace (or is deleted in the background) and the address is free again once it is gone. Idempotent.
    */
-  detach(attachment: Attachment): Promise<void>
+  detach(attachment: Attachment, options?: DetachOptions): Promise<void>
   publish(attachment: Attachment, ports: PortMapping[]): Promise<PublishedPort[]>
   unpublish(attachment: Attachment, ports: PublishedPort[]): Promise<void>
   /**
@@ -84,4 +96,4 @@ export interface BridgeNetwork {
 export type OpenBridgeNetwork = (options: BridgeOptions) => Promise<BridgeNetwork>
 
 /** First free /24 of `pool` that no route or address of the host overlaps. */
-export type ChooseSubnet = (pool: string, prefixLength: number) => Promise<string>
+export type ChooseSubnet = (pool: string, prefixLength: number, hostNetns?: number) => Promise<string>

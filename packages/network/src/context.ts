@@ -1,0 +1,47 @@
+/** What the verbs of one open network share. */
+import type { BridgeOptions, PublishedPort } from './bridge.ts'
+import type { HeldSockets } from './held-sockets.ts'
+import type { Ipam } from './ipam.ts'
+import type { NetlinkSocket } from './netlink.ts'
+import type { NetworkPlan } from './validate.ts'
+
+export interface NetworkContext {
+  readonly options: BridgeOptions
+  readonly plan: NetworkPlan
+  /** rtnetlink on the host's side. */
+  readonly route: NetlinkSocket
+  /** A second one: deleting a link keeps a socket busy for 20 ms. */
+  readonly removal: NetlinkSocket
+  readonly netfilter: NetlinkSocket
+  readonly ipam: Ipam
+  readonly held: HeldSockets
+  /** The bridge as it is now; replaced when it had to be made again. */
+  bridge: { index: number; mac: Buffer }
+  /** Published ports by attachment (`id interface`), to write them again where somebody flushed our table. */
+  readonly published: Map<string, Publication>
+  /** Links on their way out. */
+  readonly removals: Set<Promise<void>>
+}
+
+export interface Publication {
+  addresses: string[]
+  ports: PublishedPort[]
+}
+
+export function attachmentKey({ id, interface: name }: { id: string; interface: string }): string {
+  return `${id} ${name}`
+}
+
+/** What marks the host's end of a pair as ours, for `restore` and for people (`ip link`). */
+export function linkAlias(bridge: string, { id, interface: name }: { id: string; interface: string }): string {
+  return `${linkAliasPrefix(bridge)}${id} ${name}`
+}
+
+export function linkAliasPrefix(bridge: string): string {
+  return `holdfast ${bridge} `
+}
+
+/** What marks a bridge as ours. */
+export function bridgeAlias({ table, name }: BridgeOptions): string {
+  return `holdfast network ${table}/${name}`
+}

@@ -1,0 +1,33 @@
+/** A container leaves. Every step is tried, whatever became of the ones before; the first error is thrown. */
+import type { Attachment, DetachOptions } from './bridge.ts'
+import { attachmentKey, type NetworkContext } from './context.ts'
+import { releasePorts, withdrawPorts } from './publish.ts'
+import { buryLink, buryLinkLater, silenceLink } from './removal.ts'
+
+export async function detach(context: NetworkContext, attachment: Attachment, options: DetachOptions): Promise<void> {
+  const { id, hostInterface: link, ports } = attachment
+  const addresses = attachment.addresses.map(({ address }) => address)
+  // What was published and withdrawn since counts too.
+  const known = context.published.get(attachmentKey(attachment))?.ports ?? []
+  context.published.delete(attachmentKey(attachment))
+  const all = [...ports, ...known]
+  const errors: unknown[] = []
+  const attempt = async (step: () => Promise<unknown> | void) => {
+    try {
+      await step()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  await attempt(() => withdrawPorts(context, addresses, all))
+  await attempt(() => releasePorts(context, all))
+  await attempt(() => context.ipam.leave({ id, interface: attachment.interface, link }))
+  if (options.wait) {
+    await attempt(() => buryLink(context, link))
+  } else {
+    await attempt(() => silenceLink(context, link))
+    buryLinkLater(context, link)
+  }
+  if (errors.length === 1) throw errors[0]
+  if (errors.length > 1) throw new AggregateError(errors, `detaching ${id} failed in ${errors.length} steps: ${String(errors[0])}`)
+}

@@ -1,0 +1,143 @@
+/** The bridge itself: made or taken up, with its addresses, settings and rules. */
+import { randomBytes } from 'node:crypto'
+import { HoldfastError } from '@holdfast/errors'
+import { formatPrefix, macBytes, macOf, parsePrefix, type Prefix } from './address.ts'
+import type { BridgeOptions } from './bridge.ts'
+import { bridgeAlias } from './context.ts'
+import { inNetns, listSysctls, readSysctl, writeSysctl } from './netns.ts'
+import type { NetlinkSocket } from './netlink.ts'
+import { nftApply, nftList } from './nft.ts'
+import { installText, removeText, sourcesOf, type NetworkRules } from './ruleset.ts'
+import {
+  addAddress, deleteAddress, deleteLink, dumpAddresses, getLink, IPV4_DEVCONF_ROUTE_LOCALNET, newBridge,
+  parseAddressReply, parseLink, setLink, type Link,
+} from './rtnetlink.ts'
+import type { NetworkPlan } from './validate.ts'
+
+/** fe80::/10, which the kernel assigns by itself. */
+const linkLocal = 0xfe80n >> 6n
+
+export interface BridgeSetup {
+  options: BridgeOptions
+  plan: NetworkPlan
+  route: NetlinkSocket
+}
+
+/** Idempotent. HF_NETWORK_FAILED where a link of that name is there and isn't ours. */
+export async function ensureBridge({ options, plan, route }: BridgeSetup): Promise<{ index: number; mac: Buffer }> {
+  const found = await findLink(route, options.bridge)
+  if (found) refuseForeign(found, options)
+  else await createBridge(route, options, plan)
+  const link = (await findLink(route, options.bridge))!
+  if (options.mtu !== undefined && link.mtu !== options.mtu) {
+    throw new HoldfastError('HF_NETWORK_FAILED', `bridge ${options.bridge} has an mtu of ${link.mtu}, not ${options.mtu}`, {
+      hint: 'Remove the network and make it again.',
+    })
+  }
+  await ensureAddresses(route, link.index, plan)
+  await route.request([
+    // 127.0.0.1 may be a published address: its packets leave by this bridge and no other link.
+    setLink({ link: options.bridge, ipv4: { [IPV4_DEVCONF_ROUTE_LOCALNET]: 1 } }),
+    setLink({ link: options.bridge, up: true }),
+  ])
+  return { index: link.index, mac: macBytes(link.mac ?? '', 'bridge') }
+}
+
+async function createBridge(route: NetlinkSocket, options: BridgeOptions, plan: NetworkPlan): Promise<void> {
+  const mac = macBytes(macOf(plan.ranges[0]!.gateway), 'bridge')
+  await route.request([newBridge({ name: options.bridge, mac, mtu: options.mtu })])
+  try {
+    await route.request([setLink({ link: options.bridge, alias: bridgeAlias(options) })])
+  } catch (error) {
+    await route.request([deleteLink(options.bridge)])
+    throw error
+  }
+  if (plan.families.includes(6)) {
+    // Before it is up: a container could answer with router advertisements, and dad would delay its address.
+    inNetns(options.hostNetns, () => {
+      writeSysctl(`ipv6/conf/${options.bridge}/accept_ra`, '0')
+      writeSysctl(`ipv6/conf/${options.bridge}/accept_dad`, '0')
+    })
+  }
+}
+
+function refuseForeign(link: Link, options: BridgeOptions): void {
+  if (link.kind === 'bridge' && link.alias === bridgeAlias(options)) return
+  throw new HoldfastError('HF_NETWORK_FAILED', `the host has a link ${options.bridge} already, and it is not ours`, {
+    hint: `It is a ${link.kind ?? 'physical link'}${link.alias ? ` marked '${link.alias}'` : ''}. Choose another name, or remove it.`,
+    details: { link: options.bridge },
+  })
+}
+
+export async function findLink(route: NetlinkSocket, name: string): Promise<Link | undefined> {
+  const [replies] = await route.request([getLink(name, ['ENODEV'])])
+  return replies?.[0] && parseLink(replies[0])
+}
+
+async function ensureAddresses(route: NetlinkSocket, index: number, plan: NetworkPlan): Promise<void> {
+  const wanted: Prefix[] = plan.ranges.map(({ gateway, subnet }) => ({ ...gateway, length: subnet.length }))
+  const present = (await route.dump(dumpAddresses()))
+    .map(parseAddressReply)
+    .filter((each) => each !== undefined)
+    .filter((each) => each.index === index)
+    .map(({ address, prefixLength }): Prefix => ({ ...address, length: prefixLength }))
+    .filter(({ family, value }) => family === 4 || value >> 118n !== linkLocal)
+  const same = (a: Prefix) => (b: Prefix) => formatPrefix(a) === formatPrefix(b)
+  const missing = wanted.filter((address) => !present.some(same(address)))
+  const extra = present.filter((address) => !wanted.some(same(address)))
+  if (missing.length + extra.length === 0) return
+  await route.request([
+    ...extra.map((address) => deleteAddress(index, address)),
+    ...missing.map((address) => addAddress(index, address)),
+  ])
+}
+
+/** Forwarding on, and our rules in place. */
+export async function ensureRules(options: BridgeOptions, plan: NetworkPlan): Promise<void> {
+  const rules = rulesOf(options, plan)
+  const stale = await staleSources(rules, options.hostNetns)
+  await nftApply(installText(rules, stale), options.hostNetns)
+  inNetns(options.hostNetns, () => {
+    if (plan.families.includes(4)) writeSysctl('ipv4/ip_forward', '1')
+    if (plan.families.includes(6)) enableIpv6Forwarding(options.bridge)
+  })
+}
+
+/** A forwarding host ignores router advertisements unless told otherwise: its own default route may depend on them. */
+function enableIpv6Forwarding(bridge: string): void {
+  if (readSysctl('ipv6/conf/all/forwarding') === '1') return
+  for (const link of listSysctls('ipv6/conf')) {
+    if (link !== bridge && readSysctl(`ipv6/conf/${link}/accept_ra`) === '1') {
+      writeSysctl(`ipv6/conf/${link}/accept_ra`, '2', true)
+    }
+  }
+  writeSysctl('ipv6/conf/all/forwarding', '1')
+}
+
+/** Subnets that an earlier configuration of this network left in the map of sources. */
+async function staleSources(rules: NetworkRules, netns: number | undefined): Promise<Prefix[]> {
+  const lists = await Promise.all(['source4', 'source6'].map((map) => nftList(['map', 'inet', rules.table, map], netns)))
+  const present = lists.flatMap((objects) => sourcesOf(objects ?? [], rules.bridge))
+  const wanted = rules.subnets.map(formatPrefix)
+  return present.filter((subnet) => !wanted.includes(subnet)).map((subnet) => parsePrefix(subnet, 'source'))
+}
+
+export async function removeRules(options: BridgeOptions, plan: NetworkPlan): Promise<void> {
+  const rules = rulesOf(options, plan)
+  const objects = await nftList(['table', 'inet', options.table], options.hostNetns)
+  if (!objects) return
+  const chains = objects.flatMap(({ chain }) => (chain ? [chain.name] : []))
+  const others = chains.some((name) => name.startsWith('source-') && name !== `source-${options.bridge}`)
+  if (others && !chains.includes(`source-${options.bridge}`)) return
+  await nftApply(removeText(rules, !others), options.hostNetns)
+}
+
+function rulesOf(options: BridgeOptions, plan: NetworkPlan): NetworkRules {
+  const { table, bridge, ipMasq } = options
+  return { table, bridge, ipMasq, subnets: plan.ranges.map(({ subnet }) => subnet) }
+}
+
+/** A name for the host's end of a pair, which says nothing and meets no other. */
+export function randomLinkName(): string {
+  return `hf${randomBytes(6).toString('hex')}`
+}

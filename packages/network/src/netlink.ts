@@ -1,0 +1,235 @@
+/**
+ * A netlink socket (netlink(7)) and the codecs of its messages and attributes.
+ *
+ * The kernel answers a request inside the system call that sends it, so sending may take as long as the kernel's
+ * network lock is held by someone else (a dying namespace: 20 ms). Requests are therefore written by Node's thread
+ * pool, and their answers, which are queued by then, read at once. The codecs are the `netlink` package's; its
+ * sockets are not used: they can only be opened in the network namespace of the calling thread, cost two turns of
+ * the event loop per message, and cannot send several messages with one system call.
+ */
+import { close, closeSync, openSync, read, write } from 'node:fs'
+import { promisify } from 'node:util'
+import { errnoName, openNetlinkSocketIn, readFdInto, setNonblocking } from '@holdfast/core'
+import { SyscallError } from '@holdfast/errors'
+import {
+  formatAttribute, formatMessage, parseAttributes, parseError, parseMessages, type NetlinkMessage,
+} from 'netlink/dist/structs.js'
+
+export const NETLINK_ROUTE = 0
+export const NETLINK_SOCK_DIAG = 4
+export const NETLINK_NETFILTER = 12
+
+const NLMSG_ERROR = 2
+const NLMSG_DONE = 3
+
+export const NLM_F_REQUEST = 0x1
+export const NLM_F_ACK = 0x4
+export const NLM_F_DUMP = 0x300
+export const NLM_F_REPLACE = 0x100
+export const NLM_F_EXCL = 0x200
+export const NLM_F_CREATE = 0x400
+const NLM_F_DUMP_INTR = 0x10
+
+export interface Request {
+  type: number
+  /** Beyond NLM_F_REQUEST and NLM_F_ACK. */
+  flags?: number
+  payload: Uint8Array[]
+  /** What it is, for the error: `RTM_NEWLINK hf0`. */
+  what: string
+  /** errno names that are as good as success: deleting what is gone. */
+  tolerate?: string[]
+  /** Advice by errno name. */
+  hints?: Partial<Record<string, string>>
+  /** The message frames a batch (NFNL_MSG_BATCH_BEGIN): the kernel sends no answer of its own. */
+  unanswered?: boolean
+}
+
+export interface Reply {
+  type: number
+  data: Buffer
+}
+
+const writeAsync = promisify(write)
+const readAsync = promisify(read)
+/** The largest part of a dump, by the kernel's own choice, is 32 KiB. */
+const receiveBytes = 65_536
+
+export class NetlinkSocket {
+  readonly #fd: number
+  readonly #buffer = Buffer.allocUnsafe(receiveBytes)
+  #sequence = 1
+  #queue: Promise<unknown> = Promise.resolve()
+  #closed = false
+
+  constructor(fd: number) {
+    this.#fd = fd
+  }
+
+  /** `netns`: a descriptor of the network namespace; absent: the caller's. */
+  static open(protocol: number, netns?: number): NetlinkSocket {
+    const own = netns === undefined ? openSync('/proc/thread-self/ns/net', 'r') : undefined
+    try {
+      const fd = openNetlinkSocketIn(netns ?? own!, protocol)
+      setNonblocking(fd)
+      return new NetlinkSocket(fd)
+    } finally {
+      if (own !== undefined) closeSync(own)
+    }
+  }
+
+  /**
+   * Sends the requests with one system call, in order, and resolves with each one's replies (empty for a plain
+   * acknowledgement). The kernel goes on after a failing one; the first failure that is not tolerated is thrown.
+   */
+  request(requests: Request[]): Promise<Reply[][]> {
+    return this.#exclusive(async () => {
+      const first = this.#sequence
+      this.#sequence += requests.length
+      await this.#send(requests.map((request, index) => frame(request, first + index)))
+      return this.#collect(requests, first)
+    })
+  }
+
+  /** Every reply of a dump. One that changed meanwhile (NLM_F_DUMP_INTR) is read again. */
+  dump(request: Request): Promise<Reply[]> {
+    return this.#exclusive(async () => {
+      for (let attempt = 0; attempt < 8; attempt++) {
+        const replies = await this.#dumpOnce(request)
+        if (replies) return replies
+      }
+      throw netlinkError(11, request) // EAGAIN: it never held still
+    })
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    void this.#queue.then(() => close(this.#fd))
+  }
+
+  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(() => {
+      if (this.#closed) throw new SyscallError({ errno: 9, code: 'EBADF', syscall: 'sendmsg(netlink)' })
+      return work()
+    })
+    this.#queue = result.catch(() => undefined)
+    return result
+  }
+
+  async #send(frames: Buffer[]): Promise<void> {
+    const data = frames.length === 1 ? frames[0]! : Buffer.concat(frames)
+    await writeAsync(this.#fd, data, 0, data.length, null)
+  }
+
+  #collect(requests: Request[], first: number): Reply[][] {
+    const replies: Reply[][] = requests.map(() => [])
+    const failures: (SyscallError | undefined)[] = requests.map(() => undefined)
+    let open = requests.filter(({ unanswered }) => !unanswered).length
+    while (open > 0) {
+      const messages = this.#receive()
+      if (!messages) break
+      for (const message of messages) {
+        const index = message.seq - first
+        const request = requests[index]
+        if (!request) continue // an answer to an earlier request that was given up
+        if (message.type !== NLMSG_ERROR) {
+          replies[index]!.push({ type: message.type, data: Buffer.from(message.data) })
+          continue
+        }
+        if (!request.unanswered) open--
+        failures[index] ??= failure(message, request)
+      }
+    }
+    const failed = failures.find((error) => error !== undefined)
+    if (failed) throw failed
+    if (open > 0) throw netlinkError(71, requests[0]!) // EPROTO: answers are missing
+    return replies
+  }
+
+  /** The messages of one datagram; undefined when nothing is queued. */
+  #receive(): NetlinkMessage[] | undefined {
+    const length = readFdInto(this.#fd, this.#buffer)
+    return length === undefined ? undefined : parseMessages(this.#buffer.subarray(0, length))
+  }
+
+  async #dumpOnce(request: Request): Promise<Reply[] | undefined> {
+    const sequence = this.#sequence++
+    await this.#send([frame({ ...request, flags: (request.flags ?? 0) | NLM_F_DUMP }, sequence, 0)])
+    const replies: Reply[] = []
+    let interrupted = false
+    for (;;) {
+      // Reading makes the kernel produce the next part, under its lock: not on this thread.
+      const { bytesRead } = await readAsync(this.#fd, this.#buffer, 0, receiveBytes, null)
+      for (const message of parseMessages(this.#buffer.subarray(0, bytesRead))) {
+        if (message.seq !== sequence) continue
+        if (message.flags & NLM_F_DUMP_INTR) interrupted = true
+        if (message.type === NLMSG_DONE) return interrupted ? undefined : replies
+        if (message.type === NLMSG_ERROR) {
+          const error = failure(message, request)
+          if (error) throw error
+          return replies
+        }
+        replies.push({ type: message.type, data: Buffer.from(message.data) })
+      }
+    }
+  }
+}
+
+function frame(request: Request, seq: number, acknowledge = NLM_F_ACK): Buffer {
+  const flags = NLM_F_REQUEST | (request.unanswered ? 0 : acknowledge) | (request.flags ?? 0)
+  return padded(Buffer.concat(formatMessage({ type: request.type, flags, seq, port: 0, data: request.payload })))
+}
+
+function failure(message: NetlinkMessage, request: Request): SyscallError | undefined {
+  const { errno } = parseError(message.data, message.flags)
+  if (errno === 0) return undefined
+  const error = netlinkError(-errno, request)
+  return request.tolerate?.includes(error.code) ? undefined : error
+}
+
+function netlinkError(errno: number, request: Request): SyscallError {
+  const code = errnoName(errno)
+  return new SyscallError({ errno, code, syscall: request.what, hint: request.hints?.[code] })
+}
+
+/** One attribute, padded to four bytes. At most 65,531 bytes of data, since its length is a u16 with the header. */
+export function attribute(type: number, data: Uint8Array | Uint8Array[]): Buffer {
+  return padded(Buffer.concat(formatAttribute({ type, data })))
+}
+
+/** An attribute that holds attributes. */
+export function nested(type: number, attributes: Uint8Array[]): Buffer {
+  return padded(Buffer.concat(formatAttribute({ type, data: attributes, nested: true })))
+}
+
+function padded(data: Buffer): Buffer {
+  const over = data.length & 3
+  return over === 0 ? data : Buffer.concat([data, Buffer.alloc(4 - over)])
+}
+
+/** Attributes by type; of one that is there twice, the last. */
+export function attributesOf(data: Buffer): Map<number, Buffer> {
+  const attributes = new Map<number, Buffer>()
+  parseAttributes(data, ({ type, data: value }) => attributes.set(type, value))
+  return attributes
+}
+
+/** Attributes in order: for lists, whose elements share a type. */
+export function attributeList(data: Buffer): Buffer[] {
+  const attributes: Buffer[] = []
+  parseAttributes(data, ({ data: value }) => attributes.push(value))
+  return attributes
+}
+
+/** A C string. */
+export function text(value: string): Buffer {
+  return Buffer.from(`${value}\0`)
+}
+
+/** The text of a C string. */
+export function textOf(data: Buffer | undefined): string | undefined {
+  if (!data) return undefined
+  const end = data.indexOf(0)
+  return data.toString('utf8', 0, end < 0 ? data.length : end)
+}

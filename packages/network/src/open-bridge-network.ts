@@ -1,0 +1,118 @@
+/** Opens a bridge network: the one place where its parts meet. */
+import { HoldfastError } from '@holdfast/errors'
+import { attach } from './attach.ts'
+import type {
+  Attachment, AttachRequest, BridgeNetwork, BridgeOptions, DetachOptions, OpenBridgeNetwork, PortMapping, PublishedPort,
+} from './bridge.ts'
+import { attachmentKey, type NetworkContext } from './context.ts'
+import { detach } from './detach.ts'
+import { HeldSockets } from './held-sockets.ts'
+import { ensureBridge, ensureRules, findLink, removeRules } from './host-bridge.ts'
+import { Ipam } from './ipam.ts'
+import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink.ts'
+import { holdPorts, releasePorts, translatePorts, withdrawPorts } from './publish.ts'
+import { settleRemovals } from './removal.ts'
+import { restore } from './restore.ts'
+import { deleteLink, setLink } from './rtnetlink.ts'
+import { validateOptions, validatePorts } from './validate.ts'
+
+export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
+  const plan = validateOptions(options)
+  const closers: (() => void)[] = []
+  const opened = <T extends { close(): void }>(part: T): T => {
+    closers.push(() => part.close())
+    return part
+  }
+  try {
+    const route = opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns))
+    const ipam = opened(new Ipam(options.name, options.stateDir))
+    const bridge = await ensureBridge({ options, plan, route })
+    await ensureRules(options, plan)
+    const context: NetworkContext = {
+      options, plan, route, ipam, bridge,
+      removal: opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns)),
+      netfilter: opened(NetlinkSocket.open(NETLINK_NETFILTER, options.hostNetns)),
+      held: opened(new HeldSockets(options.hostNetns)),
+      published: new Map(),
+      removals: new Set(),
+    }
+    return new OpenNetwork(context)
+  } catch (error) {
+    for (const close of closers) close()
+    throw error
+  }
+}
+
+class OpenNetwork implements BridgeNetwork {
+  readonly options: BridgeOptions
+  readonly #context: NetworkContext
+
+  constructor(context: NetworkContext) {
+    this.options = context.options
+    this.#context = context
+  }
+
+  attach(request: AttachRequest): Promise<Attachment> {
+    return attach(this.#context, request)
+  }
+
+  detach(attachment: Attachment, options: DetachOptions = {}): Promise<void> {
+    return detach(this.#context, attachment, options)
+  }
+
+  async publish(attachment: Attachment, mappings: PortMapping[]): Promise<PublishedPort[]> {
+    const context = this.#context
+    const addresses = attachment.addresses.map(({ address }) => address)
+    const ports = await holdPorts(context, attachment.id, validatePorts(context.plan, mappings))
+    try {
+      await context.route.request([setLink({ link: attachment.hostInterface, hairpin: true })])
+      await translatePorts(context, addresses, ports)
+    } catch (error) {
+      releasePorts(context, ports)
+      throw error
+    }
+    const known = context.published.get(attachmentKey(attachment))?.ports ?? []
+    context.published.set(attachmentKey(attachment), { addresses, ports: [...known, ...ports] })
+    return ports
+  }
+
+  async unpublish(attachment: Attachment, ports: PublishedPort[]): Promise<void> {
+    const context = this.#context
+    const addresses = attachment.addresses.map(({ address }) => address)
+    await withdrawPorts(context, addresses, ports)
+    releasePorts(context, ports)
+    const known = context.published.get(attachmentKey(attachment))
+    if (known) known.ports = known.ports.filter((port) => !ports.some((gone) => samePort(port, gone)))
+  }
+
+  restore(attachments: Attachment[]): Promise<string[]> {
+    return restore(this.#context, attachments)
+  }
+
+  async close(): Promise<void> {
+    const { route, removal, netfilter, held, ipam } = this.#context
+    await settleRemovals(this.#context)
+    for (const part of [route, removal, netfilter, held, ipam]) part.close()
+  }
+
+  async remove(): Promise<void> {
+    const context = this.#context
+    await settleRemovals(context)
+    const lease = context.ipam.leases().find(({ state }) => state === 'held')
+    if (lease) {
+      throw new HoldfastError('HF_NETWORK_FAILED', `network ${this.options.name} has attached containers`, {
+        hint: `Remove ${String(lease.id)} first.`,
+        details: { container: lease.id },
+      })
+    }
+    await removeRules(context.options, context.plan)
+    const link = await findLink(context.route, context.options.bridge)
+    if (link?.index === context.bridge.index) await context.removal.request([deleteLink(context.options.bridge)])
+    context.ipam.erase()
+    await this.close()
+  }
+}
+
+function samePort(a: PublishedPort, b: PublishedPort): boolean {
+  return a.protocol === b.protocol && a.hostPort === b.hostPort && a.hostIp === b.hostIp
+}

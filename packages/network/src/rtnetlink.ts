@@ -1,0 +1,306 @@
+/** The messages of rtnetlink(7) that a bridge network needs: links, addresses, routes, neighbours. */
+import { formatAddress, formatLink, formatNeighbor, formatRoute } from 'netlink/dist/rt/gen_structs.js'
+import { addressBytes, addressFromBytes, type Address, type Prefix } from './address.ts'
+import { bridgeInfo, bridgePortInfo, kindOf, vethInfo } from './link-info.ts'
+import {
+  attribute, attributesOf, nested, text, textOf, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request,
+} from './netlink.ts'
+
+const RTM_NEWLINK = 16
+const RTM_DELLINK = 17
+const RTM_GETLINK = 18
+const RTM_NEWADDR = 20
+const RTM_DELADDR = 21
+const RTM_GETADDR = 22
+const RTM_NEWROUTE = 24
+const RTM_GETROUTE = 26
+const RTM_NEWNEIGH = 28
+
+const AF_INET = 2
+const AF_INET6 = 10
+
+export const IFLA_ADDRESS = 1
+export const IFLA_IFNAME = 3
+export const IFLA_MTU = 4
+const IFLA_LINK = 5
+const IFLA_MASTER = 10
+const IFLA_LINKINFO = 18
+const IFLA_IFALIAS = 20
+const IFLA_AF_SPEC = 26
+export const IFLA_NET_NS_FD = 28
+const IFLA_INET_CONF = 1
+const IFLA_INET6_ADDR_GEN_MODE = 8
+
+/** linux/ip.h: settings of `net.ipv4.conf.*` that travel in IFLA_INET_CONF. */
+export const IPV4_DEVCONF_ARP_NOTIFY = 22
+export const IPV4_DEVCONF_ROUTE_LOCALNET = 26
+export const IN6_ADDR_GEN_MODE_NONE = 1
+
+const IFF_UP = 1
+const RT_TABLE_MAIN = 254
+const RTN_UNICAST = 1
+
+export interface Link {
+  index: number
+  name: string
+  up: boolean
+  kind: string | undefined
+  alias: string | undefined
+  mac: string | undefined
+  mtu: number
+  /** The bridge's index where the link is a port of one. */
+  master: number | undefined
+  /** The other end's index, in its own namespace. */
+  peerIndex: number | undefined
+}
+
+export interface NewVeth {
+  name: string
+  bridgeIndex: number
+  mtu: number | undefined
+  /** `netns`: a descriptor of the namespace that the peer is born in. */
+  peer: { name: string; mac: Buffer; netns: number }
+}
+
+/** A pair, the peer directly inside its namespace, this end a port of the bridge and down. */
+export function newVeth(veth: NewVeth): Request {
+  const mtu = veth.mtu === undefined ? [] : [attribute(IFLA_MTU, u32(veth.mtu))]
+  const peer = [
+    attribute(IFLA_IFNAME, text(veth.peer.name)),
+    attribute(IFLA_ADDRESS, veth.peer.mac),
+    attribute(IFLA_NET_NS_FD, u32(veth.peer.netns)),
+    ...mtu,
+  ]
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    what: `RTM_NEWLINK ${veth.name}`,
+    payload: [
+      formatLink({}),
+      attribute(IFLA_IFNAME, text(veth.name)),
+      attribute(IFLA_MASTER, u32(veth.bridgeIndex)),
+      ...mtu,
+      nested(IFLA_LINKINFO, vethInfo(formatLink({}), peer)),
+    ],
+  }
+}
+
+export interface NewBridge {
+  name: string
+  mac: Buffer
+  mtu: number | undefined
+}
+
+export function newBridge({ name, mac, mtu }: NewBridge): Request {
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    what: `RTM_NEWLINK ${name}`,
+    payload: [
+      formatLink({}),
+      attribute(IFLA_IFNAME, text(name)),
+      // A bridge without an address of its own takes its lowest port's, and changes it as ports come and go.
+      attribute(IFLA_ADDRESS, mac),
+      ...(mtu === undefined ? [] : [attribute(IFLA_MTU, u32(mtu))]),
+      nested(IFLA_LINKINFO, bridgeInfo()),
+    ],
+  }
+}
+
+export interface LinkChange {
+  /** Its name, or its index in the socket's namespace. */
+  link: string | number
+  alias?: string
+  up?: boolean
+  /** 0: off its bridge. */
+  master?: number
+  /** Frames may leave by the port they came in by. */
+  hairpin?: boolean
+  /** Settings by their IPV4_DEVCONF_ number. */
+  ipv4?: Record<number, number>
+  addrGenMode?: number
+  tolerate?: string[]
+}
+
+/** The kernel applies `up` and `master` before the rest: what must come first needs a message of its own. */
+export function setLink(change: LinkChange): Request {
+  const { link, alias, up, master, hairpin } = change
+  return {
+    type: RTM_NEWLINK,
+    what: `RTM_NEWLINK ${link}`,
+    ...(change.tolerate && { tolerate: change.tolerate }),
+    payload: [
+      formatLink({
+        ...(typeof link === 'number' && { index: link }),
+        ...(up !== undefined && { change: { up: true }, ...(up && { flags: { up: true } }) }),
+      }),
+      ...(typeof link === 'string' ? [attribute(IFLA_IFNAME, text(link))] : []),
+      ...(alias === undefined ? [] : [attribute(IFLA_IFALIAS, Buffer.from(alias))]),
+      ...(master === undefined ? [] : [attribute(IFLA_MASTER, u32(master))]),
+      ...(hairpin === undefined ? [] : [nested(IFLA_LINKINFO, bridgePortInfo({ hairpin }))]),
+      ...afSpec(change),
+    ],
+  }
+}
+
+function afSpec({ ipv4, addrGenMode }: LinkChange): Buffer[] {
+  const families: Buffer[] = []
+  if (ipv4) {
+    const settings = Object.entries(ipv4).map(([id, value]) => attribute(Number(id), u32(value)))
+    families.push(nested(AF_INET, [nested(IFLA_INET_CONF, settings)]))
+  }
+  if (addrGenMode !== undefined) {
+    families.push(nested(AF_INET6, [attribute(IFLA_INET6_ADDR_GEN_MODE, Buffer.of(addrGenMode))]))
+  }
+  return families.length === 0 ? [] : [nested(IFLA_AF_SPEC, families)]
+}
+
+export function deleteLink(name: string, tolerate: string[] = ['ENODEV']): Request {
+  return {
+    type: RTM_DELLINK,
+    what: `RTM_DELLINK ${name}`,
+    tolerate,
+    payload: [formatLink({}), attribute(IFLA_IFNAME, text(name))],
+  }
+}
+
+export function getLink(name: string, tolerate: string[] = []): Request {
+  return {
+    type: RTM_GETLINK,
+    what: `RTM_GETLINK ${name}`,
+    tolerate,
+    payload: [formatLink({}), attribute(IFLA_IFNAME, text(name))],
+  }
+}
+
+export function dumpLinks(): Request {
+  return { type: RTM_GETLINK, what: 'RTM_GETLINK', payload: [formatLink({})] }
+}
+
+export function parseLink({ data }: Reply): Link {
+  const attributes = attributesOf(data.subarray(16))
+  const mac = attributes.get(IFLA_ADDRESS)
+  return {
+    index: data.readInt32LE(4),
+    name: textOf(attributes.get(IFLA_IFNAME)) ?? '',
+    up: (data.readUInt32LE(8) & IFF_UP) !== 0,
+    kind: kindOf(attributes.get(IFLA_LINKINFO)),
+    alias: textOf(attributes.get(IFLA_IFALIAS)),
+    mac: mac && macText(mac),
+    mtu: attributes.get(IFLA_MTU)?.readUInt32LE() ?? 0,
+    master: attributes.get(IFLA_MASTER)?.readUInt32LE(),
+    peerIndex: attributes.get(IFLA_LINK)?.readUInt32LE(),
+  }
+}
+
+export interface LinkAddress {
+  index: number
+  address: Address
+  prefixLength: number
+}
+
+/** Without duplicate address detection: who hands out the addresses knows that there are none. */
+export function addAddress(index: number, address: Prefix): Request {
+  return { ...addressRequest(RTM_NEWADDR, index, address), flags: NLM_F_CREATE | NLM_F_REPLACE }
+}
+
+export function deleteAddress(index: number, address: Prefix): Request {
+  return { ...addressRequest(RTM_DELADDR, index, address), tolerate: ['EADDRNOTAVAIL'] }
+}
+
+function addressRequest(type: number, index: number, address: Prefix): Request {
+  const bytes = addressBytes(address)
+  const family = address.family === 4 ? AF_INET : AF_INET6
+  const header = formatAddress({ family, prefixlen: address.length, index, flags: { nodad: true } })
+  const broadcast: Buffer[] = []
+  if (address.family === 4 && address.length < 31) {
+    const hostBits = (1n << BigInt(32 - address.length)) - 1n
+    broadcast.push(attribute(4 /* IFA_BROADCAST */, addressBytes({ family: 4, value: address.value | hostBits })))
+  }
+  return {
+    type,
+    what: `${type === RTM_NEWADDR ? 'RTM_NEWADDR' : 'RTM_DELADDR'} on link ${index}`,
+    payload: [
+      header,
+      attribute(2 /* IFA_LOCAL */, bytes),
+      attribute(1 /* IFA_ADDRESS */, bytes),
+      ...broadcast,
+    ],
+    hints: { EACCES: 'IPv6 is switched off for this interface: see net.ipv6.conf.*.disable_ipv6.' },
+  }
+}
+
+export function dumpAddresses(): Request {
+  return { type: RTM_GETADDR, what: 'RTM_GETADDR', payload: [formatAddress({})] }
+}
+
+export function parseAddressReply({ data }: Reply): LinkAddress | undefined {
+  const attributes = attributesOf(data.subarray(8))
+  const bytes = attributes.get(2) ?? attributes.get(1)
+  if (!bytes) return undefined
+  return { index: data.readUInt32LE(4), prefixLength: data.readUInt8(1), address: addressFromBytes(bytes) }
+}
+
+export function addDefaultRoute(index: number, gateway: Address): Request {
+  return {
+    type: RTM_NEWROUTE,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    what: `RTM_NEWROUTE default on link ${index}`,
+    tolerate: ['EEXIST'], // another network of the container's was there first, as in Docker
+    payload: [
+      formatRoute({
+        family: gateway.family === 4 ? AF_INET : AF_INET6, table: RT_TABLE_MAIN, protocol: 'BOOT', type: RTN_UNICAST,
+      }),
+      attribute(5 /* RTA_GATEWAY */, addressBytes(gateway)),
+      attribute(4 /* RTA_OIF */, u32(index)),
+    ],
+  }
+}
+
+export interface Route {
+  destination: Prefix
+  table: number
+  outputIndex: number | undefined
+}
+
+export function dumpRoutes(): Request {
+  return { type: RTM_GETROUTE, what: 'RTM_GETROUTE', payload: [formatRoute({})] }
+}
+
+/** Undefined for what is neither IPv4 nor IPv6 or no unicast route. */
+export function parseRoute({ data }: Reply): Route | undefined {
+  const family = data.readUInt8(0)
+  if ((family !== AF_INET && family !== AF_INET6) || data.readUInt8(7) !== RTN_UNICAST) return undefined
+  const attributes = attributesOf(data.subarray(12))
+  const bytes = attributes.get(1 /* RTA_DST */) ?? Buffer.alloc(family === AF_INET ? 4 : 16)
+  return {
+    destination: { ...addressFromBytes(bytes), length: data.readUInt8(1) },
+    table: attributes.get(15 /* RTA_TABLE */)?.readUInt32LE() ?? data.readUInt8(4),
+    outputIndex: attributes.get(4)?.readUInt32LE(),
+  }
+}
+
+/** Tells a link's neighbour cache; the entry is used at once and verified by the kernel in its own time. */
+export function addNeighbour(index: number, address: Address, mac: Buffer): Request {
+  return {
+    type: RTM_NEWNEIGH,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    what: `RTM_NEWNEIGH on link ${index}`,
+    payload: [
+      formatNeighbor({ family: address.family === 4 ? AF_INET : AF_INET6, ifindex: index, state: { stale: true } }),
+      attribute(1 /* NDA_DST */, addressBytes(address)),
+      attribute(2 /* NDA_LLADDR */, mac),
+    ],
+  }
+}
+
+/** Holdfast runs on little-endian machines alone: x64 and arm64. */
+export function u32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeUInt32LE(value)
+  return bytes
+}
+
+export function macText(bytes: Buffer): string {
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
+}

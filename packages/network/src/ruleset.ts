@@ -1,0 +1,151 @@
+/**
+ * The rules of a bridge network, in a table of our own (family inet). What changes with each container is an element
+ * of a map, so the cost per packet does not grow with their number.
+ *
+ * ```
+ * raw prerouting   127.0.0.0/8 from any link but lo: drop          (route_localnet is on for our bridges)
+ * prerouting ┐
+ * output     ┴ to an address of the host: protocol . [address .] port → container address . port
+ * forward      out by a bridge of ours: replies, published ports, the bridge's own; the rest is dropped
+ * postrouting  from 127.0.0.0/8 to a bridge, from a subnet to itself by way of a published port, from a subnet
+ *              to elsewhere: masquerade
+ * ```
+ *
+ * Accepting here overrides nobody: other tables still see the packet. The text is nft's own language and not its
+ * JSON: nft 1.0.6 crashes on the JSON of a dnat whose map gives an address and a port.
+ */
+import { formatPrefix, type Family, type Prefix } from './address.ts'
+
+export interface NetworkRules {
+  table: string
+  bridge: string
+  subnets: Prefix[]
+  ipMasq: boolean
+}
+
+/** Maps of published ports: for one address of the host, and for any. */
+export const publishMaps = {
+  4: { one: 'publish4', any: 'publish4_any' },
+  6: { one: 'publish6', any: 'publish6_any' },
+} as const satisfies Record<Family, { one: string; any: string }>
+
+const sourceMaps = { 4: 'source4', 6: 'source6' } as const
+
+/**
+ * One transaction. Adding what is there already changes nothing; only chains are flushed, and filled again in the
+ * same transaction, so no packet sees them empty. `stale`: subnets that this bridge had and has no more.
+ */
+export function installText(rules: NetworkRules, stale: Prefix[]): string {
+  return baseText(rules.table, rules.bridge) + networkText(rules, stale)
+}
+
+/** `last`: no other network is in the table. */
+export function removeText({ table, bridge, subnets }: NetworkRules, last: boolean): string {
+  if (last) return `delete table inet ${table}\n`
+  return lines([
+    `delete element inet ${table} bridges { "${bridge}" }`,
+    `delete element inet ${table} leave { "${bridge}" }`,
+    ...subnets.map((subnet) => `delete element inet ${table} ${sourceMaps[subnet.family]} { ${formatPrefix(subnet)} }`),
+    `delete chain inet ${table} ${leaveChain(bridge)}`,
+    `delete chain inet ${table} ${sourceChain(bridge)}`,
+  ])
+}
+
+export function leaveChain(bridge: string): string {
+  return `leave-${bridge}`
+}
+
+export function sourceChain(bridge: string): string {
+  return `source-${bridge}`
+}
+
+function baseText(table: string, bridge: string): string {
+  const ports = 'meta l4proto { tcp, udp, sctp }'
+  return `
+add table inet ${table}
+# Before the maps: nft moves the elements of an interval map up to its declaration.
+add chain inet ${table} ${leaveChain(bridge)}
+add chain inet ${table} ${sourceChain(bridge)}
+add set inet ${table} bridges { type ifname; }
+add map inet ${table} leave { type ifname : verdict; }
+add map inet ${table} source4 { type ipv4_addr : verdict; flags interval; }
+add map inet ${table} source6 { type ipv6_addr : verdict; flags interval; }
+add map inet ${table} publish4 { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; }
+add map inet ${table} publish4_any { type inet_proto . inet_service : ipv4_addr . inet_service; }
+add map inet ${table} publish6 { type inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service; }
+add map inet ${table} publish6_any { type inet_proto . inet_service : ipv6_addr . inet_service; }
+
+add chain inet ${table} raw { type filter hook prerouting priority -300; policy accept; }
+add chain inet ${table} prerouting { type nat hook prerouting priority -100; policy accept; }
+add chain inet ${table} output { type nat hook output priority -100; policy accept; }
+add chain inet ${table} forward { type filter hook forward priority 0; policy accept; }
+add chain inet ${table} postrouting { type nat hook postrouting priority 100; policy accept; }
+add chain inet ${table} publish
+
+# A container could else reach the services that listen on the host's loopback alone.
+flush chain inet ${table} raw
+add rule inet ${table} raw iifname != "lo" ip daddr 127.0.0.0/8 drop
+
+flush chain inet ${table} prerouting
+add rule inet ${table} prerouting fib daddr type local jump publish
+flush chain inet ${table} output
+add rule inet ${table} output fib daddr type local jump publish
+
+# [::1] cannot be translated: the kernel never routes that source address off the host.
+flush chain inet ${table} publish
+add rule inet ${table} publish meta nfproto ipv4 ${ports} dnat ip to meta l4proto . ip daddr . th dport map @publish4
+add rule inet ${table} publish meta nfproto ipv4 ${ports} dnat ip to meta l4proto . th dport map @publish4_any
+add rule inet ${table} publish ip6 daddr != ::1 ${ports} dnat ip6 to meta l4proto . ip6 daddr . th dport map @publish6
+add rule inet ${table} publish ip6 daddr != ::1 ${ports} dnat ip6 to meta l4proto . th dport map @publish6_any
+
+flush chain inet ${table} forward
+add rule inet ${table} forward oifname vmap @leave
+
+flush chain inet ${table} postrouting
+add rule inet ${table} postrouting ip saddr 127.0.0.0/8 oifname @bridges ct status dnat masquerade
+add rule inet ${table} postrouting ip saddr vmap @source4
+add rule inet ${table} postrouting ip6 saddr vmap @source6
+`
+}
+
+function networkText({ table, bridge, subnets, ipMasq }: NetworkRules, stale: Prefix[]): string {
+  const leave = `inet ${table} ${leaveChain(bridge)}`
+  const source = `inet ${table} ${sourceChain(bridge)}`
+  const jump = (subnet: Prefix) =>
+    `element inet ${table} ${sourceMaps[subnet.family]} { ${formatPrefix(subnet)} : jump ${sourceChain(bridge)} }`
+  return lines([
+    `flush chain ${leave}`,
+    `add rule ${leave} ct state established,related accept`,
+    `add rule ${leave} ct status dnat accept`,
+    `add rule ${leave} iifname "${bridge}" accept`,
+    `add rule ${leave} drop`,
+    `flush chain ${source}`,
+    // By address and not by interface: with bridge-nf-call-iptables the packet never seems to change interfaces.
+    ...subnets.map((subnet) => {
+      const protocol = subnet.family === 4 ? 'ip' : 'ip6'
+      return `add rule ${source} ${protocol} daddr ${formatPrefix(subnet)} ct status dnat masquerade`
+    }),
+    ...(ipMasq ? [`add rule ${source} oifname != "${bridge}" masquerade`] : []),
+    `add element inet ${table} bridges { "${bridge}" }`,
+    `add element inet ${table} leave { "${bridge}" : jump ${leaveChain(bridge)} }`,
+    ...stale.map((subnet) => `delete ${jump(subnet)}`),
+    ...subnets.map((subnet) => `add ${jump(subnet)}`),
+  ])
+}
+
+function lines(commands: string[]): string {
+  return `${commands.join('\n')}\n`
+}
+
+/** What `nft -j list …` prints, as far as it is needed. */
+export interface NftObject {
+  map?: { elem?: [{ prefix?: { addr: string; len: number } }, { jump?: { target: string } }][] }
+  chain?: { name: string }
+}
+
+/** The subnets that a map of sources sends to this bridge's chain. */
+export function sourcesOf(objects: NftObject[], bridge: string): string[] {
+  const elements = objects.flatMap(({ map }) => map?.elem ?? [])
+  return elements.flatMap(([{ prefix }, { jump }]) =>
+    prefix && jump?.target === sourceChain(bridge) ? [`${prefix.addr}/${prefix.len}`] : [])
+}
