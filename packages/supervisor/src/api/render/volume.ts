@@ -1,6 +1,7 @@
 import type { VolumeRecord } from '../../engine/engine.ts'
 
-export function renderVolume(volume: VolumeRecord): unknown {
+/** `users`: how many containers have it, where that was counted. Its size isn't: -1 says so. */
+export function renderVolume(volume: VolumeRecord, users?: number): unknown {
   return {
     CreatedAt: volume.created,
     Driver: 'local',
@@ -9,5 +10,6 @@ export function renderVolume(volume: VolumeRecord): unknown {
     Name: volume.name,
     Options: null,
     Scope: 'local',
+    ...(users === undefined ? {} : { UsageData: { RefCount: users, Size: -1 } }),
   }
 }

@@ -147,13 +147,15 @@ async function diskUsage(call: Call): Promise<void> {
       renderSummary(record, { api, now, imageLabels: {}, sizes: await engine.sizes(record.id) }),
     ),
   )
+  const users = (volume: string) =>
+    records.filter((record) => record.mounts.some((mount) => mount.Name === volume)).length
   call.send(200, {
     LayersSize: images.reduce((sum, image) => sum + image.size, 0),
     Images: images.map((image) =>
       renderImageSummary(image, api, records.filter((record) => record.imageId === image.id).length),
     ),
     Containers: containers,
-    Volumes: engine.volumes().map(renderVolume),
+    Volumes: engine.volumes().map((volume) => renderVolume(volume, users(volume.name))),
     BuildCache: [],
     BuilderSize: 0,
   })

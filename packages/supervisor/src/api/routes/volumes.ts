@@ -21,7 +21,7 @@ function list(call: Call): void {
       filters.some('name', (name) => volume.name.includes(name)) &&
       filters.labels('label', volume.labels),
   )
-  call.send(200, { Volumes: wanted.map(renderVolume), Warnings: null })
+  call.send(200, { Volumes: wanted.map((volume) => renderVolume(volume)), Warnings: null })
 }
 
 function inspect(call: Call): void {

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest'
+import type { ContainerState } from '../../engine/container-record.ts'
+import { eventMatches } from '../routes/events.ts'
+import { Filters } from '../filters.ts'
+import { humanDuration } from '../human-duration.ts'
+import { parsePs } from '../process-table.ts'
+import { referenceMatches } from '../routes/images.ts'
+import { statusText } from './container-summary.ts'
+import { renderEvent } from './event.ts'
+import { mergedConfig } from './merged-config.ts'
+import { parseCreate } from '../schema/container-create.ts'
+
+describe('statusText', () => {
+  const now = Date.parse('2026-01-01T00:00:00Z')
+  const state = (more: Partial<ContainerState>): ContainerState => ({
+    status: 'running', pid: 1, exitCode: 0, error: '', oomKilled: false, startedAt: '2025-12-31T23:59:57Z', finishedAt: '', ...more,
+  })
+  it.each([
+    [{}, 'Up 3 seconds'],
+    [{ status: 'paused' }, 'Up 3 seconds (Paused)'],
+    [{ status: 'created' }, 'Created'],
+    [{ status: 'exited', exitCode: 137, finishedAt: '2025-12-31T23:58:00Z' }, 'Exited (137) 2 minutes ago'],
+  ] as const)('%j', (more, text) => expect(statusText(state(more), now)).toBe(text))
+
+  it.each([
+    [500, 'Less than a second'], [1000, '1 second'], [59_000, '59 seconds'], [60_000, 'About a minute'],
+    [3_600_000, 'About an hour'], [47 * 3_600_000, '47 hours'], [72 * 3_600_000, '3 days'], [20 * 86_400_000, '2 weeks'],
+    [90 * 86_400_000, '3 months'], [800 * 86_400_000, '2 years'],
+  ])('%d ms is "%s"', (millis, text) => expect(humanDuration(millis)).toBe(text))
+})
+
+describe('mergedConfig', () => {
+  const image = { Env: ['PATH=/bin', 'A=image'], Cmd: ['sh'], Entrypoint: ['/init'], Labels: { a: 'image', b: 'image' } }
+  const config = (more: object) => parseCreate({ Image: 'x', ...more }).config
+  it('takes from the image what the user left open', () => {
+    expect(mergedConfig(config({ Env: ['A=own'], Labels: { a: 'own' } }), image)).toMatchObject({
+      Env: ['A=own', 'PATH=/bin'], Cmd: ['sh'], Entrypoint: ['/init'], Labels: { a: 'own', b: 'image' },
+    })
+  })
+  it('drops the command of the image when the user replaces its entrypoint', () => {
+    expect(mergedConfig(config({ Entrypoint: ['/x'] }), image)).toMatchObject({ Cmd: null, Entrypoint: ['/x'] })
+  })
+})
+
+describe('events', () => {
+  const event = {
+    Type: 'container' as const, Action: 'exec_start: ls', scope: 'local' as const, time: 1, timeNano: 1_700_000_000_123_456_789n,
+    Actor: { ID: 'abc', Attributes: { name: 'c1', image: 'busybox:latest', l: 'v' } },
+  }
+  it('keep all digits of timeNano', () => {
+    expect(renderEvent(event)).toContain('"timeNano":1700000000123456789}\n')
+  })
+  it.each([
+    [{ event: ['exec_start'] }, true], [{ event: ['start'] }, false], [{ container: ['c1'] }, true], [{ container: ['ab'] }, true],
+    [{ image: ['busybox'] }, true], [{ type: ['image'] }, false], [{ label: ['l=v'] }, true], [{ network: ['x'] }, false],
+  ])('match %j: %s', (filter, expected) => {
+    const filters = Filters.parse(JSON.stringify(filter), Object.keys(filter))
+    expect(eventMatches(filters, event)).toBe(expected)
+  })
+})
+
+describe('other rendering', () => {
+  it('lets a reference pattern leave out the tag', () => {
+    expect(referenceMatches('busybox', 'busybox:latest')).toBe(true)
+    expect(referenceMatches('localhost:5000/*', 'localhost:5000/a:1')).toBe(true)
+    expect(referenceMatches('busybox:1', 'busybox:latest')).toBe(false)
+  })
+  it('keeps the spaces of the last column of ps, and other processes out', () => {
+    const output = '    PID TTY      CMD\n     12 ?        sh -c sleep 1\n     13 ?        other\n'
+    expect(parsePs(output, new Set([12]))).toEqual({ titles: ['PID', 'TTY', 'CMD'], processes: [['12', '?', 'sh -c sleep 1']] })
+  })
+})

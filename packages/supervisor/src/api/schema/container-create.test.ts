@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest'
+import { parseCreate } from './container-create.ts'
+
+const minimal = { Image: 'busybox' }
+
+function failure(body: unknown): { code: string; message: string; details?: { field?: string } } {
+  try {
+    parseCreate(body)
+  } catch (error) {
+    return error as never
+  }
+  throw new Error('was accepted')
+}
+
+describe('parseCreate', () => {
+  it("fills in Docker's defaults for an image alone", () => {
+    const { config, host, networking } = parseCreate(minimal)
+    expect(config).toMatchObject({ Image: 'busybox', Cmd: null, Entrypoint: null, Env: [], Tty: false, User: '' })
+    expect('StopSignal' in config).toBe(false)
+    expect(host).toMatchObject({
+      NetworkMode: 'bridge',
+      ShmSize: 67_108_864,
+      RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
+      LogConfig: { Type: 'json-file', Config: {} },
+      Binds: [],
+      MaskedPaths: null,
+      PidsLimit: null,
+      ConsoleSize: [0, 0],
+    })
+    expect(networking).toEqual({ EndpointsConfig: {} })
+  })
+
+  it('takes null for the zero value everywhere, as Go clients send it', () => {
+    const nulls = { Cmd: null, Env: null, Labels: null, Volumes: null, Entrypoint: null, StopTimeout: null, OnBuild: null }
+    const host = { Binds: null, PortBindings: null, Mounts: null, Devices: null, Init: null, Links: null, LogConfig: null }
+    const endpoint = { IPAMConfig: null, Aliases: null, Links: null, DriverOpts: null }
+    const parsed = parseCreate({
+      ...minimal, ...nulls, HostConfig: host, NetworkingConfig: { EndpointsConfig: { bridge: endpoint, other: null } },
+    })
+    expect(parsed.config.Env).toEqual([])
+    expect(parsed.host.PortBindings).toEqual({})
+  })
+
+  it('takes a command as one string or as a list', () => {
+    expect(parseCreate({ ...minimal, Cmd: 'ls', Entrypoint: ['sh', '-c'] }).config).toMatchObject({
+      Cmd: ['ls'],
+      Entrypoint: ['sh', '-c'],
+    })
+  })
+
+  it('keeps dangerous keys as plain data', () => {
+    const { config } = parseCreate(
+      JSON.parse('{"Image":"x","Labels":{"__proto__":"a","constructor":"b"},"__proto__":{"Tty":true},"HostConfig":{"__proto__":{"Privileged":true}}}'),
+    )
+    expect(Object.entries(config.Labels)).toEqual([['__proto__', 'a'], ['constructor', 'b']])
+    expect(config.Tty).toBe(false)
+    expect(({} as { Tty?: boolean }).Tty).toBeUndefined()
+    expect(parseCreate(JSON.parse('{"Image":"x","HostConfig":{"__proto__":{"Privileged":true}}}')).host.Privileged).toBe(false)
+  })
+
+  it('gives out a frozen request', () => {
+    const { config } = parseCreate({ ...minimal, Env: ['A=1'] })
+    expect(() => config.Env.push('B=2')).toThrow()
+  })
+
+  it('ignores fields that Docker does not know either', () => {
+    expect(() => parseCreate({ ...minimal, NoSuchField: 1, HostConfig: { NorThis: true } })).not.toThrow()
+  })
+
+  it.each([
+    [{ Env: [1] }, 'Env.0: expected a string'],
+    [{ Env: ['A=\0'] }, 'Env.0: contains a NUL byte'],
+    [{ Tty: 'yes' }, 'Tty: expected true or false'],
+    [{ HostConfig: { Memory: '1g' } }, 'HostConfig.Memory: expected a number'],
+    [{ HostConfig: { Memory: 1.5 } }, 'HostConfig.Memory: expected a whole number'],
+    [{ HostConfig: { Memory: 2 ** 60 } }, 'HostConfig.Memory: expected a whole number'],
+    [{ HostConfig: { Binds: 'a:b' } }, 'HostConfig.Binds: expected a list'],
+    [{ HostConfig: { PortBindings: { '80/tcp': [{ HostPort: 80 }] } } }, '80/tcp: 0.HostPort: expected a string'],
+    [{ HostConfig: { PortBindings: { '0/tcp': [] } } }, 'invalid port specification: "0/tcp"'],
+    [{ ExposedPorts: { '80/icmp': {} } }, 'invalid port specification: "80/icmp"'],
+    [{ HostConfig: { Mounts: [{ Type: 'magic', Target: '/x' }] } }, 'mount type unknown: "magic"'],
+  ])('refuses %j with 400 and names the place', (more, message) => {
+    const error = failure({ ...minimal, ...more })
+    expect(error.code).toBe('HF_BAD_REQUEST')
+    expect(error.message).toContain(message)
+  })
+
+  it.each([
+    [{ HostConfig: { DeviceRequests: [{ Count: -1 }] } }, 'HostConfig.DeviceRequests'],
+    [{ HostConfig: { BlkioDeviceReadBps: [{ Path: '/dev/sda', Rate: 1 }] } }, 'HostConfig.BlkioDeviceReadBps'],
+    [{ HostConfig: { Links: ['a:b'] } }, 'HostConfig.Links'],
+    [{ HostConfig: { Runtime: 'runsc' } }, 'HostConfig.Runtime'],
+    [{ HostConfig: { StorageOpt: { size: '1G' } } }, 'HostConfig.StorageOpt'],
+    [{ HostConfig: { RestartPolicy: { Name: 'always' } } }, 'HostConfig.RestartPolicy.Name'],
+    [{ HostConfig: { LogConfig: { Type: 'syslog' } } }, 'HostConfig.LogConfig.Type'],
+    [{ HostConfig: { LogConfig: { Config: { tag: 'x' } } } }, 'HostConfig.LogConfig.Config.tag'],
+    [{ HostConfig: { Mounts: [{ Type: 'image', Target: '/x' }] } }, 'HostConfig.Mounts.0.Type'],
+    [{ Healthcheck: { Test: ['CMD', 'true'] } }, 'Healthcheck'],
+    [{ NetworkDisabled: true }, 'NetworkDisabled'],
+    [{ NetworkingConfig: { EndpointsConfig: { n: { Links: ['a'] } } } }, 'NetworkingConfig.EndpointsConfig.n.Links'],
+  ])('refuses %j by name: it cannot be honoured', (more, field) => {
+    expect(failure({ ...minimal, ...more })).toMatchObject({ code: 'HF_UNSUPPORTED', details: { field } })
+  })
+
+  it('accepts the same fields where their value asks for nothing', () => {
+    const harmless = { Links: [], Runtime: '', StorageOpt: {}, DeviceRequests: [], CpuCount: 0, Isolation: 'default' }
+    expect(() => parseCreate({ ...minimal, Healthcheck: { Test: ['NONE'] }, HostConfig: harmless })).not.toThrow()
+  })
+})

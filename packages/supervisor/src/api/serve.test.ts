@@ -1,0 +1,366 @@
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { Agent, request } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
+import { MemoryEngine } from './memory-engine.test-support.ts'
+import { serveApi, type ApiServer } from './serve.ts'
+
+const silent = { error: () => {}, warn: () => {}, debug: () => {} }
+
+let directory: string
+let path: string
+let engine: MemoryEngine
+let server: ApiServer
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'hf-api-'))
+  path = join(directory, 'api.sock')
+  engine = new MemoryEngine()
+  server = await serveApi({ engine, hosts: [`unix://${path}`], logger: silent, version: '0.1.0' })
+})
+
+afterEach(async () => {
+  await server.close()
+  rmSync(directory, { recursive: true })
+})
+
+interface Answer {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  body: string
+  json: any
+}
+
+function ask(method: string, url: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = typeof body === 'string' ? body : body === undefined ? undefined : JSON.stringify(body)
+    const type = sent === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(sent) }
+    const message = request({ socketPath: path, method, path: url, agent: false, headers: { ...type, ...headers } })
+    message.on('error', reject)
+    message.on('response', (response) => {
+      text(response).then((answer) => {
+        const isJson = String(response.headers['content-type']).startsWith('application/json')
+        const status = response.statusCode ?? 0
+        resolve({ status, headers: response.headers, body: answer, json: isJson ? JSON.parse(answer) : undefined })
+      }, reject)
+    })
+    message.end(sent)
+  })
+}
+
+/** A bare connection, and a way to wait until what came matches. */
+class RawClient {
+  readonly socket: Socket = connect({ path, allowHalfOpen: true })
+  received = Buffer.alloc(0)
+  ended = false
+  #wake = () => {}
+
+  constructor() {
+    this.socket.on('data', (chunk: Buffer) => {
+      this.received = Buffer.concat([this.received, chunk])
+      this.#wake()
+    })
+    this.socket.on('end', () => {
+      this.ended = true
+      this.#wake()
+    })
+  }
+
+  async until(condition: (client: this) => boolean): Promise<void> {
+    while (!condition(this)) await new Promise<void>((resolve) => (this.#wake = resolve))
+  }
+
+  /** What came after the headers. */
+  get stream(): Buffer {
+    return this.received.subarray(this.received.indexOf('\r\n\r\n') + 4)
+  }
+
+  get head(): string {
+    return this.received.subarray(0, this.received.indexOf('\r\n\r\n')).toString()
+  }
+}
+
+async function created(cmd: string[], more: object = {}): Promise<string> {
+  const { json } = await ask('POST', '/containers/create', { Image: 'busybox', Cmd: cmd, ...more })
+  return json.Id as string
+}
+
+describe('versions and headers', () => {
+  it('answers unversioned paths and every version from 1.24 to 1.51', async () => {
+    for (const prefix of ['', '/v1.24', '/v1.41', '/v1.51']) {
+      const answer = await ask('GET', `${prefix}/_ping`)
+      expect(answer).toMatchObject({ status: 200, body: 'OK', headers: { 'api-version': '1.51', ostype: 'linux' } })
+      expect(answer.headers).toMatchObject({ 'docker-experimental': 'false', server: 'Holdfast/0.1.0 (linux)' })
+    }
+  })
+
+  it.each([
+    ['/v1.99/info', 'client version 1.99 is too new. Maximum supported API version is 1.51'],
+    ['/v2.0/info', 'client version 2.0 is too new. Maximum supported API version is 1.51'],
+    ['/v1.23/info', /^client version 1\.23 is too old\. Minimum supported API version is 1\.24, please upgrade/],
+  ])('refuses %s with 400', async (url, message) => {
+    const { status, json } = await ask('GET', url)
+    expect(status).toBe(400)
+    expect(json.message).toMatch(message)
+  })
+
+  it('answers 404 "page not found" for a route that is not there, with the standard headers', async () => {
+    expect(await ask('GET', '/nosuch')).toMatchObject({ status: 404, json: { message: 'page not found' } })
+    expect(await ask('PATCH', '/info')).toMatchObject({ status: 404, headers: { 'api-version': '1.51' } })
+  })
+
+  it('redirects an unclean path as Go does', async () => {
+    const { status, headers } = await ask('GET', '/v1.41/images/a//../b/json?x=1')
+    expect({ status, location: headers['location'] }).toEqual({ status: 301, location: '/v1.41/images/b/json?x=1' })
+  })
+
+  it('names what is not built yet with 501', async () => {
+    expect(await ask('POST', '/build')).toMatchObject({ status: 501, json: { message: 'not built yet: building images' } })
+    expect(await ask('GET', '/nodes')).toMatchObject({ status: 503 })
+  })
+})
+
+describe('what is let in', () => {
+  it('keeps the socket to root and its group', () => {
+    expect(statSync(path).mode & 0o777).toBe(0o660)
+  })
+
+  it('refuses what a browser could be made to send', async () => {
+    expect((await ask('GET', '/info', undefined, { origin: 'http://evil.example' })).status).toBe(403)
+    expect((await ask('GET', '/info', undefined, { host: 'evil.example' })).status).toBe(403)
+    for (const host of ['docker', 'localhost:2375', 'api.moby.localhost', '127.0.0.1', '[::1]:80', '%2Frun%2Fx.sock']) {
+      expect((await ask('GET', '/_ping', undefined, { host })).status).toBe(200)
+    }
+  })
+
+  it('refuses Content-Length together with Transfer-Encoding', async () => {
+    const client = new RawClient()
+    client.socket.write(
+      'POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    )
+    await client.until(({ ended }) => ended)
+    expect(client.head).toMatch(/^HTTP\/1\.1 400 /)
+    expect(engine.calls).toEqual([])
+  })
+
+  it('refuses bodies that are too long, no JSON, no object, or of another type, and creates nothing', async () => {
+    const tooLong = await ask('POST', '/containers/create', `"${'x'.repeat(4 * 1024 * 1024)}"`)
+    expect(tooLong).toMatchObject({ status: 400, json: { message: 'the body is longer than 4194304 bytes' } })
+    expect(await ask('POST', '/containers/create', '{')).toMatchObject({ status: 400 })
+    expect(await ask('POST', '/containers/create', '[]')).toMatchObject({ status: 400 })
+    expect(await ask('POST', '/containers/create')).toMatchObject({ status: 400 })
+    const plain = await ask('POST', '/containers/create', '{}', { 'content-type': 'text/plain' })
+    expect(plain.json.message).toContain("must be 'application/json'")
+    expect(engine.calls).toEqual([])
+  })
+
+  it('refuses a socket path that the kernel would cut off, and TCP', async () => {
+    const serve = (host: string) => serveApi({ engine, hosts: [host], logger: silent, version: '' })
+    await expect(serve(`unix:///tmp/${'x'.repeat(110)}`)).rejects.toMatchObject({ code: 'HF_BAD_REQUEST' })
+    await expect(serve('tcp://127.0.0.1:2375')).rejects.toMatchObject({ code: 'HF_UNSUPPORTED' })
+  })
+
+  it('refuses a socket that another server listens on, and takes over one left by a dead server', async () => {
+    const serve = () => serveApi({ engine, hosts: [`unix://${path}`], logger: silent, version: '' })
+    await expect(serve()).rejects.toMatchObject({ message: `another server is listening on ${path}` })
+    expect((await ask('GET', '/_ping')).status).toBe(200)
+  })
+})
+
+describe('requests', () => {
+  it('serves one keep-alive connection through a whole life', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const sockets = new Set<unknown>()
+    const step = (method: string, url: string, body?: object) =>
+      new Promise<{ status: number; body: string }>((resolve, reject) => {
+        const message = request({ socketPath: path, method, path: url, agent }, (response) => {
+          sockets.add(response.socket)
+          text(response).then((answer) => resolve({ status: response.statusCode ?? 0, body: answer }), reject)
+        })
+        if (body) message.setHeader('content-type', 'application/json')
+        message.end(body && JSON.stringify(body))
+      })
+    const { Id } = JSON.parse((await step('POST', '/containers/create?name=/one', { Image: 'busybox', Cmd: ['both'] })).body)
+    expect((await step('POST', `/containers/${Id}/start`)).status).toBe(204)
+    expect(await step('POST', `/v1.51/containers/one/wait`)).toEqual({ status: 200, body: '{"StatusCode":3}\n' })
+    expect((await step('POST', `/v1.41/containers/one/wait`)).body).toBe('{"Error":null,"StatusCode":3}\n')
+    expect((await step('POST', `/containers/${Id}/stop`)).status).toBe(304)
+    expect((await step('DELETE', `/containers/${Id}?v=1`)).status).toBe(204)
+    expect(sockets.size).toBe(1)
+    agent.destroy()
+  })
+
+  it('sends the headers of wait before the container has even started', async () => {
+    const id = await created(['echo', 'x'])
+    const client = new RawClient()
+    client.socket.write(`POST /containers/${id}/wait?condition=next-exit HTTP/1.1\r\nHost: x\r\n\r\n`)
+    await client.until(({ received }) => received.includes('\r\n\r\n'))
+    expect(client.head).toMatch(/^HTTP\/1\.1 200 OK/)
+    expect(client.stream.toString()).toBe('')
+    await ask('POST', `/containers/${id}/start`)
+    await client.until(({ received }) => received.includes('StatusCode'))
+    expect(client.stream.toString()).toContain('{"StatusCode":0}')
+    client.socket.destroy()
+  })
+
+  it('ignores query keys it does not know', async () => {
+    const { status } = await ask('POST', '/containers/create?AttachStdin=true&Cmd=x', { Image: 'busybox' })
+    expect(status).toBe(201)
+  })
+
+  it('answers a missing container and a missing image in the words that docker looks for', async () => {
+    expect(await ask('GET', '/containers/nosuch/json')).toMatchObject({
+      status: 404,
+      json: { message: 'No such container: nosuch' },
+    })
+    expect((await ask('POST', '/containers/create', { Image: 'nosuch' })).status).toBe(404)
+    const pull = await ask('POST', '/images/create?fromImage=docker.io/library/nosuch&tag=latest')
+    expect(pull).toMatchObject({ status: 501, json: { code: 'HF_NOT_IMPLEMENTED' } })
+    expect(pull.json.message).toContain('docker.io/library/nosuch:latest')
+  })
+
+  it('takes an import of any length, and reports the id', async () => {
+    const { status, body } = await ask('POST', '/images/create?fromSrc=-&repo=a/b&tag=t&changes=CMD+x&changes=ENV+A%3D1', 'x'.repeat(5_000_000))
+    expect(status).toBe(200)
+    expect(JSON.parse(body).status).toMatch(/^sha256:/)
+    expect(engine.calls.at(-1)?.arguments).toEqual([5_000_000, { reference: 'a/b:t', changes: ['CMD x', 'ENV A=1'] }])
+  })
+
+  it('frames logs, and types them from API 1.42 on', async () => {
+    const id = await created(['both'])
+    await ask('POST', `/containers/${id}/start`)
+    const log = await ask('GET', `/v1.51/containers/${id}/logs?stdout=1&stderr=1&tail=5&since=1700000000.000000001`)
+    expect(log.headers['content-type']).toBe('application/vnd.docker.multiplexed-stream')
+    expect(log.body).toBe('\x01\0\0\0\0\0\0\x04out\n\x02\0\0\0\0\0\0\x04err\n')
+    expect(engine.calls.at(-1)?.arguments[1]).toMatchObject({ tail: 5, since: 1_700_000_000_000_000_001n, follow: false })
+    const old = await ask('GET', `/v1.41/containers/${id}/logs?stdout=1`)
+    expect(old.headers['content-type']).toBe('application/vnd.docker.raw-stream')
+    expect((await ask('GET', `/containers/${id}/logs`)).json.message).toBe('Bad parameters: you must choose at least one stream')
+  })
+})
+
+describe('hijacked connections', () => {
+  const upgrade = 'Connection: Upgrade\r\nUpgrade: tcp\r\n'
+  const attachTo = (id: string, headers: string, query = 'stream=1&stdin=1&stdout=1&stderr=1') =>
+    `POST /v1.51/containers/${id}/attach?${query} HTTP/1.1\r\nHost: x\r\n${headers}`
+
+  it.each([
+    ['an upgrade', upgrade, 'HTTP/1.1 101 UPGRADED'],
+    ['no upgrade', '', 'HTTP/1.1 200 OK'],
+  ])('attaches with %s, echoes stdin, and keeps output flowing after the client half-closed', async (_, headers, status) => {
+    const id = await created(['cat'], { OpenStdin: true, StdinOnce: true })
+    const client = new RawClient()
+    client.socket.write(attachTo(id, `${headers}\r\n`))
+    await client.until(({ received }) => received.includes('\r\n\r\n'))
+    expect(client.head.split('\r\n')[0]).toBe(status)
+    expect(client.head).toContain('Content-Type: application/vnd.docker.multiplexed-stream')
+    expect(client.head).not.toMatch(/Content-Length|Transfer-Encoding/)
+    await ask('POST', `/containers/${id}/start`)
+    client.socket.end('hi\n')
+    await client.until(({ ended }) => ended)
+    expect(client.stream.toString('hex')).toBe('010000000000000368690a')
+  })
+
+  it.each([
+    ['with an upgrade, in one packet', upgrade, (head: string, body: string, stdin: string) => [head + body + stdin]],
+    ['with an upgrade, body and stdin later', upgrade, (head: string, body: string, stdin: string) => [head, body + stdin]],
+    ['with an upgrade, body in two parts', upgrade, (head: string, body: string, stdin: string) => [head + body.slice(0, 3), body.slice(3) + stdin]],
+    ['with an upgrade, all apart', upgrade, (head: string, body: string, stdin: string) => [head, body, stdin]],
+    ['without, in one packet', '', (head: string, body: string, stdin: string) => [head + body + stdin]],
+    ['without, body later', '', (head: string, body: string, stdin: string) => [head, body, stdin]],
+  ])('keeps the body out of stdin: exec start %s', async (_, headers, packets) => {
+    const id = await created(['cat'])
+    const exec = await ask('POST', `/containers/${id}/exec`, { Cmd: ['cat'], AttachStdin: true, AttachStdout: true })
+    const client = new RawClient()
+    const body = '{"Detach":false,"Tty":false}'
+    const head =
+      `POST /exec/${exec.json.Id}/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${body.length}\r\n${headers}\r\n`
+    for (const packet of packets(head, body, 'early')) {
+      client.socket.write(packet)
+      await new Promise((resolve) => setImmediate(resolve)) // a packet of its own
+    }
+    await client.until(({ received }) => received.includes('early'))
+    client.socket.end('late')
+    await client.until(({ ended }) => ended)
+    const payload = client.stream.toString().replaceAll(/[\x01\x02]\0\0\0.{4}/gs, '')
+    expect(payload).toBe('earlylate')
+  })
+
+  it('streams a terminal raw', async () => {
+    const id = await created(['echo', 'x'], { Tty: true })
+    const client = new RawClient()
+    client.socket.write(attachTo(id, `${upgrade}\r\n`))
+    await client.until(({ received }) => received.includes('\r\n\r\n'))
+    expect(client.head).toContain('Content-Type: application/vnd.docker.raw-stream')
+    await ask('POST', `/containers/${id}/start`)
+    await client.until(({ ended }) => ended)
+    expect(client.stream.toString()).toBe('x\n')
+  })
+
+  it('detaches at the keys of a terminal and leaves the container running', async () => {
+    const id = await created(['cat'], { Tty: true, OpenStdin: true })
+    await ask('POST', `/containers/${id}/start`)
+    const client = new RawClient()
+    client.socket.write(attachTo(id, `${upgrade}\r\n`, 'stream=1&stdin=1&stdout=1&detachKeys=ctrl-a,x'))
+    await client.until(({ received }) => received.includes('\r\n\r\n'))
+    client.socket.write('a\x01b\x01')
+    await client.until(({ stream }) => stream.includes('a\x01b'))
+    client.socket.write('xlost')
+    await client.until(({ ended }) => ended)
+    expect(client.stream.toString()).toBe('a\x01b')
+    expect(engine.get(id).state.status).toBe('running')
+  })
+
+  it('answers an error as HTTP before the connection is taken over', async () => {
+    const client = new RawClient()
+    client.socket.write(attachTo('nosuch', `${upgrade}\r\n`))
+    await client.until(({ ended }) => ended)
+    expect(client.head).toMatch(/^HTTP\/1\.1 404 Not Found/)
+    expect(JSON.parse(client.stream.toString())).toMatchObject({ message: 'No such container: nosuch' })
+  })
+
+  it('reports a missing exec command over the stream', async () => {
+    const id = await created(['cat'])
+    const exec = await ask('POST', `/containers/${id}/exec`, { Cmd: ['nosuch'], AttachStdout: true })
+    const answer = await ask('POST', `/exec/${exec.json.Id}/start`, { Detach: false, Tty: false }, { connection: 'close' })
+    expect(answer.status).toBe(200)
+    expect(answer.body.slice(8)).toBe('exec: "nosuch": executable file not found in $PATH\r\n')
+    expect((await ask('GET', `/exec/${exec.json.Id}/json`)).json.ExitCode).toBe(127)
+  })
+
+  it('loses nothing of a flood to a client that reads slowly', async () => {
+    const id = await created(['flood'])
+    const client = new RawClient()
+    client.socket.write(attachTo(id, `${upgrade}\r\n`))
+    await client.until(({ received }) => received.includes('\r\n\r\n'))
+    client.socket.pause()
+    await ask('POST', `/containers/${id}/start`)
+    client.socket.resume()
+    await client.until(({ ended }) => ended)
+    expect(client.stream.length).toBe(64 * (65_536 + 8))
+  })
+
+  it('ignores an upgrade on other routes', async () => {
+    const client = new RawClient()
+    client.socket.write(`GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`)
+    await client.until(({ received }) => received.includes('OK', 20))
+    expect(client.head).toMatch(/^HTTP\/1\.1 200 OK/)
+    client.socket.destroy()
+  })
+
+  it('attaches over a WebSocket', async () => {
+    const id = await created(['echo', 'hi'])
+    const socket = new WebSocket(`ws+unix:${path}:/containers/${id}/attach/ws?stream=1&stdout=1&stderr=1`)
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+    const message = new Promise((resolve) => socket.once('message', resolve))
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    await ask('POST', `/containers/${id}/start`)
+    expect(String(await message)).toBe('hi\n')
+    await closed
+  })
+})
