@@ -20,7 +20,7 @@ export interface NetworkContext {
   /** Published ports by attachment (`id interface`), to write them again where somebody flushed our table. */
   readonly published: Map<string, Publication>
   /** Links on their way out. */
-  readonly removals: Set<Promise<void>>
+  readonly removals: Map<string, { timer?: NodeJS.Timeout; done?: Promise<void> }>
 }
 
 export interface Publication {

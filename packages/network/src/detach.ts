@@ -1,7 +1,7 @@
 /** A container leaves. Every step is tried, whatever became of the ones before; the first error is thrown. */
 import type { Attachment, DetachOptions } from './bridge.ts'
 import { attachmentKey, type NetworkContext } from './context.ts'
-import { releasePorts, withdrawPorts } from './publish.ts'
+import { releasePorts, samePort, withdrawPorts } from './publish.ts'
 import { buryLink, buryLinkLater, silenceLink } from './removal.ts'
 
 export async function detach(context: NetworkContext, attachment: Attachment, options: DetachOptions): Promise<void> {
@@ -10,7 +10,7 @@ export async function detach(context: NetworkContext, attachment: Attachment, op
   // What was published and withdrawn since counts too.
   const known = context.published.get(attachmentKey(attachment))?.ports ?? []
   context.published.delete(attachmentKey(attachment))
-  const all = [...ports, ...known]
+  const all = [...ports, ...known.filter((port) => !ports.some((other) => samePort(port, other)))]
   const errors: unknown[] = []
   const attempt = async (step: () => Promise<unknown> | void) => {
     try {

@@ -51,14 +51,9 @@ export function addElements(requests: ElementRequest[]): Request[] {
   return batch(requests.map((request) => elementRequest(NFT_MSG_NEWSETELEM, 'NFT_MSG_NEWSETELEM', request)))
 }
 
-/** One transaction each, so that one that is gone already does not keep the others. */
-export function deleteElements(requests: ElementRequest[]): Request[][] {
-  return requests.flatMap(({ table, set, elements }) =>
-    elements.map((element) => batch([
-      { ...elementRequest(NFT_MSG_DELSETELEM, 'NFT_MSG_DELSETELEM', { table, set, elements: [element] }),
-        tolerate: ['ENOENT'] },
-    ])),
-  )
+/** ENOENT where a key, the set or the table is gone already. */
+export function deleteElements(requests: ElementRequest[]): Request[] {
+  return batch(requests.map((request) => elementRequest(NFT_MSG_DELSETELEM, 'NFT_MSG_DELSETELEM', request)))
 }
 
 export function dumpElements(table: string, set: string): Request {

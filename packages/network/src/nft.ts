@@ -1,5 +1,6 @@
 /** Runs `nft` (nft(8)): for the rules that a network needs once. 4 ms a call. */
 import { spawn } from 'node:child_process'
+import { openSync } from 'node:fs'
 import { closeFd, memfdCreate } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { inNetns } from './netns.ts'
@@ -29,8 +30,7 @@ interface Outcome {
 
 function runNft(args: string[], input: string, netns: number | undefined): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    // nft opens /dev/stdin anew, which a file in memory allows and the socket that Node would make does not.
-    const stdin = memfdCreate('nft', Buffer.from(input))
+    const stdin = fileWith(input)
     // A child belongs to the namespace of the thread that forks it.
     const child = inNetns(netns, () => spawn('nft', args, {
       cwd: '/',
@@ -45,6 +45,16 @@ function runNft(args: string[], input: string, netns: number | undefined): Promi
     child.on('error', (error) => reject(hasCode(error, 'ENOENT') ? missing(error) : error))
     child.on('close', (status) => resolve({ status, stdout, stderr }))
   })
+}
+
+/** nft may open /dev/stdin anew, which a file in memory allows, and the socket that Node would make does not. */
+function fileWith(input: string): number {
+  const written = memfdCreate('nft', Buffer.from(input))
+  try {
+    return openSync(`/proc/self/fd/${written}`, 'r') // at offset 0
+  } finally {
+    closeFd(written)
+  }
 }
 
 function missing(cause: unknown): HoldfastError {

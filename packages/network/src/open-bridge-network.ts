@@ -10,7 +10,7 @@ import { HeldSockets } from './held-sockets.ts'
 import { ensureBridge, ensureRules, findLink, removeRules } from './host-bridge.ts'
 import { Ipam } from './ipam.ts'
 import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink.ts'
-import { holdPorts, releasePorts, translatePorts, withdrawPorts } from './publish.ts'
+import { holdPorts, releasePorts, samePort, translatePorts, withdrawPorts } from './publish.ts'
 import { settleRemovals } from './removal.ts'
 import { restore } from './restore.ts'
 import { deleteLink, setLink } from './rtnetlink.ts'
@@ -34,7 +34,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
       netfilter: opened(NetlinkSocket.open(NETLINK_NETFILTER, options.hostNetns)),
       held: opened(new HeldSockets(options.hostNetns)),
       published: new Map(),
-      removals: new Set(),
+      removals: new Map(),
     }
     return new OpenNetwork(context)
   } catch (error) {
@@ -91,13 +91,13 @@ class OpenNetwork implements BridgeNetwork {
 
   async close(): Promise<void> {
     const { route, removal, netfilter, held, ipam } = this.#context
-    await settleRemovals(this.#context)
+    await settleRemovals(this.#context, 'leave')
     for (const part of [route, removal, netfilter, held, ipam]) part.close()
   }
 
   async remove(): Promise<void> {
     const context = this.#context
-    await settleRemovals(context)
+    await settleRemovals(context, 'now')
     const lease = context.ipam.leases().find(({ state }) => state === 'held')
     if (lease) {
       throw new HoldfastError('HF_NETWORK_FAILED', `network ${this.options.name} has attached containers`, {
@@ -111,8 +111,4 @@ class OpenNetwork implements BridgeNetwork {
     context.ipam.erase()
     await this.close()
   }
-}
-
-function samePort(a: PublishedPort, b: PublishedPort): boolean {
-  return a.protocol === b.protocol && a.hostPort === b.hostPort && a.hostIp === b.hostIp
 }

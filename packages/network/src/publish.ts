@@ -35,6 +35,10 @@ export function releasePorts(context: NetworkContext, ports: PublishedPort[]): v
   for (const port of ports) if (!port.relay) context.held.release(port)
 }
 
+export function samePort(a: PublishedPort, b: PublishedPort): boolean {
+  return a.protocol === b.protocol && a.hostPort === b.hostPort && a.hostIp === b.hostIp
+}
+
 async function holdMapping(context: NetworkContext, id: string, mapping: CheckedMapping): Promise<PublishedPort[]> {
   for (const port of candidates(context, mapping)) {
     const ports = tryPort(context, id, mapping, port)
@@ -135,11 +139,23 @@ export async function translatePorts(context: NetworkContext, addresses: string[
 
 /** Idempotent. */
 export async function withdrawPorts(context: NetworkContext, addresses: string[], ports: PublishedPort[]): Promise<void> {
-  for (const batch of deleteElements(elementsOf(context, addresses, ports))) {
-    // ENOENT for the table itself too: whoever flushed it has withdrawn the port.
-    await context.netfilter.request(batch)
-  }
+  await deletePresent(context, elementsOf(context, addresses, ports))
   await forgetFlows(context, addresses, ports, 'withdraw')
+}
+
+/**
+ * All in one transaction, as they are there nearly always; where one is not (somebody flushed our table) each has one
+ * of its own. A transaction that fails costs the kernel an RCU grace period.
+ */
+async function deletePresent(context: NetworkContext, requests: ElementRequest[]): Promise<void> {
+  if (requests.length === 0) return
+  try {
+    await context.netfilter.request(deleteElements(requests))
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+    if (requests.length === 1) return
+    for (const request of requests) await deletePresent(context, [request])
+  }
 }
 
 function portClash(error: unknown): unknown {

@@ -19,26 +19,33 @@ export async function buryLink(context: NetworkContext, link: string): Promise<v
   context.ipam.free(link, context.plan.ranges)
 }
 
-/** As `buryLink`, in its own time. `settleRemovals` waits for it; a process that ends before leaves it to `restore`. */
+/** As `buryLink`, in its own time. A process that ends before leaves it to `restore`. */
 export function buryLinkLater(context: NetworkContext, link: string): void {
-  const work = wait(graceMilliseconds)
-    .then(async () => {
-      const [replies] = await context.removal.request([getLink(link, ['ENODEV'])])
-      if (replies?.[0] === undefined) context.ipam.free(link, context.plan.ranges)
-      else await buryLink(context, link)
-    })
+  const timer = setTimeout(() => {
+    context.removals.set(link, { done: finish(context, link) })
+  }, graceMilliseconds)
+  timer.unref()
+  context.removals.set(link, { timer })
+}
+
+async function finish(context: NetworkContext, link: string): Promise<void> {
+  try {
+    const [replies] = await context.removal.request([getLink(link, ['ENODEV'])])
+    if (replies?.[0] === undefined) context.ipam.free(link, context.plan.ranges)
+    else await buryLink(context, link)
+  } catch {
     // Not lost: the lease stays `leaving`, and whoever needs the address, or the next restore, tries again.
-    .catch(() => undefined)
-    .finally(() => context.removals.delete(work))
-  context.removals.add(work)
+  } finally {
+    context.removals.delete(link)
+  }
 }
 
-export async function settleRemovals({ removals }: NetworkContext): Promise<void> {
-  await Promise.all(removals)
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, milliseconds).unref()
-  })
+/** Lets what is under way end; what has not begun is done now (`now`), or left to the next restore. */
+export async function settleRemovals(context: NetworkContext, what: 'now' | 'leave'): Promise<void> {
+  for (const [link, { timer, done }] of context.removals) {
+    clearTimeout(timer)
+    if (done) await done
+    else if (what === 'now') await buryLink(context, link)
+  }
+  context.removals.clear()
 }

@@ -79,7 +79,7 @@ async function restoreElements(context: NetworkContext, living: Attachment[], re
     .map((request) => [elementKey(request), request]))
   for (const [key, request] of present) {
     if (wanted.has(key)) continue
-    for (const batch of deleteElements([request])) await context.netfilter.request(batch)
+    await context.netfilter.request(deleteElements([request]))
     report.push(`published port ${key}`)
   }
   const missing = [...wanted].filter(([key]) => !present.has(key)).map(([, request]) => request)
