@@ -1,0 +1,67 @@
+import { HoldfastError } from '@holdfast/errors'
+import { containerEvent } from './container-event.ts'
+import type { Container } from './container.ts'
+import type { EngineContext } from './context.ts'
+import type { AttachOptions, AttachSession } from './engine.ts'
+import { LiveAttachment } from './live-attachment.ts'
+import { containerLogs } from './container-logs.ts'
+import { PendingAttachment } from './pending-attachment.ts'
+import { shimOf } from './shim-of.ts'
+import { isRunning } from './waits.ts'
+
+/** Works before the start too: the session then waits for it. */
+export async function attach(
+  context: EngineContext, container: Container, options: AttachOptions,
+): Promise<AttachSession> {
+  const { record } = container
+  if (container.removing) throw new HoldfastError('HF_CONTAINER_STATE', `container ${record.id} is being removed`)
+  if (!options.stream) return options.logs ? logSession(container, options) : emptySession(record.config.Tty)
+  if (record.state.status === 'paused') {
+    throw new HoldfastError('HF_CONTAINER_PAUSED', 'container is paused, unpause the container before attach')
+  }
+  containerEvent(context, container, 'attach')
+  if (isRunning(record) && container.shim) return await connect(container, options)
+  const pending = new PendingAttachment(record.config.Tty, options, (each) => container.pending.delete(each))
+  container.pending.add(pending)
+  return pending
+}
+
+/** Connects everyone who attached before: between `create` and `start`, so that no output is missed. */
+export async function connectPending(container: Container): Promise<void> {
+  const waiting = [...container.pending]
+  container.pending.clear()
+  await Promise.all(
+    waiting.map(async (pending) => {
+      try {
+        pending.connected(await connect(container, pending.options))
+      } catch (error) {
+        pending.cancel()
+        throw error
+      }
+    }),
+  )
+}
+
+export function cancelPending(container: Container): void {
+  for (const pending of container.pending) pending.cancel()
+  container.pending.clear()
+}
+
+async function connect(container: Container, options: AttachOptions): Promise<LiveAttachment> {
+  const { stdin, stdout, stderr, logs } = options
+  const client = container.shim?.client ?? shimOf(container).client
+  const open = stdin && container.record.config.OpenStdin
+  return new LiveAttachment(await client.attach({ stdin: open, stdout, stderr, logs }), container.record.config.Tty)
+}
+
+/** `logs=1&stream=0`: what was written so far, and the end. */
+async function logSession(container: Container, options: AttachOptions): Promise<AttachSession> {
+  const abort = new AbortController()
+  const { stdout, stderr } = options
+  const log = await containerLogs(container, { stdout, stderr, follow: false, tail: -1, signal: abort.signal })
+  return { ...emptySession(container.record.config.Tty), output: log, close: () => abort.abort() }
+}
+
+function emptySession(tty: boolean): AttachSession {
+  return { tty, output: (async function* () {})(), write: async () => {}, end: () => {}, close: () => {} }
+}

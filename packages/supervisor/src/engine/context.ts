@@ -1,0 +1,30 @@
+import type { ImageStore } from '@holdfast/images'
+import type { BridgeNetwork } from '@holdfast/network'
+import type { Logger } from 'pino'
+import type { ContainerStore } from '../records/container-store.ts'
+import type { IdRanges } from '../records/id-ranges.ts'
+import type { ZygoteClient } from '../shims/zygote-client.ts'
+import type { Containers } from './containers.ts'
+import type { EventBus } from './event-bus.ts'
+import type { Paths } from './paths.ts'
+import type { Volumes } from './volumes.ts'
+
+/** What the verbs share. There is one for each engine, and nothing global beside it. */
+export interface EngineContext {
+  instance: string
+  paths: Paths
+  /** `/<instance>`: the cgroup under which containers are made. */
+  cgroupParent: string
+  logger: Logger
+  store: ContainerStore
+  containers: Containers
+  images: ImageStore
+  volumes: Volumes
+  idRanges: IdRanges
+  network: BridgeNetwork
+  networkId: string
+  zygote: ZygoteClient
+  events: EventBus
+  /** The engine is ending: what happens to shims from now on is for the next one. */
+  closing: boolean
+}

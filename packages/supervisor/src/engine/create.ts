@@ -1,0 +1,136 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { hostname as hostHostname } from 'node:os'
+import { join } from 'node:path'
+import { emptyBookkeeping } from '../records/container-store.ts'
+import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
+import { containerEvent } from './container-event.ts'
+import type { ContainerRecord } from './container-record.ts'
+import { Container } from './container.ts'
+import type { EngineContext } from './context.ts'
+import { emptyNetworks } from './endpoint.ts'
+import { takeIdRange } from './id-map.ts'
+import { mergeImageDefaults } from './image-defaults.ts'
+import { logSpec } from './log-config.ts'
+import { mountRequests } from './mount-requests.ts'
+import { checkSources, prepareMounts } from './mounts.ts'
+import { checkName, makeName, newId } from './names.ts'
+import { chooseNamespaces, type NamespaceChoices } from './namespace-modes.ts'
+import { checkSpec } from './oci-config.ts'
+import { containerDirectory } from './paths.ts'
+import { portMappings } from './ports.ts'
+import { nowText } from './time.ts'
+import { validateRequest } from './validate.ts'
+import type { MountRequest } from './binds.ts'
+
+/** A request that was found good. Nothing has been made yet. */
+interface Checked {
+  config: ContainerConfig
+  host: HostConfig
+  networking: NetworkingConfig
+  choices: NamespaceChoices
+  imageId: string
+  mounts: MountRequest[]
+}
+
+export async function createContainer(
+  context: EngineContext, wantedName: string | undefined,
+  config: ContainerConfig, host: HostConfig, networking: NetworkingConfig,
+): Promise<{ id: string; warnings: string[] }> {
+  const name = wantedName === undefined ? makeName((each) => context.containers.isTaken(each)) : checkName(wantedName)
+  const checked = check(context, config, host, networking)
+  context.containers.reserve(name)
+  const undo: (() => unknown)[] = [() => context.containers.unreserve(name)]
+  try {
+    const container = await make(context, name, checked, undo)
+    containerEvent(context, container, 'create')
+    return { id: container.id, warnings: warningsOf(checked) }
+  } catch (error) {
+    await undoAll(undo, error)
+    throw error
+  }
+}
+
+function check(
+  context: EngineContext, config: ContainerConfig, host: HostConfig, networking: NetworkingConfig,
+): Checked {
+  const image = context.images.get(config.Image)
+  const merged = mergeImageDefaults(config, image.config.config)
+  const choices = chooseNamespaces(host, {
+    findContainer: (ref) => context.containers.get(ref).id,
+    namespaceDirectory: context.paths.namespaces,
+  })
+  validateRequest(config, host, networking, choices)
+  logSpec(host, '')
+  portMappings(merged, host, [])
+  const mounts = mountRequests(merged, host, (ref) => context.containers.get(ref).record)
+  checkSources(mounts)
+  checkSpec(context, merged, host, choices, mounts)
+  return { config: merged, host, networking, choices, imageId: image.id, mounts }
+}
+
+async function make(
+  context: EngineContext, name: string, checked: Checked, undo: (() => unknown)[],
+): Promise<Container> {
+  const { config, host, networking, choices, imageId } = checked
+  const id = newId()
+  const directory = containerDirectory(context.paths, id)
+  undo.push(() => rmSync(directory, { recursive: true, force: true }))
+  mkdirSync(directory, { mode: 0o700 })
+  if (choices.namespaces.user.kind === 'own') undo.push(() => context.idRanges.release(id))
+  const idRange = await takeIdRange(context, id, imageId, choices)
+  const root = idRange?.start ?? 0
+  undo.push(() => context.images.removeSnapshot(id))
+  const snapshot = await context.images.createSnapshot(id, imageId, {
+    root: { uid: root, gid: root },
+    lowerExtra: [context.paths.initLayer],
+  })
+  const mounts = await prepareMounts(context, checked.mounts, snapshot.lower)
+  undo.push(() => Promise.all(mounts.made.map((volume) => context.volumes.remove(volume))))
+  const [path = '', ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]
+  const shared = choices.network === 'shared' && choices.namespaces.net.kind === 'container'
+    ? context.containers.get(choices.namespaces.net.id).record
+    : undefined
+  const record: ContainerRecord = {
+    id, name, created: nowText(), config: { ...config, Hostname: defaultHostname(id, config, choices) }, hostConfig: host, networking, imageId, path, args,
+    state: { status: 'created', pid: 0, exitCode: 0, error: '', oomKilled: false, startedAt: '', finishedAt: '' },
+    networks: emptyNetworks(context, choices, networking),
+    mounts: mounts.points,
+    logPath: host.LogConfig.Type === 'none' ? '' : join(directory, `${id}-json.log`),
+    resolvConfPath: shared?.resolvConfPath ?? join(directory, 'resolv.conf'),
+    hostnamePath: shared?.hostnamePath ?? join(directory, 'hostname'),
+    hostsPath: shared?.hostsPath ?? join(directory, 'hosts'),
+    idRange, restartCount: 0, execIds: [],
+    rootfs: { lower: snapshot.lower, upper: snapshot.upper, work: snapshot.work },
+  }
+  const book = { ...emptyBookkeeping, anonymousVolumes: mounts.anonymous }
+  const container = new Container({ record, book }, context.store)
+  context.store.insert(container)
+  context.containers.add(container)
+  return container
+}
+
+/** What `inspect` shows of a name that nobody chose. */
+function defaultHostname(id: string, { Hostname }: ContainerConfig, { network, namespaces }: NamespaceChoices): string {
+  if (Hostname !== '' || network === 'shared') return Hostname
+  return network === 'host' || namespaces.uts.kind === 'host' ? hostHostname() : id.slice(0, 12)
+}
+
+/** In reverse, past errors: the first is attached to the error that is thrown anyway. */
+async function undoAll(undo: (() => unknown)[], error: unknown): Promise<void> {
+  for (const step of undo.reverse()) {
+    try {
+      await step()
+    } catch (failure) {
+      if (error instanceof Error) error.cause ??= failure
+    }
+  }
+}
+
+/** What follows from the request without having been said in it. */
+function warningsOf({ host, choices }: Checked): string[] {
+  const { user } = choices.namespaces
+  if (user.kind === 'host' && host.UsernsMode !== 'host' && !host.Privileged) {
+    return ['Sharing the host\'s network, pid or ipc namespace implies its user namespace: root in this container is root on the host.']
+  }
+  return []
+}

@@ -1,0 +1,114 @@
+/** A container's place on the bridge network. */
+import { closeFd, pidfdGetfd, pidfdOpen } from '@holdfast/core'
+import { HoldfastError } from '@holdfast/errors'
+import type { Attachment } from '@holdfast/network'
+import { networkEvent } from './container-event.ts'
+import type { Container, LiveShim } from './container.ts'
+import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
+import type { ContainerRecord, EndpointRecord } from './container-record.ts'
+import type { EngineContext } from './context.ts'
+import type { NamespaceChoices } from './namespace-modes.ts'
+import { newId } from './names.ts'
+import { parseContainerPorts, portMappings } from './ports.ts'
+
+/** `Networks` of inspect before the start, and after the end. */
+export function emptyNetworks(
+  context: EngineContext, choices: NamespaceChoices, networking: NetworkingConfig,
+): Record<string, EndpointRecord> {
+  if (choices.network === 'shared') return {}
+  const endpoint = networking.EndpointsConfig[choices.network] ?? networking.EndpointsConfig['default']
+  return { [choices.network]: { ...emptyEndpoint(networkIdOf(context, choices.network)), aliases: endpoint?.Aliases ?? [] } }
+}
+
+/** Host and none have ids of their own, made from the bridge's. */
+export function networkIdOf(context: EngineContext, network: 'bridge' | 'none' | 'host'): string {
+  const marks = { bridge: '', none: '0', host: '1' }
+  return `${marks[network]}${context.networkId}`.slice(0, 64)
+}
+
+function emptyEndpoint(networkId: string): EndpointRecord {
+  return {
+    networkId, endpointId: '', gateway: '', ipAddress: '', ipPrefixLen: 0, ipv6Gateway: '', globalIPv6Address: '',
+    globalIPv6PrefixLen: 0, macAddress: '', aliases: [], ports: {},
+  }
+}
+
+/** The interface, address and ports, in the network namespace that the shim made. Leaves nothing when it fails. */
+export async function connectNetwork(
+  context: EngineContext, container: Container, shim: LiveShim,
+): Promise<{ attachment: Attachment; networks: Record<string, EndpointRecord> }> {
+  const { record } = container
+  const { config, hostConfig, networking } = record
+  const wanted = networking.EndpointsConfig['bridge'] ?? networking.EndpointsConfig['default']
+  const mac = config.MacAddress || wanted?.MacAddress
+  const netns = takeNamespace(shim, 'net')
+  try {
+    const attachment = await context.network.attach({
+      id: container.id,
+      netns,
+      interface: 'eth0',
+      ports: portMappings(config, hostConfig, []),
+      ...(mac && { mac }),
+    })
+    networkEvent(context, container, 'bridge', 'connect')
+    return { attachment, networks: { bridge: endpointOf(context, record, attachment) } }
+  } finally {
+    closeFd(netns)
+  }
+}
+
+/** Idempotent: what is left of an attachment is taken down, and the record says so. */
+export async function disconnectNetwork(context: EngineContext, container: Container): Promise<void> {
+  const { attachment } = container.book
+  if (!attachment) return
+  await context.network.detach(attachment)
+  const networks = Object.fromEntries(
+    Object.entries(container.record.networks).map(([name, { networkId, aliases }]) => [
+      name, { ...emptyEndpoint(networkId), aliases },
+    ]),
+  )
+  container.update({}, { networks }, { attachment: null })
+  networkEvent(context, container, 'bridge', 'disconnect')
+}
+
+/** A descriptor of one of the container's namespaces, taken out of its shim: no pid that may be reused is trusted. */
+export function takeNamespace(shim: LiveShim, type: 'net' | 'ipc' | 'uts' | 'pid' | 'user' | 'cgroup' | 'time' | 'mnt'): number {
+  const handle = shim.namespaces[type]
+  if (!handle) throw new HoldfastError('HF_NAMESPACE_NOT_FOUND', `the container has no ${type} namespace that is held`)
+  const pidfd = pidfdOpen(shim.pid)
+  try {
+    return pidfdGetfd(pidfd, handle.fd)
+  } finally {
+    closeFd(pidfd)
+  }
+}
+
+function endpointOf(context: EngineContext, record: ContainerRecord, attachment: Attachment): EndpointRecord {
+  const v4 = attachment.addresses.find(({ address }) => !address.includes(':'))
+  const v6 = attachment.addresses.find(({ address }) => address.includes(':'))
+  return {
+    ...emptyEndpoint(context.networkId),
+    endpointId: newId(),
+    gateway: v4?.gateway ?? '',
+    ipAddress: v4?.address ?? '',
+    ipPrefixLen: v4?.prefixLength ?? 0,
+    ipv6Gateway: v6?.gateway ?? '',
+    globalIPv6Address: v6?.address ?? '',
+    globalIPv6PrefixLen: v6?.prefixLength ?? 0,
+    macAddress: attachment.mac,
+    aliases: record.networks['bridge']?.aliases ?? [],
+    ports: portsOf(record.config, record.hostConfig, attachment),
+  }
+}
+
+function portsOf(config: ContainerConfig, host: HostConfig, attachment: Attachment): EndpointRecord['ports'] {
+  const ports: EndpointRecord['ports'] = {}
+  for (const key of [...Object.keys(config.ExposedPorts), ...Object.keys(host.PortBindings)]) {
+    for (const { port, protocol } of parseContainerPorts(key)) ports[`${port}/${protocol}`] = null
+  }
+  for (const { protocol, containerPort, hostIp, hostPort } of attachment.ports) {
+    const key = `${containerPort}/${protocol}`
+    ports[key] = [...(ports[key] ?? []), { HostIp: hostIp, HostPort: String(hostPort) }]
+  }
+  return ports
+}

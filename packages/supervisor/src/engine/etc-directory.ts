@@ -1,0 +1,61 @@
+/** Writes the three files of /etc that a container gets from the engine, into its directory under the data root. */
+import { chmodSync, chownSync, writeFileSync, readFileSync } from 'node:fs'
+import { hostname as hostHostname } from 'node:os'
+import type { Container } from './container.ts'
+import type { EngineContext } from './context.ts'
+import { hostNetworkHostsFile, hostsFile, readHostResolvConf, resolvConf } from './etc-files.ts'
+import type { NamespaceChoices } from './namespace-modes.ts'
+
+/** The name that the container's processes see. */
+function hostnameOf({ record }: Container, choices: NamespaceChoices): string {
+  return choices.namespaces.uts.kind === 'host' ? hostHostname() : record.config.Hostname
+}
+
+/** hostname and resolv.conf, and hosts as far as it is known before the network is there. */
+export function writeEtcFiles(context: EngineContext, container: Container, choices: NamespaceChoices): void {
+  const { record } = container
+  // A container in another's network namespace has the other's files: its own are not used.
+  if (choices.network === 'shared') return
+  const { hostConfig } = record
+  put(container, record.hostnamePath, `${hostnameOf(container, choices)}\n`)
+  put(
+    container,
+    record.resolvConfPath,
+    resolvConf({
+      host: readHostResolvConf(),
+      dns: hostConfig.Dns,
+      search: hostConfig.DnsSearch,
+      options: hostConfig.DnsOptions,
+      hostNetwork: choices.network === 'host',
+    }),
+  )
+  writeHosts(context, container, choices)
+}
+
+/** Written in place once the addresses are known: the file is mounted in the container by then. */
+export function writeHosts(context: EngineContext, container: Container, choices: NamespaceChoices): void {
+  const { record, book } = container
+  const { ExtraHosts } = record.hostConfig
+  const text =
+    choices.network === 'host'
+      ? hostNetworkHostsFile(readFileSync('/etc/hosts', 'utf8'), ExtraHosts)
+      : hostsFile({
+          addresses: book.attachment?.addresses.map(({ address }) => address) ?? [],
+          hostname: hostnameOf(container, choices),
+          domainname: record.config.Domainname,
+          extraHosts: ExtraHosts,
+          hostGateway: hostGateway(context, choices),
+        })
+  put(container, record.hostsPath, text)
+}
+
+function hostGateway(context: EngineContext, { network }: NamespaceChoices): string | undefined {
+  return network === 'bridge' ? context.network.options.subnets[0]?.gateway : undefined
+}
+
+function put({ record }: Container, path: string, text: string): void {
+  const root = record.idRange?.start ?? 0
+  writeFileSync(path, text)
+  chownSync(path, root, root)
+  chmodSync(path, 0o644)
+}

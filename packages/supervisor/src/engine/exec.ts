@@ -1,0 +1,141 @@
+/** Further processes in a running container. */
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import type { ExitRecord } from '@holdfast/protocol'
+import type { Container } from './container.ts'
+import { containerEvent } from './container-event.ts'
+import type { ExecRecord } from './container-record.ts'
+import type { EngineContext } from './context.ts'
+import type { AttachSession, ExecOptions } from './engine.ts'
+import { newId } from './names.ts'
+import { LiveAttachment } from './live-attachment.ts'
+import { shimOf } from './shim-of.ts'
+
+/** Ended execs that can still be inspected, per container; the oldest go first. */
+const maxEnded = 256
+
+export interface ExecInstance {
+  record: ExecRecord
+  options: ExecOptions
+  started: boolean
+}
+
+export async function execCreate(context: EngineContext, container: Container, options: ExecOptions): Promise<string> {
+  if (options.args.length === 0 || options.args[0] === '') {
+    throw new HoldfastError('HF_BAD_REQUEST', 'No exec command specified', { details: { field: 'Cmd' } })
+  }
+  const { client } = shimOf(container)
+  if (container.record.state.status === 'paused') {
+    throw new HoldfastError(
+      'HF_CONTAINER_PAUSED', `Container ${container.record.name} is paused, unpause the container before exec`,
+    )
+  }
+  const id = newId()
+  const { args, env, user, workingDir, tty, attachStdin, privileged, consoleSize } = options
+  await client.request('exec.create', {
+    execId: id,
+    spec: {
+      args, env, user, tty, privileged, stdin: attachStdin,
+      ...(workingDir !== '' && { cwd: workingDir }),
+      ...(consoleSize && { consoleSize }),
+    },
+  })
+  forgetOldest(container)
+  container.execs.set(id, {
+    options,
+    started: false,
+    record: {
+      id, containerId: container.id, running: false, exitCode: null, pid: 0, tty, openStdin: attachStdin,
+      openStdout: options.attachStdout, openStderr: options.attachStderr, args, user, privileged,
+    },
+  })
+  listIds(container)
+  containerEvent(context, container, `exec_create: ${args.join(' ')}`, { execID: id })
+  return id
+}
+
+export async function execStart(
+  context: EngineContext, execId: string, options: { detach: boolean; consoleSize?: [number, number] },
+): Promise<AttachSession | undefined> {
+  const { container, exec } = findExec(context, execId)
+  if (exec.started) throw new HoldfastError('HF_CONTAINER_STATE', `exec command ${execId} has already run`)
+  const { client } = shimOf(container)
+  exec.started = true
+  const { attachStdin, attachStdout, attachStderr } = exec.options
+  let attachment: LiveAttachment | undefined
+  try {
+    if (!options.detach) {
+      const connection = await client.attach({
+        execId, stdin: attachStdin, stdout: attachStdout, stderr: attachStderr,
+      })
+      attachment = new LiveAttachment(connection, exec.record.tty)
+    }
+    containerEvent(context, container, `exec_start: ${exec.record.args.join(' ')}`, { execID: execId })
+    exec.record = { ...exec.record, running: true }
+    const { pid } = await client.request('exec.start', { execId })
+    exec.record = { ...exec.record, pid }
+    const { consoleSize } = options
+    if (consoleSize && exec.record.tty) {
+      await client.request('exec.resize', { execId, rows: consoleSize[0], columns: consoleSize[1] })
+    }
+    return attachment
+  } catch (error) {
+    attachment?.close()
+    if (exec.record.exitCode === null) {
+      const exitCode = hasCode(error, 'HF_COMMAND_NOT_FOUND') ? 127 : hasCode(error, 'HF_COMMAND_NOT_EXECUTABLE') ? 126 : 128
+      exec.record = { ...exec.record, running: false, exitCode }
+    }
+    throw error
+  }
+}
+
+export function execExited(context: EngineContext, container: Container, execId: string, exit: ExitRecord): void {
+  const exec = container.execs.get(execId)
+  if (!exec) return
+  exec.record = { ...exec.record, running: false, exitCode: exit.exitCode ?? 255 }
+  listIds(container)
+  containerEvent(context, container, 'exec_die', { execID: execId, exitCode: String(exit.exitCode ?? 255) })
+}
+
+/** The container has ended, and every exec in it. */
+export function endExecs(container: Container): void {
+  for (const exec of container.execs.values()) {
+    if (exec.record.running) exec.record = { ...exec.record, running: false, exitCode: exec.record.exitCode ?? 137 }
+  }
+  listIds(container)
+}
+
+export function execGet(context: EngineContext, execId: string): ExecRecord {
+  return findExec(context, execId).exec.record
+}
+
+export async function execResize(
+  context: EngineContext, execId: string, size: { rows: number; columns: number },
+): Promise<void> {
+  const { container } = findExec(context, execId)
+  await shimOf(container).client.request('exec.resize', { execId, ...size })
+}
+
+function findExec(context: EngineContext, execId: string): { container: Container; exec: ExecInstance } {
+  for (const container of context.containers.list()) {
+    const exec = container.execs.get(execId)
+    if (exec) return { container, exec }
+  }
+  throw new HoldfastError('HF_EXEC_NOT_FOUND', `No such exec instance: ${execId}`, { details: { ref: execId } })
+}
+
+function forgetOldest(container: Container): void {
+  let ended = 0
+  for (const exec of container.execs.values()) if (exec.started && !exec.record.running) ended++
+  for (const [id, exec] of container.execs) {
+    if (ended < maxEnded) return
+    if (!exec.started || exec.record.running) continue
+    container.execs.delete(id)
+    ended--
+  }
+}
+
+/** `ExecIDs` of inspect: those that have not ended. */
+function listIds(container: Container): void {
+  const ids = [...container.execs.values()].filter(({ record }) => record.exitCode === null).map(({ record }) => record.id)
+  container.record = { ...container.record, execIds: ids }
+}

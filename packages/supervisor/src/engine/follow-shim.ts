@@ -1,0 +1,82 @@
+/** What shims report: ends, out-of-memory kills, execs, and their own end. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { connectShim, type ShimClient } from '../shims/shim-client.ts'
+import type { ExitRecord, ShimEvent, ShimSpec } from '@holdfast/protocol'
+import { containerEvent } from './container-event.ts'
+import type { Container, LiveShim } from './container.ts'
+import type { EngineContext } from './context.ts'
+import { containerExited, unknownExit } from './exit.ts'
+import { execExited } from './exec.ts'
+import { shimDirectory } from './paths.ts'
+
+const adoptDeadlineMs = 10_000
+const adoptAttempts = 5
+
+/** Events are taken once `running` has resolved: an end that comes with the start's answer must not overtake it. */
+export function followShim(
+  context: EngineContext, container: Container, shim: LiveShim, running: Promise<void>,
+): void {
+  shim.client.on('event', (event) => void running.then(() => onEvent(context, container, shim, event)))
+  shim.client.on('close', () => void running.then(() => onClose(context, container, shim)))
+}
+
+function onEvent(context: EngineContext, container: Container, shim: LiveShim, event: ShimEvent): void {
+  if (container.shim !== shim) return
+  if (event.event === 'exited') containerExited(context, container, event.exit)
+  if (event.event === 'exec-exited') execExited(context, container, event.execId, event.exit)
+  if (event.event === 'oom') {
+    container.update({ oomKilled: true })
+    containerEvent(context, container, 'oom')
+  }
+}
+
+/** The shim is gone, its container isn't: the keeper holds it, and a new shim takes over. */
+async function onClose(context: EngineContext, container: Container, shim: LiveShim): Promise<void> {
+  if (container.shim !== shim || context.closing) return
+  container.shim = undefined
+  context.logger.warn({ container: container.id, shim: shim.pid }, 'a shim is gone: starting another for its container')
+  try {
+    const exit = await adopt(context, container)
+    if (exit) containerExited(context, container, exit)
+  } catch (error) {
+    if (context.closing) return
+    context.logger.error({ err: error, container: container.id }, 'no new shim could take the container over')
+    containerExited(context, container, unknownExit(), `its shim was lost: ${String(error)}`)
+  }
+}
+
+/**
+ * Connects to the container's shim, or to a new one that takes the container over. Returns the exit record where the
+ * container has ended in the meantime.
+ */
+export async function adopt(context: EngineContext, container: Container): Promise<ExitRecord | undefined> {
+  const dir = shimDirectory(context.paths, container.id)
+  const { token } = JSON.parse(readFileSync(join(dir, 'shim.json'), 'utf8')) as ShimSpec
+  const client = await reachShim(context, dir, token)
+  const { shimPid, keeperPid, namespaces, status, exit } = client.hello
+  const shim: LiveShim = { client, pid: shimPid, keeperPid, namespaces, initPid: client.hello.pid }
+  container.shim = shim
+  if (status === 'stopped') return exit ?? unknownExit()
+  followShim(context, container, shim, Promise.resolve())
+  return undefined
+}
+
+/** The shim that listens in `dir`, or a new one. */
+export async function reachShim(context: EngineContext, dir: string, token: string): Promise<ShimClient> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await connectShim({ dir, token, deadlineMs: 200 })
+    } catch (error) {
+      if (attempt > adoptAttempts) throw error
+    }
+    try {
+      await context.zygote.fork({ dir })
+      return await connectShim({ dir, token, deadlineMs: adoptDeadlineMs })
+    } catch (error) {
+      if (attempt === adoptAttempts) throw error
+      await sleep(50 * 2 ** attempt)
+    }
+  }
+}

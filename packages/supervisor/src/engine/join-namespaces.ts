@@ -1,0 +1,105 @@
+/** Other containers' namespaces for one that joins them, as paths of descriptors that we hold while it is made. */
+import { closeFd, namespaceInode, namespaceOwner, openNamespace } from '@holdfast/core'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import type { NamespaceType } from '@holdfast/protocol'
+import type { EngineContext } from './context.ts'
+import type { HostConfig } from './container-config.ts'
+import { takeNamespace } from './endpoint.ts'
+import type { NamespaceChoices } from './namespace-modes.ts'
+
+export interface JoinedNamespaces {
+  /** `/proc/<our pid>/fd/N` by type; valid until `release`. */
+  paths: Partial<Record<NamespaceType, string>>
+  release(): void
+}
+
+/**
+ * Throws HF_CONTAINER_NOT_RUNNING, HF_NAMESPACE_NOT_FOUND, and HF_BAD_REQUEST where two of them belong to different
+ * user namespaces: rights over a namespace belong to the user namespace that owns it, and one process has only one.
+ */
+export async function joinNamespaces(
+  context: EngineContext, choices: NamespaceChoices, host: HostConfig,
+): Promise<JoinedNamespaces> {
+  const fds = new Map<NamespaceType, number>()
+  const release = (): void => {
+    for (const fd of fds.values()) closeFd(fd)
+    fds.clear()
+  }
+  try {
+    for (const [type, choice] of Object.entries(choices.namespaces) as [NamespaceType, NamespaceChoices['namespaces']['net']][]) {
+      if (choice.kind === 'container') fds.set(type, namespaceOfContainer(context, choice.id, type, host))
+      if (choice.kind === 'path') fds.set(type, openByPath(choice.path, choice.name, type))
+    }
+    checkOwners(fds)
+    const paths = Object.fromEntries([...fds].map(([type, fd]) => [type, `/proc/${process.pid}/fd/${fd}`]))
+    return { paths, release }
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+function namespaceOfContainer(context: EngineContext, id: string, type: NamespaceType, host: HostConfig): number {
+  const other = context.containers.get(id)
+  const { status } = other.record.state
+  if (status !== 'running' && status !== 'paused') {
+    const verb = type === 'net' ? 'network' : type
+    throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', `cannot join ${verb} of a non running container: ${id}`, {
+      hint: `Start ${other.record.name} first.`,
+    })
+  }
+  if (type === 'ipc' && other.record.hostConfig.IpcMode === 'private' && host.IpcMode !== '') {
+    throw new HoldfastError('HF_BAD_REQUEST', `cannot join IPC of a container with private IPC: ${id}`, {
+      hint: `Start ${other.record.name} with --ipc shareable.`,
+    })
+  }
+  if (!other.shim) throw new HoldfastError('HF_SHIM_LOST', `the shim of container ${other.record.name} does not answer`)
+  return takeNamespace(other.shim, type)
+}
+
+function openByPath(path: string, name: string | undefined, type: NamespaceType): number {
+  try {
+    return openNamespace(path)
+  } catch (cause) {
+    if (!hasCode(cause, 'ENOENT', 'HF_BAD_REQUEST', 'ENOTTY', 'ENOTDIR')) throw cause
+    const shown = name === undefined ? `at ${path}` : `named ${name}`
+    throw new HoldfastError('HF_NAMESPACE_NOT_FOUND', `there is no ${type} namespace ${shown}`, { cause })
+  }
+}
+
+/** The user namespaces that own the joined ones must be the one that the container will be in. */
+function checkOwners(fds: Map<NamespaceType, number>): void {
+  const userFd = fds.get('user')
+  // The host's root has rights over every namespace, and one that asked for a user namespace of its own wants none.
+  if (userFd === undefined) return
+  const wanted = namespaceInode(userFd)
+  for (const [type, fd] of fds) {
+    if (type === 'user') continue
+    const owner = ownerOf(fd)
+    if (owner === wanted || owner === hostUserNamespace()) continue
+    throw new HoldfastError(
+      'HF_BAD_REQUEST', `the ${type} namespace to join belongs to another user namespace than the container's`,
+      { hint: 'Join namespaces of containers that share one user namespace.', details: { type, owner } },
+    )
+  }
+}
+
+function ownerOf(fd: number): number {
+  const owner = namespaceOwner(fd)
+  try {
+    return namespaceInode(owner)
+  } finally {
+    closeFd(owner)
+  }
+}
+
+let hostInode: number | undefined
+
+function hostUserNamespace(): number {
+  if (hostInode === undefined) {
+    const fd = openNamespace('/proc/self/ns/user')
+    hostInode = namespaceInode(fd)
+    closeFd(fd)
+  }
+  return hostInode
+}

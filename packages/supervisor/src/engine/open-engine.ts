@@ -1,0 +1,117 @@
+/** Puts the engine together, and in order after whatever happened to the one before it. */
+import { createHash } from 'node:crypto'
+import { chmodSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { openImageStore } from '@holdfast/images'
+import { chooseSubnet, openBridgeNetwork, type BridgeOptions } from '@holdfast/network'
+import type { Logger } from 'pino'
+import { ContainerStore } from '../records/container-store.ts'
+import { openDatabase } from '../records/database.ts'
+import { IdRanges } from '../records/id-ranges.ts'
+import { ZygoteClient } from '../shims/zygote-client.ts'
+import { Container } from './container.ts'
+import { Containers } from './containers.ts'
+import type { EngineContext } from './context.ts'
+import { ContainerEngine } from './container-engine.ts'
+import { EventBus } from './event-bus.ts'
+import { imageEvent } from './image-event.ts'
+import { makeInitLayer } from './init-layer.ts'
+import { pathsOf, type Paths } from './paths.ts'
+import { recover } from './recovery.ts'
+import { Volumes } from './volumes.ts'
+
+export interface EngineOptions {
+  /** At most 8 characters: every name on the machine derives from it. */
+  instance: string
+  dataRoot: string
+  execRoot: string
+  version: string
+  logger: Logger
+  /** `10.213.0.1/24`: the bridge's address; else a subnet is chosen from the pool once and kept. */
+  bip?: string | undefined
+  /** Where the bridge's subnet is taken from, and how large it is. */
+  addressPool: { base: string; size: number }
+  /** Every shim a process of its own instead of a fork of the zygote. */
+  plainShims: boolean
+  /** First id for user namespaces. */
+  usernsBase: number
+  /** The machine-wide file of id ranges. */
+  idRangesFile: string
+}
+
+/** Ready to serve: living containers are connected, leftovers are gone. */
+export async function openEngine(options: EngineOptions): Promise<ContainerEngine> {
+  const { instance, logger } = options
+  const paths = pathsOf(options.dataRoot, options.execRoot)
+  makeDirectories(paths)
+  const { database, setAside } = openDatabase(paths.database)
+  if (setAside) logger.error({ setAside }, 'the records are damaged and were put aside: containers are read from their own copies')
+  const store = new ContainerStore(database, paths.containers)
+  const events = new EventBus()
+  const undo: (() => unknown)[] = [() => database.close()]
+  try {
+    const idRanges = new IdRanges({ file: options.idRangesFile, base: options.usernsBase, owner: paths.database })
+    undo.push(() => idRanges.close())
+    const [images, network, zygote] = await Promise.all([
+      openImageStore({ root: paths.images, onEvent: (event) => imageEvent(events, event) }),
+      bridgeOptions(options, paths, store).then(openBridgeNetwork),
+      ZygoteClient.start({
+        mode: options.plainShims ? 'plain' : 'fork',
+        onLog: (line) => logger.warn({ line }, 'from a shim'),
+      }),
+    ])
+    undo.push(() => images.close(), () => network.close(), () => zygote.close())
+    const context: EngineContext = {
+      instance, paths, logger, store, images, network, zygote, events, idRanges,
+      cgroupParent: `/${instance}`,
+      networkId: createHash('sha256').update(`${instance} ${paths.dataRoot} bridge`).digest('hex'),
+      containers: new Containers(),
+      volumes: new Volumes(database, paths.volumes, events),
+      closing: false,
+    }
+    for (const stored of store.load()) context.containers.add(new Container(stored, store))
+    await recover(context)
+    return new ContainerEngine(context, options.version, () => database.close())
+  } catch (error) {
+    for (const step of undo.reverse()) await step()
+    throw error
+  }
+}
+
+/** State is root's alone from the first moment: an image's setuid programs lie in it. */
+function makeDirectories(paths: Paths): void {
+  for (const path of [
+    paths.dataRoot, paths.execRoot, paths.containers, paths.volumes, paths.networks, paths.shims, paths.namespaces,
+  ]) {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    chmodSync(path, 0o700)
+  }
+  makeInitLayer(paths.initLayer)
+}
+
+/** The subnet is chosen once, so that addresses stay what they were across restarts. */
+async function bridgeOptions(
+  { instance, bip, addressPool }: EngineOptions, paths: Paths, store: ContainerStore,
+): Promise<BridgeOptions> {
+  let subnet: { subnet: string; gateway?: string }
+  if (bip !== undefined) {
+    subnet = { subnet: bip, gateway: bip.split('/')[0]! }
+  } else {
+    const chosen = store.fact('bridge-subnet') ?? (await chooseSubnet(addressPool.base, addressPool.size))
+    store.setFact('bridge-subnet', chosen)
+    subnet = { subnet: chosen }
+  }
+  return {
+    name: 'bridge',
+    bridge: bridgeName(instance),
+    table: instance,
+    subnets: [subnet],
+    stateDir: join(paths.networks, 'bridge'),
+    ipMasq: true,
+  }
+}
+
+/** A link's name has at most 15 bytes, an instance's 8. */
+export function bridgeName(instance: string): string {
+  return `hf-${instance}`
+}

@@ -1,0 +1,160 @@
+/**
+ * After a start of the engine: what its records say is held against what is there. Every leftover belongs to a
+ * container or is removed; nothing is guessed, and nothing pid-based is trusted across a reboot.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Attachment } from '@holdfast/network'
+import { listCgroups, removeCgroup } from './cgroup-tree.ts'
+import type { Container } from './container.ts'
+import type { EngineContext } from './context.ts'
+import { containerExited, unknownExit } from './exit.ts'
+import { adopt } from './follow-shim.ts'
+import { containerDirectory, shimDirectory } from './paths.ts'
+import { autoRemove, removeContainer } from './remove.ts'
+import { choicesOf } from './start.ts'
+import { discardShimDirectory } from './shim-directory.ts'
+import { isRunning } from './waits.ts'
+
+export async function recover(context: EngineContext): Promise<void> {
+  const { containers, store } = context
+  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  const rebooted = store.fact('boot-id') !== bootId
+  if (rebooted) await forgetEarlierBoot(context)
+  // A removal that was begun is finished, and --rm keeps its word: both after everything else is in order.
+  const unfinished = containers.list().filter(({ record }) => record.state.status === 'removing')
+  await inBatches(containers.list().filter(({ record }) => isRunning(record)), (each) => reconnect(context, each))
+  await removeStrayShims(context)
+  await restoreNetwork(context)
+  for (const container of unfinished) await finishRemoval(context, container)
+  await removeStrayStorage(context)
+  restoreIdRanges(context)
+  await removeStrayCgroups(context)
+  store.setFact('boot-id', bootId)
+  for (const container of containers.list()) {
+    const { state, hostConfig } = container.record
+    if (hostConfig.AutoRemove && state.status === 'exited') autoRemove(context, container)
+  }
+}
+
+/** The machine was restarted: no process, mount or link of before is there any more. */
+async function forgetEarlierBoot(context: EngineContext): Promise<void> {
+  await rm(context.paths.shims, { recursive: true, force: true })
+  for (const container of context.containers.list()) {
+    container.update({}, {}, { attachment: null })
+    if (isRunning(container.record)) endUnseen(context, container, 'the machine was restarted')
+  }
+}
+
+/** The container's shim, or a new one, says how it is; an end in the meantime is taken as it happened. */
+async function reconnect(context: EngineContext, container: Container): Promise<void> {
+  if (!existsSync(join(shimDirectory(context.paths, container.id), 'shim.json'))) {
+    return endUnseen(context, container, 'its run directory is gone')
+  }
+  try {
+    container.ended = Promise.withResolvers()
+    const exit = await adopt(context, container)
+    if (exit) return containerExited(context, container, exit)
+    const state = container.shim?.client.hello
+    const paused = state?.status === 'paused'
+    container.update({ status: paused ? 'paused' : 'running', pid: state?.pid ?? 0 })
+  } catch (error) {
+    context.logger.error({ err: error, container: container.id }, 'a running container could not be found again')
+    endUnseen(context, container, `its shim was lost: ${String(error)}`)
+  }
+}
+
+function endUnseen(context: EngineContext, container: Container, why: string): void {
+  containerExited(context, container, unknownExit(), why)
+}
+
+/** Starts that were cut short, and containers that are gone: whatever was made is undone. */
+async function removeStrayShims(context: EngineContext): Promise<void> {
+  if (!existsSync(context.paths.shims)) return
+  const stray = readdirSync(context.paths.shims).filter((id) => {
+    const container = context.containers.byId(id)
+    return !container || !isRunning(container.record)
+  })
+  await inBatches(stray, async (id) => {
+    await context.containers.byId(id)?.cleanup
+    await attempt(context, `removing the run directory of ${id}`, () =>
+      discardShimDirectory(context, shimDirectory(context.paths, id)),
+    )
+  })
+}
+
+async function restoreNetwork(context: EngineContext): Promise<void> {
+  const living: Attachment[] = []
+  for (const container of context.containers.list()) {
+    await container.cleanup
+    const { attachment } = container.book
+    if (attachment && isRunning(container.record)) living.push(attachment)
+    else if (attachment) container.update({}, {}, { attachment: null })
+  }
+  const removed = await context.network.restore(living)
+  if (removed.length > 0) context.logger.info({ removed }, 'removed leftovers of the network')
+}
+
+async function finishRemoval(context: EngineContext, container: Container): Promise<void> {
+  await attempt(context, `finishing the removal of ${container.id}`, () =>
+    removeContainer(context, container, { force: true, volumes: container.record.hostConfig.AutoRemove }),
+  )
+}
+
+async function removeStrayStorage(context: EngineContext): Promise<void> {
+  for (const key of context.images.listSnapshots()) {
+    if (context.containers.byId(key)) continue
+    await attempt(context, `removing the snapshot ${key}`, () => context.images.removeSnapshot(key))
+  }
+  for (const id of readdirSync(context.paths.containers)) {
+    if (context.containers.byId(id)) continue
+    await attempt(context, `removing the directory of ${id}`, () =>
+      rm(containerDirectory(context.paths, id), { recursive: true, force: true }),
+    )
+  }
+}
+
+function restoreIdRanges(context: EngineContext): void {
+  const owned = context.containers.list().flatMap((container) => {
+    const { idRange, hostConfig } = container.record
+    const isOwn = idRange !== null && !/^(container:|ns:|\/)/.test(hostConfig.UsernsMode) && ownsRange(context, container)
+    return isOwn ? [[container.id, idRange] as const] : []
+  })
+  context.idRanges.restore(new Map(owned))
+}
+
+function ownsRange(context: EngineContext, container: Container): boolean {
+  try {
+    return choicesOf(context, container).namespaces.user.kind === 'own'
+  } catch {
+    return true // whom it joined is gone, and left the range to it
+  }
+}
+
+async function removeStrayCgroups(context: EngineContext): Promise<void> {
+  for (const name of listCgroups(context.cgroupParent)) {
+    const container = context.containers.byId(name)
+    if (!/^[0-9a-f]{64}$/.test(name) || (container && isRunning(container.record))) continue
+    await attempt(context, `removing the cgroup ${name}`, () => removeCgroup(`${context.cgroupParent}/${name}`))
+  }
+}
+
+/** One leftover that can't be removed must not keep the engine from its other containers. */
+async function attempt(context: EngineContext, what: string, action: () => Promise<void>): Promise<void> {
+  try {
+    await action()
+  } catch (error) {
+    context.logger.error({ err: error }, `recovery: ${what}`)
+  }
+}
+
+/** A few at a time: each may need a new shim. */
+async function inBatches<T>(items: T[], action: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items]
+  await Promise.all(
+    Array.from({ length: Math.min(8, queue.length) }, async () => {
+      for (let item = queue.shift(); item !== undefined; item = queue.shift()) await action(item)
+    }),
+  )
+}

@@ -1,0 +1,81 @@
+import { rmSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { HoldfastError } from '@holdfast/errors'
+import { cancelPending } from './attach.ts'
+import { containerEvent } from './container-event.ts'
+import type { Container } from './container.ts'
+import type { EngineContext } from './context.ts'
+import { disconnectNetwork } from './endpoint.ts'
+import { releaseIdRange } from './id-map.ts'
+import { containerDirectory } from './paths.ts'
+import { discardShim } from './shim-directory.ts'
+import { killAndWait } from './stop.ts'
+import { isRunning } from './waits.ts'
+
+export async function removeContainer(
+  context: EngineContext, container: Container, options: { force: boolean; volumes: boolean },
+): Promise<void> {
+  const { record } = container
+  if (container.removing) {
+    throw new HoldfastError('HF_CONTAINER_STATE', `removal of container ${record.name} is already in progress`)
+  }
+  if (isRunning(record) && !options.force) {
+    const paused = record.state.status === 'paused'
+    throw new HoldfastError(
+      'HF_CONTAINER_RUNNING',
+      `cannot remove container "/${record.name}": container is ${record.state.status}: ` +
+        `${paused ? 'unpause and stop' : 'stop'} the container before removing or force remove`,
+    )
+  }
+  container.removing = true
+  try {
+    await container.lock.run(() => removeLocked(context, container, options))
+  } catch (error) {
+    container.removing = false
+    throw error
+  }
+}
+
+async function removeLocked(
+  context: EngineContext, container: Container, { volumes }: { force: boolean; volumes: boolean },
+): Promise<void> {
+  const { id } = container
+  if (isRunning(container.record)) await killAndWait(context, container)
+  await container.cleanup
+  // From here on a restart of the engine goes on with the removal.
+  container.update({ status: 'removing' })
+  cancelPending(container)
+  await Promise.all([disconnectNetwork(context, container), discardShim(context, container)])
+  await context.images.removeSnapshot(id)
+  if (volumes) for (const name of container.book.anonymousVolumes) await removeUnused(context, container, name)
+  forget(context, container)
+  // A directory without a record is taken away at the next start, should this be cut short.
+  await rm(containerDirectory(context.paths, id), { recursive: true, force: true })
+  context.containers.delete(container)
+  containerEvent(context, container, 'destroy')
+  container.waits.removed(container.record)
+}
+
+function forget(context: EngineContext, container: Container): void {
+  // First the copy: without its record it would bring the container back.
+  rmSync(join(containerDirectory(context.paths, container.id), 'container.json'), { force: true })
+  releaseIdRange(context, container)
+  context.store.delete(container.id)
+}
+
+async function removeUnused(context: EngineContext, container: Container, name: string): Promise<void> {
+  const used = context.containers
+    .list()
+    .some((each) => each.id !== container.id && each.record.mounts.some((mount) => mount.Name === name))
+  if (!used) await context.volumes.remove(name)
+}
+
+/** --rm: in the background; whoever waits for the removal is told when it is done. */
+export function autoRemove(context: EngineContext, container: Container): void {
+  if (container.removing || context.closing) return
+  void removeContainer(context, container, { force: true, volumes: true }).catch((error: unknown) => {
+    if (context.closing) return // the next engine goes on with it
+    context.logger.error({ err: error, container: container.id }, 'removing a container that was started with --rm')
+  })
+}

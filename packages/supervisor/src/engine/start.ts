@@ -1,0 +1,162 @@
+/**
+ * Start: from a record to a running program. What can overlap does: the shim is forked and begins to make the
+ * container while we still connect; the network and the waiting clients are connected while nothing runs yet.
+ *
+ *   config.json, shim.json ─ fork ─ connect ─ created ─┬─ network, /etc/hosts ─┬─ start ─ record
+ *                                                      └─ waiting clients ─────┘
+ */
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import type { ShimSpec } from '@holdfast/protocol'
+import { protocolVersion } from '@holdfast/protocol'
+import { connectShim } from '../shims/shim-client.ts'
+import { cancelPending, connectPending } from './attach.ts'
+import { containerEvent } from './container-event.ts'
+import type { Container, LiveShim } from './container.ts'
+import type { EngineContext } from './context.ts'
+import { connectNetwork, disconnectNetwork } from './endpoint.ts'
+import { writeEtcFiles, writeHosts } from './etc-directory.ts'
+import { followShim } from './follow-shim.ts'
+import { joinNamespaces } from './join-namespaces.ts'
+import { logSpec } from './log-config.ts'
+import { chooseNamespaces, type NamespaceChoices } from './namespace-modes.ts'
+import { buildOciConfig } from './oci-config.ts'
+import { shimDirectory } from './paths.ts'
+import { autoRemove } from './remove.ts'
+import { discardShim } from './shim-directory.ts'
+import { within } from './within.ts'
+
+/** How long a forked shim may take to listen, and then to make the container. */
+const connectDeadlineMs = 10_000
+const createDeadlineMs = 60_000
+
+/** false when it was running already. */
+export function startContainer(context: EngineContext, container: Container): Promise<boolean> {
+  return container.lock.run(async () => {
+    await container.cleanup
+    const { status } = container.record.state
+    if (status === 'running') return false
+    if (status === 'paused') {
+      throw new HoldfastError('HF_CONTAINER_STATE', 'cannot start a paused container, try unpause instead')
+    }
+    if (container.removing || status === 'dead' || status === 'removing') {
+      throw new HoldfastError('HF_CONTAINER_STATE', 'container is marked for removal and cannot be started')
+    }
+    await startLocked(context, container)
+    return true
+  })
+}
+
+async function startLocked(context: EngineContext, container: Container): Promise<void> {
+  const choices = choicesOf(context, container)
+  try {
+    const { hostConfig } = container.record
+    const joined = await joinNamespaces(context, choices, hostConfig)
+    let shim: LiveShim
+    try {
+      writeEtcFiles(context, container, choices)
+      shim = await makeShim(context, container, choices, joined.paths)
+    } finally {
+      joined.release()
+    }
+    container.shim = shim
+    const [network] = await settle([
+      choices.network === 'bridge' ? connectNetwork(context, container, shim) : Promise.resolve(undefined),
+      connectPending(container),
+    ])
+    if (network) {
+      container.update({}, { networks: network.networks }, { attachment: network.attachment })
+      writeHosts(context, container, choices)
+    }
+    await run(context, container, shim)
+  } catch (error) {
+    await undoStart(context, container, error)
+    throw error
+  }
+}
+
+/** The choices that the container was made with; the containers that it joins must still be there. */
+export function choicesOf(context: EngineContext, { record }: Container): NamespaceChoices {
+  return chooseNamespaces(record.hostConfig, {
+    findContainer: (ref) => context.containers.get(ref).id,
+    namespaceDirectory: context.paths.namespaces,
+  })
+}
+
+async function makeShim(
+  context: EngineContext, container: Container, choices: NamespaceChoices, joined: Record<string, string>,
+): Promise<LiveShim> {
+  const { record } = container
+  const dir = shimDirectory(context.paths, container.id)
+  const token = randomBytes(32).toString('hex')
+  if (existsSync(dir)) await discardShim(context, container) // what a clean-up could not take down
+  mkdirSync(dir, { mode: 0o700 })
+  writeFileSync(join(dir, 'config.json'), JSON.stringify(buildOciConfig(context, container, choices, joined)))
+  const spec: ShimSpec = {
+    version: protocolVersion,
+    id: container.id,
+    name: record.name,
+    rootfs: { kind: 'overlay', ...context.images.getSnapshot(container.id), idmap: record.idRange !== null },
+    log: logSpec(record.hostConfig, record.logPath),
+    stdin: { open: record.config.OpenStdin, once: record.config.StdinOnce },
+    init: record.hostConfig.Init === true,
+    cgroupParent: context.cgroupParent,
+    token,
+  }
+  writeFileSync(join(dir, 'shim.json'), JSON.stringify(spec))
+  await context.zygote.fork({ dir, create: true })
+  const client = await connectShim({ dir, token, deadlineMs: connectDeadlineMs })
+  try {
+    const state = await within(createDeadlineMs, 'making the container', client.request('create', {}))
+    return {
+      client, pid: state.shimPid, keeperPid: state.keeperPid, initPid: state.pid, namespaces: state.namespaces,
+    }
+  } catch (error) {
+    client.close()
+    throw error
+  }
+}
+
+async function run(context: EngineContext, container: Container, shim: LiveShim): Promise<void> {
+  const running = Promise.withResolvers<void>()
+  container.ended = Promise.withResolvers<void>()
+  followShim(context, container, shim, running.promise)
+  const { startedAt } = await within(createDeadlineMs, 'starting the program', shim.client.request('start', {}))
+  container.update({
+    status: 'running', pid: shim.initPid, exitCode: 0, error: '', oomKilled: false, startedAt, finishedAt: '',
+  })
+  containerEvent(context, container, 'start')
+  running.resolve()
+}
+
+/** Everything that a start made, in reverse; then the record says why it failed, as Docker's does. */
+async function undoStart(context: EngineContext, container: Container, error: unknown): Promise<void> {
+  const { logger } = context
+  container.ended.resolve()
+  cancelPending(container)
+  await disconnectNetwork(context, container).catch((failure: unknown) =>
+    logger.error({ err: failure, container: container.id }, 'undoing a failed start: network'),
+  )
+  await discardShim(context, container).catch((failure: unknown) =>
+    logger.error({ err: failure, container: container.id }, 'undoing a failed start: shim'),
+  )
+  const message = error instanceof Error ? error.message : String(error)
+  container.update({ pid: 0, exitCode: exitCodeOf(error), error: message })
+  if (container.record.hostConfig.AutoRemove) autoRemove(context, container)
+}
+
+/** The shell's and Docker's convention. */
+export function exitCodeOf(error: unknown): number {
+  if (hasCode(error, 'HF_COMMAND_NOT_FOUND')) return 127
+  return hasCode(error, 'HF_COMMAND_NOT_EXECUTABLE') ? 126 : 128
+}
+
+/** As Promise.all, but waits for all of them: what one made must be known when another's failure is undone. */
+async function settle<A, B>(promises: [Promise<A>, Promise<B>]): Promise<[A, B]> {
+  const [a, b] = await Promise.allSettled(promises)
+  if (a.status === 'rejected') throw a.reason
+  if (b.status === 'rejected') throw b.reason
+  return [a.value, b.value]
+}
