@@ -8,11 +8,19 @@
 import { HoldfastError } from '@holdfast/errors'
 import { addon, check } from './native.ts'
 
-const native = addon as { forkProcess(): number; getpid(): number }
+const native = addon as {
+  forkProcess(): number
+  getpid(): number
+  setExitCode(code: number): void
+  exitNow(code: number): void
+}
 
 /**
  * The child's pid in the parent, 0 in the child. The child has a session of its own and an event loop of its own
  * with the parent's handles in it: it must close those that it does not want, and it inherits every descriptor.
+ *
+ * Fork from an idle event loop: what V8's helper threads are doing at that moment is never finished in the child, which
+ * then can't end by an empty event loop (`process.exit` always works). An uncaught exception in the child aborts it.
  *
  * Random state is copied. A child must not use identifiers or secrets from a cache that was filled before the
  * fork: `crypto.randomUUID({ disableEntropyCache: true })` and `crypto.randomBytes` are safe, `crypto.randomUUID()`
@@ -27,6 +35,16 @@ export function forkProcess(): number {
     }
   }
   const pid = check(native.forkProcess(), 'fork')
-  if (pid === 0) Object.defineProperty(process, 'pid', { value: native.getpid(), configurable: true, enumerable: true })
+  if (pid === 0) settleIn()
   return pid
+}
+
+/** What Node found out at its start, and is no longer so. */
+function settleIn(): void {
+  Object.defineProperty(process, 'pid', { value: native.getpid(), configurable: true, enumerable: true })
+  // Leaving in Node's way means joining threads that the child does not have; `process.exit` ends in `reallyExit`,
+  // and the end of an empty event loop in a hook of the addon's.
+  const leaving = process as unknown as { reallyExit(code?: number): void }
+  leaving.reallyExit = (code) => native.exitNow(Number(code ?? 0) & 0xff)
+  process.on('exit', (code) => native.setExitCode(code & 0xff))
 }
