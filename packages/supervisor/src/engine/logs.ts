@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { LogEntry, LogOptions, LogStream } from './engine.ts'
 import { findTail, isCurrent, newerThan, openLogFiles } from './log-files.ts'
-import { decodeLine, headroom, type DecodedLine } from './log-line.ts'
+import { decodeLine, headroom, newLine, timeLength, type DecodedLine } from './log-line.ts'
 import { parseTime } from './time.ts'
 
 const chunkSize = 1 << 20
@@ -44,7 +44,7 @@ function renderBlock(
   { data, from, to }: Block, options: LogOptions, how: { timestamps: boolean; multiplexed: boolean },
 ): { data: Buffer; finished: boolean } {
   const output = Buffer.allocUnsafe(to - from + headroom)
-  const line = emptyLine()
+  const line = newLine()
   let end = 0
   for (let at = from; at < to; ) {
     let stop = data.indexOf(newline, at)
@@ -66,8 +66,8 @@ function renderBlock(
 }
 
 async function* entries(path: string, options: LogOptions, ended: Promise<void>): AsyncIterable<LogEntry> {
-  const line = emptyLine()
   for await (const { data, from, to } of blocks(path, options, ended)) {
+    const line = newLine()
     for (let at = from; at < to; ) {
       let stop = data.indexOf(newline, at)
       if (stop < 0 || stop > to) stop = to
@@ -184,16 +184,6 @@ class Growth {
     this.#changed = true
     this.#wake?.()
   }
-}
-
-function emptyLine(): DecodedLine {
-  return { stream: 0, end: 0, timeStart: 0, timeEnd: 0, timeText: undefined }
-}
-
-/** How long the time at the end of a line is: `…"time":"<time>"}`. 30, unless the line came from elsewhere. */
-function timeLength(data: Uint8Array, stop: number): number {
-  for (let length = 20; length <= 40; length++) if (data[stop - 3 - length] === 0x22) return length
-  return 30
 }
 
 function writeTime(output: Buffer, at: number, room: number, data: Buffer, line: DecodedLine): void {
