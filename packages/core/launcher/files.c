@@ -50,12 +50,6 @@ static bool matches(const struct kernel_stat_ids *status, uint32_t type, uint32_
 	       (type == 0010000 || (status->rdev_major == major && status->rdev_minor == minor));
 }
 
-// The kernel's encoding of a device number for system calls.
-static uint64_t device_number(uint32_t major, uint32_t minor)
-{
-	return (minor & 0xff) | ((uint64_t)(major & 0xfff) << 8) | ((uint64_t)(minor & ~0xffU) << 12);
-}
-
 static long adjust_node(struct launch *launch, int parent, const char *name, uint32_t uid, uint32_t gid,
 			uint32_t mode)
 {

@@ -20,19 +20,25 @@ static bool read_vector(struct reader *reader, const char **vector, uint32_t lim
 	return true;
 }
 
-// The state with this process's pid as its own namespace numbers it: `{"pid":N` and the rest.
-static long state_file(struct launch *launch, const char *rest)
+static bool write_all(long fd, const char *text)
 {
-	char head[40];
-	struct line line = {head, head + sizeof head, false};
+	long size = (long)text_length(text);
+
+	return sys(write, fd, text, size) == size;
+}
+
+// The state, with this process's pid between its parts, as its own pid namespace counts it.
+static long state_file(struct launch *launch, const char *before, const char *after)
+{
+	char pid[24];
+	struct line line = {pid, pid + sizeof pid - 1, false};
 	long fd = sys(memfd_create, "state", 1 /* MFD_CLOEXEC */);
 
 	if (fd < 0)
 		return failed(launch, "memfd_create", "hook state", fd);
-	put_text(&line, "{\"pid\":");
 	put_number(&line, (uint64_t)sys(getpid));
-	long size = line.at - head, length = (long)text_length(rest);
-	if (sys(write, fd, head, size) != size || sys(write, fd, rest, length) != length)
+	*line.at = 0;
+	if (!write_all(fd, before) || (*after && !(write_all(fd, pid) && write_all(fd, after))))
 		return failed(launch, "write", "hook state", -ENOSPC);
 	sys(lseek, fd, 0, 0);
 	return fd;
@@ -77,14 +83,14 @@ long op_hook(struct launch *launch, struct reader *reader)
 	const char *args[ARGUMENT_LIMIT], *env[ARGUMENT_LIMIT];
 	bool fits = read_vector(reader, args, ARGUMENT_LIMIT) && read_vector(reader, env, ARGUMENT_LIMIT);
 	int64_t timeout = (int64_t)read_u64(reader);
-	const char *rest = read_text(reader);
+	const char *before = read_text(reader), *after = read_text(reader);
 	int pidfd = -1;
 
 	if (!fits)
 		return failed(launch, "execve", path, -E2BIG);
 	if (reader->broken)
 		return 0;
-	long state = state_file(launch, rest);
+	long state = state_file(launch, before, after);
 	if (state < 0)
 		return state;
 	long child = fork_process(&pidfd);

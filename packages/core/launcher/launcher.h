@@ -33,14 +33,24 @@ struct header {
 	uint32_t steps;
 };
 
+// A tree that was cloned before the stage area was there.
+struct pending {
+	const char *as;
+	int tree;
+};
+#define PENDING_LIMIT 64
+
 struct launch {
 	struct header header;
 	struct reader steps;
 	uint32_t step;
 	// Descriptors, -1 until opened. `proc` is the host's procfs, opened before anything of an image is visible.
 	int report, keeper_link, stage, root, proc, timens, null, mask_file, mask_directory;
-	// The container's root is already `/`.
-	bool pivoted;
+	struct pending pending[PENDING_LIMIT];
+	uint32_t pending_count;
+	// Whom what make_beneath makes belongs to, where that is not the maker.
+	bool has_owner;
+	uint32_t owner_uid, owner_gid;
 	bool has_terminal;
 	// Where ps(1) reads the command line.
 	char *title;
@@ -95,10 +105,17 @@ long open_root(struct launch *launch);
 // O_PATH descriptor of what lies at `path`, or -errno.
 long open_beneath(struct launch *launch, const char *path, uint64_t flags);
 // The same, and what is missing is made: directories, and at the end a directory or an empty file.
-enum kind { KIND_DIRECTORY = 0, KIND_FILE = 1 };
+// KIND_AS_SOURCE: whichever of the two will be mounted there.
+enum kind { KIND_DIRECTORY = 0, KIND_FILE = 1, KIND_AS_SOURCE = 2 };
+enum kind kind_of(int fd);
 long make_beneath(struct launch *launch, const char *path, enum kind kind, uint32_t mode);
 // O_PATH descriptor of the directory that holds `path`, made if missing; `*name` becomes the last component.
 long open_parent(struct launch *launch, const char *path, const char **name);
+// The kernel's encoding of a device number for mknodat(2).
+static inline uint64_t device_number(uint32_t major, uint32_t minor)
+{
+	return (minor & 0xff) | ((uint64_t)(major & 0xfff) << 8) | ((uint64_t)(minor & ~0xffU) << 12);
+}
 long stat_fd(int fd, const char *path, struct kernel_stat_ids *result);
 // Whether the descriptor is a character device of that number.
 bool is_char_device(int fd, uint32_t major, uint32_t minor);
@@ -120,10 +137,15 @@ long open_filesystem(struct launch *launch, const char *type, const char *source
 long configure(struct launch *launch, int fs, unsigned command, const char *key, const void *value, int aux);
 // Creates the superblock and a detached mount of it, and closes `fs`.
 long finish_filesystem(struct launch *launch, int fs, uint64_t attributes, const char *detail);
+// ---- stage.c ----
+long attach_staged(struct launch *launch, int tree, const char *as);
+long clone_tree(struct launch *launch, const char *source, bool recursive);
+long idmap_tree(struct launch *launch, int tree, int userns, bool recursive, const char *source);
+
+// ---- copy.c ----
 // Copies what lies in one directory into another (tmpcopyup).
 long copy_up(struct launch *launch, int from, int to);
 
-// ---- hook.c ----
 // Closes on exec everything but stdio.
 static inline void close_all_on_exec(void)
 {

@@ -76,16 +76,18 @@ long op_attach(struct launch *launch, struct reader *reader)
 {
 	const char *staged = read_text(reader);
 	const char *path = read_text(reader);
-	enum kind kind = read_u32(reader) ? KIND_FILE : KIND_DIRECTORY;
+	enum kind kind = read_u32(reader);
 
 	if (reader->broken)
 		return 0;
-	long target = make_beneath(launch, path, kind, kind == KIND_FILE ? 0644 : 0755);
-	if (target < 0)
-		return target;
 	long tree = sys(open_tree, launch->stage, staged, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (tree < 0)
 		return failed(launch, "open_tree", path, tree);
+	if (kind == KIND_AS_SOURCE)
+		kind = kind_of((int)tree);
+	long target = make_beneath(launch, path, kind, kind == KIND_FILE ? 0644 : 0755);
+	if (target < 0)
+		return target;
 	return place_tree(launch, (int)tree, (int)target, reader, path);
 }
 
@@ -250,7 +252,6 @@ long op_pivot(struct launch *launch, struct reader *reader)
 	close_fd(&launch->stage);
 	if (result < 0)
 		return result;
-	launch->pivoted = true;
 	result = sys(chdir, "/");
 	return result < 0 ? failed(launch, "chdir", "/", result) : 0;
 }

@@ -18,6 +18,9 @@
 	X(stage_area, 21, op_stage_area)           \
 	X(stage_overlay, 22, op_stage_overlay)     \
 	X(stage_bind, 23, op_stage_bind)           \
+	X(stage_mount, 24, op_stage_mount)         \
+	X(stage_device, 25, op_stage_device)       \
+	X(stage_readonly, 26, op_stage_readonly)   \
 	/* mounts.c: mounts made in the container */ \
 	X(enter_root, 30, op_enter_root)           \
 	X(mount, 31, op_mount)                     \

@@ -72,22 +72,30 @@ static const char *component_end(const char *at)
 
 // Makes one missing entry in `parent` and opens it. It was missing a moment ago; a link that appears there since is
 // not followed.
-static long make_entry(int parent, const char *name, enum kind kind, uint32_t mode)
+static long make_entry(struct launch *launch, int parent, const char *name, enum kind kind, uint32_t mode)
 {
-	long result, fd;
+	int only = kind == KIND_DIRECTORY ? O_DIRECTORY : 0;
+	long result = kind == KIND_DIRECTORY ? sys(mkdirat, parent, name, mode)
+					     : sys(mknodat, parent, name, 0100000 | mode, 0);
 
-	if (kind == KIND_DIRECTORY) {
-		result = sys(mkdirat, parent, name, mode);
-		if (result < 0 && result != -EEXIST)
+	if (result < 0 && result != -EEXIST)
+		return result;
+	long fd = sys(openat, parent, name, O_PATH | only | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd >= 0 && result == 0 && launch->has_owner) {
+		result = sys(fchownat, fd, "", launch->owner_uid, launch->owner_gid, AT_EMPTY_PATH);
+		if (result < 0) {
+			sys(close, fd);
 			return result;
-		return sys(openat, parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+		}
 	}
-	fd = sys(openat, parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-	if (fd < 0 && fd != -EEXIST)
-		return fd;
-	if (fd >= 0)
-		sys(close, fd);
-	return sys(openat, parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	return fd;
+}
+
+enum kind kind_of(int fd)
+{
+	struct kernel_stat_ids status;
+
+	return stat_fd(fd, "", &status) == 0 && (status.mode & 0170000) == 0040000 ? KIND_DIRECTORY : KIND_FILE;
 }
 
 long make_beneath(struct launch *launch, const char *path, enum kind kind, uint32_t mode)
@@ -118,7 +126,7 @@ long make_beneath(struct launch *launch, const char *path, enum kind kind, uint3
 		bool last = !*rest;
 		fd = resolve(launch, prefix, O_PATH | (last ? 0 : O_DIRECTORY), 0);
 		if (fd == -ENOENT)
-			fd = make_entry((int)parent, name, last ? kind : KIND_DIRECTORY, last ? mode : 0755);
+			fd = make_entry(launch, (int)parent, name, last ? kind : KIND_DIRECTORY, last ? mode : 0755);
 		sys(close, parent);
 		parent = fd;
 		at = end;

@@ -14,8 +14,18 @@ long op_rlimit(struct launch *launch, struct reader *reader)
 	struct rlimit64 limit = {.rlim_cur = read_u64(reader)};
 
 	limit.rlim_max = read_u64(reader);
+	bool raise = read_u32(reader);
 	if (reader->broken)
 		return 0;
+	if (raise) {
+		struct rlimit64 now;
+		long got = sys(prlimit64, 0, resource, NULL, &now);
+		if (got < 0)
+			return failed(launch, "prlimit64", name, got);
+		if (limit.rlim_max <= now.rlim_max)
+			return 0;
+		limit.rlim_cur = now.rlim_cur;
+	}
 	long result = sys(prlimit64, 0, resource, &limit, NULL);
 	return result < 0 ? failed(launch, "prlimit64", name, result) : 0;
 }

@@ -9,6 +9,27 @@
 
 #include <linux/mount.h>
 
+long attach_staged(struct launch *launch, int tree, const char *as)
+{
+	long result;
+
+	if (launch->stage < 0) {
+		int kept = (int)sys(fcntl, tree, F_DUPFD_CLOEXEC, 3);
+		if (launch->pending_count == PENDING_LIMIT || kept < 0)
+			return failed(launch, "open_tree", "too many binds before the stage area", -E2BIG);
+		launch->pending[launch->pending_count++] = (struct pending){as, kept};
+		return 0;
+	}
+	if (kind_of(tree) == KIND_DIRECTORY)
+		result = sys(mkdirat, launch->stage, as, 0755);
+	else
+		result = sys(mknodat, launch->stage, as, 0100644, 0);
+	if (result < 0)
+		return failed(launch, "mkdirat", as, result);
+	result = sys(move_mount, tree, "", launch->stage, as, MOVE_MOUNT_F_EMPTY_PATH);
+	return result < 0 ? failed(launch, "move_mount", as, result) : 0;
+}
+
 long op_set_propagation(struct launch *launch, struct reader *reader)
 {
 	const char *path = read_text(reader);
@@ -37,14 +58,18 @@ long op_stage_area(struct launch *launch, struct reader *reader)
 	if (fs < 0)
 		return fs;
 	long result = configure(launch, (int)fs, FSCONFIG_SET_STRING, "mode", "0755", 0);
+	// Not nodev: device nodes are staged here for containers that can't make their own.
 	long tree = result < 0 ? result
-			       : finish_filesystem(launch, (int)fs,
-						   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, "tmpfs");
+			       : finish_filesystem(launch, (int)fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, "tmpfs");
 	if (tree < 0)
 		return tree;
 	result = attach_tree(launch, (int)tree, (int)target, path);
 	sys(close, target);
 	launch->stage = (int)tree;
+	for (uint32_t i = 0; i < launch->pending_count && result == 0; i++) {
+		result = attach_staged(launch, launch->pending[i].tree, launch->pending[i].as);
+		sys(close, launch->pending[i].tree);
+	}
 	// The clone's working directory follows into the copied mount namespace: stage two finds the area by ".",
 	// where it may not walk the host's directories.
 	if (result == 0) {
@@ -55,31 +80,14 @@ long op_stage_area(struct launch *launch, struct reader *reader)
 	return result;
 }
 
-static long attach_staged(struct launch *launch, int tree, const char *as)
-{
-	struct kernel_stat_ids status;
-	long result = stat_fd(tree, "", &status);
-
-	if (result < 0)
-		return failed(launch, "statx", as, result);
-	if ((status.mode & 0170000) == 0040000)
-		result = sys(mkdirat, launch->stage, as, 0755);
-	else
-		result = sys(mknodat, launch->stage, as, 0100644, 0);
-	if (result < 0)
-		return failed(launch, "mkdirat", as, result);
-	result = sys(move_mount, tree, "", launch->stage, as, MOVE_MOUNT_F_EMPTY_PATH);
-	return result < 0 ? failed(launch, "move_mount", as, result) : 0;
-}
-
-static long clone_tree(struct launch *launch, const char *source, bool recursive)
+long clone_tree(struct launch *launch, const char *source, bool recursive)
 {
 	long tree = sys(open_tree, AT_FDCWD, source,
 			OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
 	return tree < 0 ? failed(launch, "open_tree", source, tree) : tree;
 }
 
-static long idmap_tree(struct launch *launch, int tree, int userns, bool recursive, const char *source)
+long idmap_tree(struct launch *launch, int tree, int userns, bool recursive, const char *source)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
 	long result = sys(mount_setattr, tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr, sizeof attr);
@@ -136,126 +144,84 @@ long op_stage_bind(struct launch *launch, struct reader *reader)
 	return result;
 }
 
-struct overlay {
-	struct launch *launch;
-	int fs;
-	// Layers are named by descriptor; else by short names in the stage area, where this process stands, since
-	// fsconfig(2) takes 255 bytes and overlay splits at colons.
-	bool by_fd;
-	int userns;
-};
-
-static void layer_name(char *name, const char *prefix, uint32_t number)
-{
-	struct line line = {name, name + 15, false};
-
-	put_text(&line, prefix);
-	put_number(&line, number);
-	*line.at = 0;
-}
-
-static long add_layer_by_fd(struct overlay *overlay, const char *key, const char *path, int userns)
-{
-	struct launch *launch = overlay->launch;
-	long tree = userns < 0 ? sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
-			       : clone_tree(launch, path, false);
-
-	if (tree < 0)
-		return failed(launch, userns < 0 ? "openat" : "open_tree", path, tree);
-	long result = userns < 0 ? 0 : idmap_tree(launch, (int)tree, userns, false, path);
-	if (result == 0)
-		result = configure(launch, overlay->fs, FSCONFIG_SET_FD, key, NULL, (int)tree);
-	sys(close, tree);
-	return result;
-}
-
-static long place_layer(struct overlay *overlay, const char *name, const char *path, int userns)
-{
-	struct launch *launch = overlay->launch;
-	long result;
-
-	if (userns < 0) {
-		result = sys(symlinkat, path, launch->stage, name);
-		return result < 0 ? failed(launch, "symlinkat", path, result) : 0;
-	}
-	long tree = clone_tree(launch, path, false);
-	if (tree < 0)
-		return tree;
-	result = idmap_tree(launch, (int)tree, userns, false, path);
-	if (result == 0)
-		result = attach_staged(launch, (int)tree, name);
-	sys(close, tree);
-	return result;
-}
-
-static long add_lower(struct overlay *overlay, struct reader *reader, const char *prefix)
-{
-	char names[256];
-	struct line list = {names, names + sizeof names - 1, false};
-	long result = 0;
-	uint32_t count = read_u32(reader);
-
-	for (uint32_t i = 0; i < count && result == 0 && !reader->broken; i++) {
-		const char *path = read_text(reader);
-		if (overlay->by_fd) {
-			result = add_layer_by_fd(overlay, "lowerdir+", path, overlay->userns);
-			continue;
-		}
-		char name[16];
-		layer_name(name, prefix, i);
-		result = place_layer(overlay, name, path, overlay->userns);
-		if (i)
-			put_text(&list, ":");
-		put_text(&list, name);
-	}
-	if (result < 0 || overlay->by_fd)
-		return result;
-	*list.at = 0;
-	if (list.full)
-		return failed(overlay->launch, "fsconfig", "too many layers for lowerdir=", -E2BIG);
-	return configure(overlay->launch, overlay->fs, FSCONFIG_SET_STRING, "lowerdir", names, 0);
-}
-
-static long add_writable(struct overlay *overlay, const char *key, const char *name, const char *path)
-{
-	if (overlay->by_fd)
-		return add_layer_by_fd(overlay, key, path, -1);
-	long result = place_layer(overlay, name, path, -1);
-	return result < 0 ? result : configure(overlay->launch, overlay->fs, FSCONFIG_SET_STRING, key, name, 0);
-}
-
-long op_stage_overlay(struct launch *launch, struct reader *reader)
+long op_stage_mount(struct launch *launch, struct reader *reader)
 {
 	const char *as = read_text(reader);
-	struct overlay overlay = {.launch = launch, .userns = read_fd(reader)};
-	uint64_t attributes;
-	char upper_name[16], work_name[16], prefix[16];
+	const char *type = read_text(reader);
+	const char *source = read_text(reader);
+	uint64_t attributes = read_u64(reader);
 
-	overlay.by_fd = read_u32(reader);
-	attributes = read_u64(reader);
-	const char *upper = read_text(reader);
-	const char *work = read_text(reader);
 	if (reader->broken)
 		return 0;
-	layer_name(upper_name, "u", launch->step);
-	layer_name(work_name, "w", launch->step);
-	layer_name(prefix, "l", launch->step);
-	prefix[text_length(prefix) + 1] = 0;
-	prefix[text_length(prefix)] = '-';
-	overlay.fs = (int)open_filesystem(launch, "overlay", "overlay", reader);
-	if (overlay.fs < 0)
-		return overlay.fs;
-	long result = add_lower(&overlay, reader, prefix);
-	if (result == 0 && *upper)
-		result = add_writable(&overlay, "upperdir", upper_name, upper);
-	if (result == 0 && *work)
-		result = add_writable(&overlay, "workdir", work_name, work);
-	if (result < 0 || reader->broken)
-		return result;
-	long tree = finish_filesystem(launch, overlay.fs, attributes, "overlay");
+	long fs = open_filesystem(launch, type, source, reader);
+	if (fs < 0)
+		return fs;
+	long tree = finish_filesystem(launch, (int)fs, attributes, type);
 	if (tree < 0)
 		return tree;
-	result = attach_staged(launch, (int)tree, as);
+	long result = attach_staged(launch, (int)tree, as);
 	sys(close, tree);
+	return result;
+}
+
+long op_stage_device(struct launch *launch, struct reader *reader)
+{
+	const char *as = read_text(reader);
+	uint32_t type = read_u32(reader), major = read_u32(reader), minor = read_u32(reader);
+	uint32_t mode = read_u32(reader), uid = read_u32(reader), gid = read_u32(reader);
+
+	if (reader->broken)
+		return 0;
+	long result = sys(mknodat, launch->stage, as, type | mode, device_number(major, minor));
+	if (result < 0)
+		return failed(launch, "mknodat", as, result);
+	result = sys(fchownat, launch->stage, as, uid, gid, AT_SYMLINK_NOFOLLOW);
+	if (result < 0)
+		return failed(launch, "fchownat", as, result);
+	result = sys(fchmodat, launch->stage, as, mode); // the umask took bits away
+	return result < 0 ? failed(launch, "fchmodat", as, result) : 0;
+}
+
+static long make_mount_point(struct launch *launch, struct reader *reader)
+{
+	const char *path = read_text(reader);
+	enum kind kind = read_u32(reader);
+	const char *source = read_text(reader);
+
+	if (reader->broken)
+		return 0;
+	if (kind == KIND_AS_SOURCE) {
+		long staged = sys(openat, launch->stage, source, O_PATH | O_CLOEXEC, 0);
+		if (staged < 0)
+			return failed(launch, "openat", source, staged);
+		kind = kind_of((int)staged);
+		sys(close, staged);
+	}
+	long fd = make_beneath(launch, path, kind, kind == KIND_FILE ? 0644 : 0755);
+	if (fd >= 0)
+		sys(close, fd);
+	return fd < 0 ? fd : 0;
+}
+
+long op_stage_readonly(struct launch *launch, struct reader *reader)
+{
+	const char *staged = read_text(reader);
+	long result = 0;
+
+	launch->owner_uid = read_u32(reader);
+	launch->owner_gid = read_u32(reader);
+	if (reader->broken)
+		return 0;
+	long tree = sys(openat, launch->stage, staged, O_PATH | O_CLOEXEC, 0);
+	if (tree < 0)
+		return failed(launch, "openat", staged, tree);
+	launch->root = (int)tree;
+	launch->has_owner = true;
+	for (uint32_t count = read_u32(reader); count && result == 0 && !reader->broken; count--)
+		result = make_mount_point(launch, reader);
+	launch->has_owner = false;
+	if (result == 0)
+		result = apply_attributes(launch, (int)tree, (struct attributes){.set = MOUNT_ATTR_RDONLY}, true);
+	close_fd(&launch->root);
 	return result;
 }

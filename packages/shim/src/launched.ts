@@ -27,7 +27,7 @@ export interface CgroupHandle {
   /** The name from the plan's `make-cgroup`: `cgroup`, `cgroup:memory`, … */
   as: string
   path: string
-  /** O_PATH descriptor of the directory. */
+  /** The directory, read-only. */
   dirFd: number
   controllers: string[]
 }

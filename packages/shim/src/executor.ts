@@ -1,0 +1,135 @@
+/**
+ * Carries out plans: prepares what they need, has the launcher run their steps, and hands out what came of it.
+ *
+ *   createContainer ─ preparations ─ table ─ launch ──► sync ─► hooks ─► ready      `create` ends here
+ *   start           ─────────────────────────────────────────────────► door ─► exec
+ *
+ * When a create fails nothing is left of it: no process, mount, cgroup, record or descriptor.
+ */
+import { closeSync, openSync, constants } from 'node:fs'
+import { closeFd, openNamespaceOfPidfd, pidfdSendSignal } from '@holdfast/core'
+import { HoldfastError } from '@holdfast/errors'
+import type { ContainerPlan, ExecPlan, NamespaceType, Step } from '@holdfast/plan'
+import { joinFile, removeCgroups } from './cgroup.ts'
+import type {
+  CgroupHandle, CreateOptions, ExecOptions, LaunchedContainer, LaunchedProcess, LaunchOptions, ProcessHandle,
+} from './launched.ts'
+import { Launching } from './launching.ts'
+import { prepare, type Prepared } from './prepare.ts'
+
+const defaultTimeoutMs = 60_000
+
+/** Does all of OCI's `create`. `start` of what it returns runs the program. */
+export async function createContainer(plan: ContainerPlan, options: CreateOptions): Promise<LaunchedContainer> {
+  const prepared = prepare(plan.preparations)
+  try {
+    const launching = begin(plan, options, prepared.fds)
+    try {
+      await launching.untilReady(deadlineOf(options), options.onCreateRuntime)
+      return handOut(launching, prepared, plan)
+    } catch (error) {
+      await launching.abandon()
+      throw error
+    }
+  } catch (error) {
+    for (const cgroup of prepared.cgroups) closeSync(cgroup.dirFd)
+    await removeCgroups(prepared.cgroups)
+    throw error
+  } finally {
+    // The launcher has its own copies.
+    for (const fd of prepared.transient) closeFd(fd)
+  }
+}
+
+/** One more process in a running container, up to its door. */
+export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<LaunchedProcess> {
+  const { init, cgroups } = options.container
+  const procs = openProcs(plan.steps, cgroups)
+  try {
+    const launching = begin(plan, options, { pidfd: init.pidfd, ...procs })
+    try {
+      await launching.untilReady(deadlineOf(options))
+      return launching.process()
+    } catch (error) {
+      await launching.abandon()
+      throw error
+    }
+  } finally {
+    for (const fd of Object.values(procs)) closeSync(fd)
+  }
+}
+
+function begin(
+  plan: Pick<ContainerPlan, 'steps' | 'terminal'>,
+  options: LaunchOptions,
+  fds: Readonly<Record<string, number>>,
+): Launching {
+  return new Launching(withStdio(plan.steps, options.stdio), { ...options, terminal: plan.terminal }, fds)
+}
+
+/** An end that the caller doesn't give is the launcher's /dev/null. */
+function withStdio(steps: readonly Step[], stdio: LaunchOptions['stdio']): Step[] {
+  return steps.map((step): Step => {
+    if (step.do !== 'stdio') return step
+    const given = (['stdin', 'stdout', 'stderr'] as const).filter((name) => step[name] !== undefined && name in stdio)
+    return { do: 'stdio', ...Object.fromEntries(given.map((name) => [name, step[name]!])) }
+  })
+}
+
+function deadlineOf(options: LaunchOptions): number {
+  return Date.now() + (options.timeoutMs ?? defaultTimeoutMs)
+}
+
+/** `<as>:procs` of the container's cgroups, for the exec'd process to join by itself. */
+function openProcs(steps: readonly Step[], cgroups: readonly CgroupHandle[]): Record<string, number> {
+  const names = steps.flatMap((step) => (step.do === 'join-cgroups' ? step.procs : []))
+  const fds: Record<string, number> = {}
+  try {
+    for (const name of names) {
+      const cgroup = cgroups.find(({ as }) => name === `${as}:procs`)
+      if (cgroup === undefined) throw new HoldfastError('HF_INTERNAL', `no cgroup of the container is named ${name}`)
+      fds[name] = openSync(joinFile(cgroup.path), 'w')
+    }
+    return fds
+  } catch (error) {
+    for (const fd of Object.values(fds)) closeSync(fd)
+    throw error
+  }
+}
+
+function handOut(launching: Launching, prepared: Prepared, plan: ContainerPlan): LaunchedContainer {
+  const launched = launching.process()
+  const userns = plan.namespaces.user === 'host' ? undefined : prepared.fds['userns']
+  if (userns !== undefined) prepared.transient.delete(userns)
+  return {
+    ...launched,
+    start: launched.start,
+    ...openInside(launched.init),
+    cgroups: prepared.cgroups,
+    ...(userns !== undefined && { userns }),
+    ...(launching.listener !== undefined && { seccompListener: launching.listener }),
+  }
+}
+
+const namespaceTypes: readonly NamespaceType[] = ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts']
+
+/** The namespaces and the root of a process that is held by a pidfd, so that no later process is taken for it. */
+export function openInside(init: ProcessHandle): { namespaces: Record<NamespaceType, number>; root: number } {
+  const opened: Partial<Record<NamespaceType, number>> = {}
+  try {
+    for (const type of namespaceTypes) opened[type] = openNamespaceOfPidfd(init.pidfd, type, init.pid)
+    const root = openSync(`/proc/${init.pid}/root`, O_PATH | constants.O_DIRECTORY)
+    try {
+      pidfdSendSignal(init.pidfd, 0)
+    } catch (error) {
+      closeSync(root)
+      throw error
+    }
+    return { namespaces: opened as Record<NamespaceType, number>, root }
+  } catch (error) {
+    for (const fd of Object.values(opened)) closeFd(fd)
+    throw error
+  }
+}
+
+const O_PATH = 0o10000000

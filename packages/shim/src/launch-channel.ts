@@ -1,0 +1,52 @@
+/** The report channel of one launch, as promises. */
+import { receiveReport, sendMessage, watchFd, type LaunchReport, type Watch } from '@holdfast/core'
+import { HoldfastError } from '@holdfast/errors'
+
+export class LaunchChannel {
+  readonly fd: number
+  #watch: Watch | undefined
+  #ended = false
+
+  /** The descriptor stays the caller's. */
+  constructor(fd: number) {
+    this.fd = fd
+  }
+
+  /** The next report; `end` again and again after the end. HF_TIMEOUT when none comes before `deadline`. */
+  async next(deadline: number): Promise<LaunchReport> {
+    for (;;) {
+      const report = this.#ended ? { kind: 'end' as const } : receiveReport(this.fd)
+      if (report !== undefined) {
+        this.#ended = report.kind === 'end'
+        return report
+      }
+      await this.#readable(deadline)
+    }
+  }
+
+  /** Lets the launcher go on after `sync` and `ready`. */
+  answer(): void {
+    sendMessage(this.fd, 'c')
+  }
+
+  /** Stops watching; a later `next` starts again. */
+  rest(): void {
+    this.#watch?.close()
+    this.#watch = undefined
+  }
+
+  #readable(deadline: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.rest()
+        reject(new HoldfastError('HF_TIMEOUT', 'the launcher did not finish in time'))
+      }, deadline - Date.now())
+      this.rest()
+      this.#watch = watchFd(this.fd, { readable: true, hangup: true }, () => {
+        clearTimeout(timer)
+        this.rest()
+        resolve()
+      })
+    })
+  }
+}

@@ -1,0 +1,189 @@
+/** One launch from `execveat` of the launcher to the program behind the door. */
+import { closeSync, openSync, unlinkSync, constants } from 'node:fs'
+import { join } from 'node:path'
+import {
+  closeFd, launch, pidfdSendSignal, pidfdWait, processStartTime, socketpair, TableWriter, watchFd,
+  type LauncherProcess, type LaunchReport,
+} from '@holdfast/core'
+import { HoldfastError, hasCode } from '@holdfast/errors'
+import type { Step } from '@holdfast/plan'
+import { encodeStep } from './encode-step.ts'
+import { LaunchChannel } from './launch-channel.ts'
+import { launchError } from './launch-error.ts'
+import type { LaunchedProcess, LaunchOptions, ProcessHandle } from './launched.ts'
+
+/** How long the program may take from the door to its first instruction; reading it from a slow disk is in it. */
+const execTimeoutMs = 60_000
+const SIGKILL = 9
+
+export class Launching {
+  readonly #steps: readonly Step[]
+  readonly #options: LaunchOptions
+  readonly #channel: LaunchChannel
+  readonly #keeper: LauncherProcess
+  readonly #keeperFds: Record<string, number> = {}
+  #init: ProcessHandle | undefined
+  #console: number | undefined
+  listener: number | undefined
+
+  constructor(
+    steps: readonly Step[],
+    options: LaunchOptions & { terminal: boolean },
+    fds: Readonly<Record<string, number>>,
+  ) {
+    this.#steps = steps
+    this.#options = options
+    const table = new TableWriter()
+    for (const step of steps) encodeStep(table, step)
+    const [ours, theirs] = socketpair('seqpacket')
+    const own: Record<string, number> = { report: theirs }
+    try {
+      const header = this.#header(own, ours, options)
+      this.#keeper = launch({
+        table,
+        header,
+        fds: { ...fds, ...options.stdio, ...own },
+        title: `holdfast: keeper ${options.name}`,
+      })
+    } catch (error) {
+      closeFd(ours)
+      throw error
+    } finally {
+      for (const [name, fd] of Object.entries(own)) if (!name.startsWith('keep:')) closeFd(fd)
+    }
+    this.#channel = new LaunchChannel(ours)
+    for (const name of ['door', ...Object.keys(options.keep)]) this.#keeperFds[name] = table.numberOf(`keep:${name}`)
+    if (options.terminal) this.#keeperFds['console'] = table.consoleSlot
+  }
+
+  /** Opens what the launcher needs beside the plan's own descriptors into `own`, and names it all. */
+  #header(own: Record<string, number>, ours: number, options: LaunchOptions & { terminal: boolean }) {
+    own['directory'] = openSync(options.directory, constants.O_RDONLY | constants.O_DIRECTORY)
+    // The keeper holds our end of the channel too: a later shim opens the door with it.
+    own['keep:door'] = ours
+    for (const [name, fd] of Object.entries(options.keep)) own[`keep:${name}`] = fd
+    const common = {
+      mode: 'launch' as const,
+      report: 'report',
+      directory: 'directory',
+      record: options.recordName,
+      keep: Object.keys(own).filter((name) => name.startsWith('keep:')),
+    }
+    if (!options.terminal) return common
+    const [keeperEnd, stageEnd] = socketpair('seqpacket')
+    Object.assign(own, { keeperEnd, stageEnd })
+    return { ...common, keeperEnd: 'keeperEnd', stageEnd: 'stageEnd' }
+  }
+
+  /** Until the init stands at its door, or, in a plan without one, runs its program. */
+  async untilReady(deadline: number, onSync?: (pid: number) => Promise<void>): Promise<void> {
+    let synced = false
+    for (;;) {
+      const report = await this.#channel.next(deadline)
+      // The init's own reports may overtake the one of its birth.
+      if (report.kind === 'born') {
+        this.#init = { pid: report.pid, pidfd: report.pidfd }
+        if (synced) await this.#sync(onSync)
+        synced = false
+      } else if (report.kind === 'sync') {
+        if (this.#init === undefined) synced = true
+        else await this.#sync(onSync)
+      } else if (this.#take(report)) {
+        break
+      }
+    }
+    while (this.#init === undefined) {
+      const report = await this.#channel.next(deadline)
+      if (report.kind !== 'born') throw this.#failure(report)
+      this.#init = { pid: report.pid, pidfd: report.pidfd }
+    }
+  }
+
+  async #sync(onSync: ((pid: number) => Promise<void>) | undefined): Promise<void> {
+    await onSync?.(this.#init!.pid)
+    this.#channel.answer()
+  }
+
+  /** Keeps what a report brings; true when the launch has got where it should. */
+  #take(report: LaunchReport): boolean {
+    if (report.kind === 'ready') return true
+    if (report.kind === 'console') this.#console = report.fd
+    else if (report.kind === 'listener') this.listener = report.fd
+    else throw this.#failure(report)
+    return false
+  }
+
+  #failure(report: LaunchReport): Error {
+    if (report.kind === 'error') return launchError(report, this.#steps)
+    return new HoldfastError('HF_START_FAILED', 'the launcher was killed before it was done', {
+      hint: 'Look for the out-of-memory killer in dmesg(1): the memory limit may be too low to start anything.',
+    })
+  }
+
+  process(): LaunchedProcess {
+    const { pid, pidfd } = this.#keeper
+    this.#channel.rest()
+    return {
+      init: this.#init!,
+      keeper: { pid, pidfd, startTime: String(processStartTime(pid) ?? '') },
+      ...(this.#console !== undefined && { console: this.#console }),
+      start: () => this.#start(),
+      keeperFds: this.#keeperFds,
+    }
+  }
+
+  #start(): Promise<void> {
+    return openDoor(this.#channel.fd, this.#steps)
+  }
+
+  /** Ends everything that was started, waits until it is gone, and removes the record that the keeper may write. */
+  async abandon(): Promise<void> {
+    kill(this.#init?.pidfd)
+    // Whoever waits for an answer, or is about to report, finds the channel closed and leaves.
+    this.#channel.rest()
+    closeFd(this.#channel.fd)
+    for (const fd of [this.#console, this.listener]) if (fd !== undefined) closeFd(fd)
+    if (this.#init === undefined) kill(this.#keeper.pidfd)
+    await ended(this.#keeper.pidfd)
+    pidfdWait(this.#keeper.pidfd)
+    closeFd(this.#keeper.pidfd)
+    if (this.#init !== undefined) closeFd(this.#init.pidfd)
+    try {
+      unlinkSync(join(this.#options.directory, this.#options.recordName))
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error
+    }
+  }
+}
+
+/** Lets the init behind `channel` execute its program; resolves once it has. Closes the channel. */
+export async function openDoor(door: number, steps: readonly Step[]): Promise<void> {
+  const channel = new LaunchChannel(door)
+  try {
+    channel.answer()
+    const report = await channel.next(Date.now() + execTimeoutMs)
+    if (report.kind === 'error') throw launchError(report, steps)
+    if (report.kind !== 'end') throw new HoldfastError('HF_INTERNAL', `unexpected ${report.kind} behind the door`)
+  } finally {
+    channel.rest()
+    closeSync(door)
+  }
+}
+
+function kill(pidfd: number | undefined): void {
+  if (pidfd === undefined) return
+  try {
+    pidfdSendSignal(pidfd, SIGKILL)
+  } catch (error) {
+    if (!hasCode(error, 'ESRCH')) throw error
+  }
+}
+
+function ended(pidfd: number): Promise<void> {
+  return new Promise((resolve) => {
+    const watch = watchFd(pidfd, { readable: true }, () => {
+      watch.close()
+      resolve()
+    })
+  })
+}

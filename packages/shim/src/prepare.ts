@@ -1,0 +1,68 @@
+/** What is made or opened before the launcher starts, with the host's rights. */
+import { closeSync } from 'node:fs'
+import { closeFd, createUserNamespace, namespaceType, openNamespace } from '@holdfast/core'
+import { HoldfastError, hasCode } from '@holdfast/errors'
+import type { Preparation } from '@holdfast/plan'
+import { makeCgroups } from './cgroup.ts'
+import type { CgroupHandle } from './launched.ts'
+
+export interface Prepared {
+  /** By the names that the plan's steps use. */
+  fds: Record<string, number>
+  /** Of those, the ones that only the launch needs. */
+  transient: Set<number>
+  cgroups: CgroupHandle[]
+}
+
+/** All of them, in order, or none. Nothing that it made has a process in it, so a failure undoes all at once. */
+export function prepare(preparations: readonly Preparation[]): Prepared {
+  const prepared: Prepared = { fds: {}, transient: new Set(), cgroups: [] }
+  try {
+    for (const preparation of preparations) carryOut(preparation, prepared)
+    return prepared
+  } catch (error) {
+    for (const fd of prepared.transient) closeFd(fd)
+    for (const cgroup of prepared.cgroups) closeSync(cgroup.dirFd)
+    throw error
+  }
+}
+
+function carryOut(preparation: Preparation, { fds, transient, cgroups }: Prepared): void {
+  switch (preparation.do) {
+    case 'make-userns':
+      transient.add((fds[preparation.as] = createUserNamespace(preparation)))
+      return
+    case 'open-namespace':
+      transient.add((fds[preparation.as] = openVerified(preparation)))
+      return
+    case 'make-cgroup': {
+      // The last to be prepared: what comes after it could not undo it without waiting.
+      const made = makeCgroups(preparation)
+      Object.assign(fds, made.fds)
+      cgroups.push(...made.handles)
+      for (const [name, fd] of Object.entries(made.fds)) if (name.endsWith(':procs')) transient.add(fd)
+      return
+    }
+    default:
+      return preparation satisfies never
+  }
+}
+
+function openVerified({ path, namespace }: Extract<Preparation, { do: 'open-namespace' }>): number {
+  let fd: number
+  try {
+    fd = openNamespace(path)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT', 'ESRCH')) throw error
+    throw new HoldfastError('HF_NAMESPACE_NOT_FOUND', `there is no namespace at ${path}`, {
+      cause: error,
+      details: { path },
+    })
+  }
+  const actual = namespaceType(fd)
+  if (actual === namespace) return fd
+  closeFd(fd)
+  throw new HoldfastError('HF_INVALID_CONFIG', `${path} is a ${actual} namespace, not a ${namespace} namespace`, {
+    details: { path, expected: namespace, actual },
+  })
+}
