@@ -5,7 +5,8 @@ import { text } from 'node:stream/consumers'
 
 import { HoldfastError, type ErrorCode } from '@holdfast/errors'
 
-const apiVersion = 'v1.51'
+/** As docker's client: DOCKER_API_VERSION speaks to an older engine. */
+const apiVersion = `v${process.env['DOCKER_API_VERSION'] ?? '1.51'}`
 
 /** A list becomes its key several times; what is undefined is left out. */
 export type Query = Record<string, string | number | boolean | string[] | undefined>

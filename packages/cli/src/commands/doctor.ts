@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { canIdmap, probeHost, type HostProbe } from '@holdfast/core'
+import type { HostProbe } from '@holdfast/core'
 
 import type { Command } from '../command.ts'
 import { table } from '../render/table.ts'
@@ -24,7 +24,7 @@ export const doctor: Command = {
     { name: 'data-root', kind: 'string', value: 'DIR', default: '/var/lib', help: 'Where images will lie' },
   ],
   async run(context, parsed) {
-    const findings = examine(parsed.text('data-root') as string)
+    const findings = await examine(parsed.text('data-root') as string)
     if (parsed.flag('json')) context.print(JSON.stringify(findings, null, 2))
     else {
       const rows = findings.map(({ check, state, detail, fix }) => [mark(state, context.terminal), check, detail + (fix ? `. ${fix}` : '')])
@@ -39,12 +39,15 @@ function mark(state: Finding['state'], colour: boolean): string {
   return colour ? `\x1b[${code}m${text}\x1b[0m`.padEnd(16) : String(text)
 }
 
-function examine(dataRoot: string): Finding[] {
+async function examine(dataRoot: string): Promise<Finding[]> {
   if (process.getuid?.() !== 0) {
     return [{ check: 'root', state: 'missing', detail: 'not running as root', fix: 'Run it as root: Holdfast makes namespaces, mounts and links.' }]
   }
+  // Loaded here: the other verbs start faster without the addon.
+  const { canIdmap, probeHost } = await import('@holdfast/core')
   const host = probeHost()
-  return [kernel(host), userNamespaces(host), ...idmaps(host, dataRoot), cgroups(host), ...rights(host), ...features(host), ...network()]
+  const mapsIds = host.userNamespaces && canIdmap(existsSync(dataRoot) ? dataRoot : '/')
+  return [kernel(host), userNamespaces(host), ...idmaps(host, dataRoot, mapsIds), cgroups(host), ...rights(host), ...features(host), ...network()]
 }
 
 function kernel({ kernel }: HostProbe): Finding {
@@ -65,10 +68,9 @@ function userNamespaces(host: HostProbe): Finding {
   }
 }
 
-function idmaps(host: HostProbe, dataRoot: string): Finding[] {
+function idmaps(host: HostProbe, dataRoot: string, works: boolean): Finding[] {
   if (!host.userNamespaces) return []
   const check = 'idmapped mounts'
-  const works = canIdmap(existsSync(dataRoot) ? dataRoot : '/')
   const overlay: Finding = host.overlayLowerFd
     ? { check: 'overlay', state: 'ok', detail: 'takes idmapped layers as descriptors' }
     : { check: 'overlay', state: 'limited', detail: 'idmapped layers are attached in a private mount namespace and named by path (before Linux 6.15)' }

@@ -1,4 +1,4 @@
-import { enterNamespaces, openNamespaceOf, pidfdOpen, closeFd, type NamespaceType } from '@holdfast/core'
+import type { NamespaceType } from '@holdfast/core'
 
 import type { Command, CommandContext } from '../command.ts'
 import { usageError } from '../command-line.ts'
@@ -65,6 +65,8 @@ export const enter: Command = {
   arguments: [2, Infinity],
   flags: order.map((type) => ({ name: type, kind: 'boolean', help: `Enter its ${type} namespace` })),
   async run(context, parsed) {
+    // Loaded here: the other verbs start faster without the addon.
+    const { closeFd, enterNamespaces, openNamespaceOf, pidfdOpen } = await import('@holdfast/core')
     const [container = '', ...argv] = parsed.arguments
     const chosen = order.filter((type) => parsed.flag(type))
     const pid = await initPid(context, container)
