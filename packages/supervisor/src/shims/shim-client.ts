@@ -63,6 +63,9 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     socket.on('message', (data) => this.#onMessage(String(data)))
     socket.on('close', () => this.#onClose())
     socket.on('error', () => {}) // 'close' follows
+    this.on('newListener', (name) => {
+      if (name === 'event') queueMicrotask(() => this.#flushEarly())
+    })
   }
 
   static async connect(options: ConnectOptions, timeoutMs: number): Promise<ShimClient> {
@@ -85,16 +88,6 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   get hello(): ShimState {
     if (!this.#hello) throw new HoldfastError('HF_INTERNAL', 'hello has not been answered')
     return this.#hello
-  }
-
-  override on<E extends keyof ShimClientEvents>(name: E, listener: (...args: ShimClientEvents[E]) => void): this {
-    super.on(name, listener as never)
-    if (name === 'event' && this.#early) {
-      const early = this.#early
-      this.#early = undefined
-      for (const event of early) this.emit('event', event)
-    }
-    return this
   }
 
   get pid(): number {
@@ -135,6 +128,12 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     this.#open.delete(frame.id)
     if ('error' in frame) request?.reject(HoldfastError.fromJSON(frame.error))
     else request?.resolve(frame.result)
+  }
+
+  #flushEarly(): void {
+    const early = this.#early ?? []
+    this.#early = undefined
+    for (const event of early) this.emit('event', event)
   }
 
   #onClose(): void {

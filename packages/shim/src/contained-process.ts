@@ -1,0 +1,136 @@
+/** What the container's own program and an exec'd one have in common: stdio, clients, signals, an end. */
+import type { WebSocket } from 'ws'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import { pidfdSendSignal, setWindowSize } from '@holdfast/core'
+import { decodeStream, type ExitRecord } from '@holdfast/protocol'
+import type { Input } from './input.ts'
+import type { KeeperHandle, ProcessHandle } from './launched.ts'
+import { Output } from './output.ts'
+import { processEnd } from './process-end.ts'
+import type { AttachQuery } from './server.ts'
+import type { OutputLog } from './log-writer.ts'
+import { connectStdio } from './stdio.ts'
+
+/** How long output may still come after the end, from what else holds the pipe, before it is cut off. */
+const drainMs = 3_000
+
+export interface LiveProcess {
+  init: ProcessHandle | undefined
+  keeper: KeeperHandle | undefined
+  /** By the names of `makeStdio`. */
+  fds: Record<string, number>
+  console: number | undefined
+  recordPath: string
+}
+
+export class ContainedProcess {
+  readonly output: Output
+  /** Whether a client's end of input, or its leaving, is the process's. */
+  readonly #stdinOnce: boolean
+  #input: Input | undefined
+  #live: LiveProcess | undefined
+  #early: ((input: Input) => void)[] = []
+  #over = false
+
+  constructor(log: OutputLog, options: { maxFile: number; stdinOnce: boolean }) {
+    this.output = new Output(log, options.maxFile)
+    this.#stdinOnce = options.stdinOnce
+  }
+
+  get pid(): number {
+    return this.#live?.init?.pid ?? 0
+  }
+
+  get handle(): ProcessHandle | undefined {
+    return this.#live?.init
+  }
+
+  get keeperPid(): number {
+    return this.#live?.keeper?.pid ?? 0
+  }
+
+  /** From now on it runs: its output is pumped. Resolves when it has ended and all of its output was logged. */
+  async follow(live: LiveProcess): Promise<Omit<ExitRecord, 'oomKilled'>> {
+    this.#live = live
+    const { input, sources } = connectStdio(live.fds, live.console)
+    this.#input = input
+    for (const attach of this.#early.splice(0)) attach(input)
+    this.output.start(sources)
+    const end = await processEnd(live.init, live.keeper, live.recordPath)
+    this.#live = undefined
+    const timer = setTimeout(() => this.output.stop(), drainMs)
+    await this.output.ended
+    clearTimeout(timer)
+    this.#over = true
+    input.close()
+    return end
+  }
+
+  /** It will never run: whoever is attached is told so. */
+  abandon(): void {
+    if (this.#input || this.#over) return
+    this.#over = true
+    this.output.start([])
+  }
+
+  attach(socket: WebSocket, query: AttachQuery): void {
+    this.output.attach(socket, query, query.logs)
+    if (query.stdin) this.#attachStdin(socket)
+    else socket.on('message', () => {}) // what it says goes nowhere, and must not pile up
+  }
+
+  /** Throws HF_CONTAINER_NOT_RUNNING when it is gone. */
+  kill(signal: number): void {
+    const pidfd = this.handle?.pidfd
+    if (pidfd === undefined) throw notRunning()
+    try {
+      pidfdSendSignal(pidfd, signal)
+    } catch (error) {
+      if (hasCode(error, 'ESRCH')) throw notRunning()
+      throw error
+    }
+  }
+
+  /** Without a terminal there is nothing to resize, and no harm either. */
+  resize(rows: number, columns: number): void {
+    const console = this.#live?.console
+    if (console !== undefined) setWindowSize(console, rows, columns)
+  }
+
+  #attachStdin(socket: WebSocket): void {
+    const connect = (input: Input) => {
+      socket.on('message', (frame: Buffer, isBinary) => void this.#onInput(socket, input, frame, isBinary))
+      socket.on('close', () => {
+        if (this.#stdinOnce) input.end()
+      })
+      socket.resume()
+    }
+    if (this.#input) return connect(this.#input)
+    if (this.#over) return
+    socket.pause() // what it sends waits in the kernel until there is a process to read it
+    this.#early.push(connect)
+  }
+
+  async #onInput(socket: WebSocket, input: Input, frame: Buffer, isBinary: boolean): Promise<void> {
+    if (!isBinary) return socket.close(1003, 'stdio is binary')
+    let payload: Uint8Array
+    try {
+      payload = decodeStream(frame).payload
+    } catch {
+      return socket.close(1002, 'not a stdin frame')
+    }
+    if (payload.length === 0) {
+      if (this.#stdinOnce) input.end()
+      return
+    }
+    const taken = input.write(payload)
+    if (input.idle) return
+    socket.pause()
+    await taken
+    socket.resume()
+  }
+}
+
+export function notRunning(): HoldfastError {
+  return new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the process has ended, or was never started')
+}

@@ -1,0 +1,201 @@
+/** Processes that were added to the running container. */
+import { rmSync } from 'node:fs'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import { probeHost } from '@holdfast/core'
+import { cgroupProcs, planExec, type ExecPlan, type OciProcess } from '@holdfast/plan'
+import type { ExecSpec, ExecState, ExitRecord } from '@holdfast/protocol'
+import { adoptContainer, adoptionRecord } from './adopt.ts'
+import { hostOwner } from './bundle.ts'
+import { nowRfc3339 } from './clock.ts'
+import { ContainedProcess, notRunning, type LiveProcess } from './contained-process.ts'
+import type { Container } from './container.ts'
+import { execProcess } from './exec-process.ts'
+import { launchExec } from './executor.ts'
+import type { LaunchedProcess } from './launched.ts'
+import { NoLog } from './log-writer.ts'
+import type { ShimContext } from './shim-context.ts'
+import type { ExecEntry } from './state-file.ts'
+import { closeAll, keeperCopies, makeStdio } from './stdio.ts'
+
+/** What has ended, or was never started, is remembered up to this number. */
+const maxRemembered = 256
+
+interface Exec {
+  entry: ExecEntry
+  process: ContainedProcess
+  started: boolean
+}
+
+export class Execs {
+  readonly #context: ShimContext
+  readonly #container: Container
+  readonly #execs = new Map<string, Exec>()
+
+  constructor(context: ShimContext, container: Container) {
+    this.#context = context
+    this.#container = container
+  }
+
+  create(id: string, spec: ExecSpec): void {
+    this.#container.check('exec.create')
+    if (this.#execs.has(id)) {
+      throw new HoldfastError('HF_BAD_REQUEST', `exec ${id} exists`, { details: { field: 'execId' } })
+    }
+    this.#forgetOldest()
+    this.#execs.set(id, newExec({ id, spec }))
+    this.#context.save()
+  }
+
+  /** Throws HF_COMMAND_NOT_FOUND or HF_COMMAND_NOT_EXECUTABLE; the exec has then ended with 127 or 126. */
+  async start(id: string): Promise<number> {
+    const exec = this.get(id)
+    this.#container.check('exec.start')
+    if (exec.started) throw new HoldfastError('HF_CONTAINER_STATE', `exec ${id} was started already`)
+    exec.started = true
+    try {
+      return await this.#launch(exec)
+    } catch (error) {
+      exec.process.abandon()
+      exec.entry.exit ??= { exitCode: exitCodeOf(error), signal: null, oomKilled: false, finishedAt: nowRfc3339() }
+      this.#context.save()
+      throw error
+    }
+  }
+
+  /** Throws HF_EXEC_NOT_FOUND. */
+  get(id: string): Exec {
+    const exec = this.#execs.get(id)
+    if (!exec) throw new HoldfastError('HF_EXEC_NOT_FOUND', `no exec has the id ${id}`)
+    return exec
+  }
+
+  state(id: string): ExecState {
+    const { entry, process, started } = this.get(id)
+    const running = started && entry.exit === undefined
+    return { id, pid: running && process.pid > 0 ? process.pid : null, running, exit: entry.exit ?? null }
+  }
+
+  states(): ExecState[] {
+    return [...this.#execs.keys()].map((id) => this.state(id))
+  }
+
+  /** For the state file. */
+  entries(): ExecEntry[] {
+    return [...this.#execs.values()].map(({ entry }) => entry)
+  }
+
+  /** Goes on with what an earlier shim had; what it had only created can still be started. */
+  adopt(entries: ExecEntry[]): void {
+    for (const entry of entries) {
+      const exec = newExec(entry)
+      this.#execs.set(entry.id, exec)
+      exec.started = entry.adoption !== undefined || entry.exit !== undefined
+      if (entry.exit) exec.process.abandon()
+      if (!entry.adoption || entry.exit) continue
+      const { init, keeper, taken } = adoptContainer(entry.adoption)
+      void this.#follow(exec, { init, keeper, fds: taken, console: taken['console'] })
+    }
+  }
+
+  async #launch(exec: Exec): Promise<number> {
+    const { spec, id } = exec.entry
+    const { bundle, held, process: own } = this.#container
+    const config = bundle?.config
+    if (!bundle || !config?.process || held.root === undefined || !own.handle) throw notRunning()
+    const process = execProcess(spec, config.process, held.root)
+    const stdio = makeStdio({ terminal: spec.tty, stdin: spec.stdin, owner: hostOwner(bundle, process.user) })
+    let launched: LaunchedProcess
+    try {
+      launched = await launchExec(this.#plan(process), {
+        name: this.#context.spec.name,
+        directory: this.#context.dir,
+        stdio: stdio.child,
+        keep: keeperCopies(stdio),
+        recordName: recordName(id),
+        container: { init: own.handle, cgroups: held.cgroups },
+      })
+    } catch (error) {
+      closeAll(stdio.keep)
+      throw error
+    } finally {
+      closeAll(stdio.child)
+    }
+    exec.entry.adoption = adoptionRecord(launched)
+    this.#context.save()
+    return this.#open(exec, launched, stdio.keep)
+  }
+
+  async #open(exec: Exec, launched: LaunchedProcess, fds: Record<string, number>): Promise<number> {
+    const { init, keeper, console } = launched
+    const started = launched.start()
+    const ended = this.#follow(exec, { init, keeper, fds, console }, started)
+    try {
+      await started
+    } catch (error) {
+      await ended
+      throw error
+    }
+    return init.pid
+  }
+
+  /** `started`: resolves once the program runs; its events come in order even where it has ended by then. */
+  #follow(exec: Exec, live: Omit<LiveProcess, 'recordPath'>, started?: Promise<void>): Promise<void> {
+    const execId = exec.entry.id
+    const pid = live.init?.pid
+    const announced = started?.then(
+      () => pid !== undefined && this.#context.emit({ event: 'exec-started', execId, pid }),
+      () => {}, // `start` throws it
+    )
+    const recordPath = `${this.#context.dir}/${recordName(execId)}`
+    const ended = exec.process.follow({ ...live, recordPath }).then(async (record) => {
+      await announced
+      this.#onEnd(exec, { ...record, oomKilled: false })
+    })
+    ended.catch((error: Error) => this.#context.fail(error))
+    return ended
+  }
+
+  #onEnd(exec: Exec, exit: ExitRecord): void {
+    const { id } = exec.entry
+    exec.entry.exit = exit
+    this.#context.save()
+    rmSync(`${this.#context.dir}/${recordName(id)}`, { force: true }) // the state file has it now
+    this.#context.emit({ event: 'exec-exited', execId: id, exit })
+  }
+
+  #plan(process: OciProcess): ExecPlan {
+    const { plan, bundle } = this.#container
+    if (!plan || !bundle) throw notRunning()
+    const seccomp = bundle.config.linux?.seccomp
+    const execPlan = planExec(process, {
+      namespaces: plan.namespaces,
+      pidfd: 'pidfd',
+      cgroupProcs: cgroupProcs(plan),
+      ...(seccomp && { seccomp }),
+      host: probeHost(),
+    })
+    for (const warning of execPlan.warnings ?? []) this.#context.log('warn', warning)
+    return execPlan
+  }
+
+  #forgetOldest(): void {
+    const idle = [...this.#execs.values()].filter(({ entry, started }) => !started || entry.exit)
+    for (const { entry, process } of idle.slice(0, Math.max(0, idle.length - maxRemembered + 1))) {
+      process.abandon()
+      this.#execs.delete(entry.id)
+    }
+  }
+}
+
+function newExec(entry: ExecEntry): Exec {
+  return { entry, process: new ContainedProcess(new NoLog(), { maxFile: 1, stdinOnce: true }), started: false }
+}
+
+function recordName(id: string): string {
+  return `exec-${id}.exit.json`
+}
+
+/** What a shell says of a command that isn't there, and of one that can't be run. */
+function exitCodeOf(error: unknown): number {
+  return hasCode(error, 'HF_COMMAND_NOT_FOUND') ? 127 : 126
+}

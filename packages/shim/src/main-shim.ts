@@ -1,0 +1,16 @@
+/**
+ * A shim as a process of its own, where forking from a zygote is impossible or not wanted:
+ *
+ *     node --v8-pool-size=0 --single-threaded main-shim.js --dir DIR [--create]
+ */
+import { parseArgs } from 'node:util'
+import { adoptStandardStreams, ignoreDebugger, runShim } from './shim-process.ts'
+
+ignoreDebugger()
+const { values } = parseArgs({ options: { dir: { type: 'string' }, create: { type: 'boolean', default: false } } })
+if (values.dir === undefined || !values.dir.startsWith('/')) {
+  process.stderr.write('usage: main-shim --dir DIR [--create]   (DIR is absolute)\n')
+  process.exit(2)
+}
+adoptStandardStreams(values.dir)
+runShim({ dir: values.dir, create: values.create })

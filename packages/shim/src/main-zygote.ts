@@ -1,0 +1,22 @@
+/** The zygote's program: `node --v8-pool-size=0 --single-threaded --expose-gc main-zygote.js [--ahead=N]`. */
+import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { ignoreDebugger } from './shim-process.ts'
+import { warmUp } from './warm-up.ts'
+import { Zygote } from './zygote.ts'
+
+ignoreDebugger()
+process.title = 'holdfast: zygote'
+const { values } = parseArgs({ options: { ahead: { type: 'string', default: '1' } } })
+const ahead = Number(values.ahead)
+if (!Number.isInteger(ahead) || ahead < 0 || ahead > 64) {
+  process.stderr.write('--ahead must be from 0 to 64\n')
+  process.exit(2)
+}
+await warmUp()
+// What is garbage at the fork would be collected, and its pages copied, in every child.
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+for (let round = 0; round < 3; round++) collect()
+new Zygote(ahead).serve()

@@ -1,0 +1,116 @@
+/**
+ * Pumps what a process writes: pipe (or terminal) → log → everyone attached. The pipe is read as fast as the log takes
+ * it; no client can hold it up.
+ */
+import type { WebSocket } from 'ws'
+import { hasCode } from '@holdfast/errors'
+import { closeFd, splice, watchFd, type Watch } from '@holdfast/core'
+import { encodeStream } from '@holdfast/protocol'
+import { AttachClient, type Wanted } from './attach-client.ts'
+import type { OutputStream } from './log-encoder.ts'
+import { JsonLog, type OutputLog } from './log-writer.ts'
+import type { LogSource } from './log-reader.ts'
+
+export interface OutputSource {
+  stream: OutputStream
+  /** Non-blocking from the first watch on; closed by the pump. */
+  fd: number
+  /** For a terminal: the pipe that its output is moved through, so that a log can take it from there. */
+  relay?: { read: number; write: number }
+}
+
+/** Chunks in a row before other events get their turn. */
+const burst = 16
+
+export class Output {
+  readonly #log: OutputLog
+  readonly #source: LogSource | undefined
+  readonly #clients = new Set<AttachClient>()
+  readonly #pumps = new Map<OutputStream, { source: OutputSource; watch: Watch }>()
+  #over = false
+  #ended: (() => void) | undefined
+  /** Resolves when every stream has ended and the log is complete. */
+  readonly ended: Promise<void>
+
+  constructor(log: OutputLog, maxFile: number) {
+    this.#log = log
+    this.#source = log instanceof JsonLog ? { log, maxFile } : undefined
+    this.ended = new Promise((resolve) => (this.#ended = resolve))
+  }
+
+  /** Starts pumping. With no sources at all the output is over at once. */
+  start(sources: OutputSource[]): void {
+    for (const source of sources) {
+      const watch = watchFd(source.fd, { readable: true, hangup: true }, () => this.#pump(source))
+      this.#pumps.set(source.stream, { source, watch })
+    }
+    if (sources.length === 0) this.#finish()
+  }
+
+  attach(socket: WebSocket, wanted: Wanted, replay: boolean): void {
+    const client = new AttachClient(socket, wanted, this.#source, replay ? 'start' : undefined)
+    this.#clients.add(client)
+    socket.on('close', () => this.#clients.delete(client))
+    if (this.#over) client.finish()
+  }
+
+  /** Takes what is there now and ends: for when the process is gone but something else holds its pipe's other end. */
+  stop(): void {
+    for (const { source } of this.#pumps.values()) {
+      while (this.#takeOne(source));
+      this.#end(source)
+    }
+  }
+
+  #pump(source: OutputSource): void {
+    for (let count = 0; count < burst && this.#pumps.has(source.stream); count++) {
+      if (!this.#takeOne(source)) return
+    }
+  }
+
+  /** False: nothing more now, or the stream has ended. */
+  #takeOne(source: OutputSource): boolean {
+    const before = this.#source?.log.position()
+    const ended = source.relay ? this.#relay(source.fd, source.relay.write) : false
+    const chunk = this.#log.take(source.stream, source.relay?.read ?? source.fd)
+    if (typeof chunk === 'string') {
+      if (ended || chunk === 'end') this.#end(source)
+      return false
+    }
+    if (this.#clients.size > 0) {
+      const frame = encodeStream(source.stream, chunk)
+      for (const client of this.#clients) client.publish(source.stream, frame, before)
+    }
+    return true
+  }
+
+  /** A terminal's output into its pipe. True at the end: EIO says that no process holds the other side any more. */
+  #relay(fd: number, pipe: number): boolean {
+    try {
+      return splice(fd, pipe, 64 * 1024) === 0
+    } catch (error) {
+      if (hasCode(error, 'EIO')) return true
+      throw error
+    }
+  }
+
+  #end(source: OutputSource): void {
+    const pump = this.#pumps.get(source.stream)
+    if (!pump) return
+    this.#pumps.delete(source.stream)
+    pump.watch.close()
+    closeFd(source.fd)
+    if (source.relay) {
+      closeFd(source.relay.read)
+      closeFd(source.relay.write)
+    }
+    if (this.#pumps.size === 0) this.#finish()
+  }
+
+  #finish(): void {
+    this.#over = true
+    this.#log.finish()
+    for (const client of this.#clients) client.finish()
+    this.#ended?.()
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * The shim's socket, `<dir>/shim.sock`: HTTP that only ever becomes WebSocket. Who may talk: a process of uid 0 (asked
+ * of the kernel before a byte is read) that knows the token. A request with an Origin comes from a browser and never
+ * gets in.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer, type WebSocket } from 'ws'
+import { HoldfastError } from '@holdfast/errors'
+import { peerCredentials, socketHandleFd } from '@holdfast/core'
+import { errorToJson, maxFrame } from '@holdfast/protocol'
+
+export interface Routes {
+  control(socket: WebSocket): void
+  /** Throws before anything is sent where the request can't be met: it is answered by that error. */
+  attach(query: AttachQuery, execId: string | undefined): (socket: WebSocket) => void
+}
+
+export interface AttachQuery {
+  stdin: boolean
+  stdout: boolean
+  stderr: boolean
+  logs: boolean
+}
+
+/** sockaddr_un's sun_path has 108 bytes with its NUL; libuv cuts a longer path and binds that. */
+const maxSocketPath = 107
+
+/** Connections at once; each costs a descriptor. */
+const maxConnections = 512
+
+export interface ShimServer {
+  /** Refuses new connections and resolves when those that are open have been closed, by deadline at the latest. */
+  close(deadlineMs: number): Promise<void>
+}
+
+export async function serve(path: string, token: string, routes: Routes): Promise<ShimServer> {
+  checkSocketPath(path)
+  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxFrame })
+  const server = createServer((_request, response) => response.writeHead(426).end())
+  server.maxConnections = maxConnections
+  server.headersTimeout = 5_000
+  server.on('connection', refuseOthers)
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    try {
+      authorize(request, token)
+      const accept = route(request.url ?? '', routes)
+      sockets.handleUpgrade(request, socket, head, (webSocket) => {
+        webSocket.on('error', () => webSocket.terminate()) // a malformed or oversized frame: only this client goes
+        accept(webSocket)
+      })
+    } catch (error) {
+      refuse(socket, error)
+    }
+  })
+  rmSync(path, { force: true }) // left by a shim that was killed: the lock on the directory is ours
+  await listen(server, path)
+  return { close: (deadlineMs) => closeAll(server, sockets, deadlineMs) }
+}
+
+export function checkSocketPath(path: string): void {
+  if (Buffer.byteLength(path) <= maxSocketPath && !path.includes('\0')) return
+  throw new HoldfastError('HF_INVALID_CONFIG', `a socket's path has at most ${maxSocketPath} bytes: ${path}`, {
+    hint: 'Use a shorter --exec-root.',
+  })
+}
+
+function refuseOthers(socket: Socket): void {
+  try {
+    if (peerCredentials(socketHandleFd(socket)).uid === 0) return
+  } catch {
+    // It has gone again.
+  }
+  socket.destroy()
+}
+
+function authorize(request: IncomingMessage, token: string): void {
+  if (request.headers.origin !== undefined) throw new HoldfastError('HF_FORBIDDEN', 'browsers are refused')
+  const given = createHash('sha256').update(request.headers.authorization ?? '').digest()
+  const expected = createHash('sha256').update(`Bearer ${token}`).digest()
+  if (!timingSafeEqual(given, expected)) throw new HoldfastError('HF_FORBIDDEN', 'the token is wrong')
+}
+
+function route(url: string, routes: Routes): (socket: WebSocket) => void {
+  const { pathname, searchParams } = new URL(url, 'http://shim')
+  if (pathname === '/control') return (socket) => routes.control(socket)
+  const exec = /^\/exec\/([A-Za-z0-9_-]{1,128})\/attach$/.exec(pathname)
+  if (pathname !== '/attach' && !exec) throw new HoldfastError('HF_BAD_REQUEST', `no such path: ${pathname}`)
+  const flag = (name: string) => searchParams.get(name) === '1'
+  const query = { stdin: flag('stdin'), stdout: flag('stdout'), stderr: flag('stderr'), logs: flag('logs') }
+  return routes.attach(query, exec?.[1])
+}
+
+const statuses: Record<string, string> = { HF_FORBIDDEN: '403 Forbidden', HF_BAD_REQUEST: '400 Bad Request',
+  HF_EXEC_NOT_FOUND: '404 Not Found' }
+
+function refuse(socket: Duplex, error: unknown): void {
+  const json = errorToJson(error)
+  const body = JSON.stringify(json)
+  const status = statuses[json.code] ?? '409 Conflict'
+  socket.on('error', () => socket.destroy())
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+      `Connection: close\r\n\r\n${body}`,
+  )
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // bind(2) makes the socket with the umask of that moment, and Node binds within listen(): 0600 from birth.
+    const umask = process.umask(0o177)
+    try {
+      server.once('error', reject)
+      server.listen(path, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    } finally {
+      process.umask(umask)
+    }
+  })
+}
+
+async function closeAll(server: Server, sockets: WebSocketServer, deadlineMs: number): Promise<void> {
+  const timer = setTimeout(() => {
+    for (const socket of sockets.clients) socket.terminate()
+    server.closeAllConnections()
+  }, deadlineMs)
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve())
+    server.closeIdleConnections()
+  })
+  clearTimeout(timer)
+}

@@ -1,0 +1,14 @@
+import type { ShimEvent, ShimSpec } from '@holdfast/protocol'
+
+/** What the parts of a shim share. */
+export interface ShimContext {
+  readonly dir: string
+  readonly spec: ShimSpec
+  /** Writes the state file. */
+  save(): void
+  /** Tells every control connection. */
+  emit(event: ShimEvent): void
+  log(level: 'info' | 'warn' | 'error', message: string): void
+  /** A defect: logged; the container goes on. */
+  fail(error: Error): void
+}

@@ -1,0 +1,36 @@
+/** What a shim does as a process: its streams, its signals, its last words. */
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { startShim, type ShimOptions } from './shim.ts'
+
+/** A handler keeps SIGUSR1 from opening Node's debugger on a TCP port, which a flag does only where Node has it. */
+export function ignoreDebugger(): void {
+  process.on('SIGUSR1', () => {})
+}
+
+/**
+ * Standard streams of the shim's own: /dev/null and `<dir>/shim.log`. Those it was started with belong to the
+ * supervisor, and must neither keep it from ending nor fail once it has ended. open(2) takes the lowest free number.
+ */
+export function adoptStandardStreams(dir: string): void {
+  for (const [fd, path, flags] of [[0, '/dev/null', 'r'], [1, '/dev/null', 'w'], [2, `${dir}/shim.log`, 'a']] as const) {
+    closeSync(fd)
+    openSync(path, flags, 0o600)
+  }
+}
+
+/** Never returns to a caller that could do something about an error: what goes wrong is in shim.log. */
+export function runShim(options: ShimOptions): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {})
+  process.on('uncaughtException', logDefect)
+  process.on('unhandledRejection', logDefect)
+  startShim(options).catch((error: unknown) => {
+    logDefect(error)
+    process.exit(1)
+  })
+}
+
+/** A defect ends one request, not the container's keeper of descriptors and writer of logs. */
+function logDefect(error: unknown): void {
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  writeSync(2, JSON.stringify({ time: new Date().toISOString(), level: 'error', message }) + '\n')
+}

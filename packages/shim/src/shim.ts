@@ -1,0 +1,193 @@
+/**
+ * One shim: owns a directory, makes its container run, answers on its socket, and can be killed at any moment. State
+ * and promises are in docs/protocol.md.
+ */
+import { closeSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
+import { HoldfastError } from '@holdfast/errors'
+import { closeFd, flock } from '@holdfast/core'
+import type { LogSpec, ShimEvent, ShimSpec, ShimState } from '@holdfast/protocol'
+import { readShimSpec } from './bundle.ts'
+import { nowRfc3339 } from './clock.ts'
+import { ContainedProcess } from './contained-process.ts'
+import { Container } from './container.ts'
+import { Control, type Handlers } from './control.ts'
+import { Execs } from './exec.ts'
+import { JsonLog, NoLog, type OutputLog } from './log-writer.ts'
+import { Mutex } from './mutex.ts'
+import { checkSocketPath, serve, type ShimServer } from './server.ts'
+import type { ShimContext } from './shim-context.ts'
+import { currentBootId, readExitRecord, readState, writeState } from './state-file.ts'
+
+/** How long clients may take to read what is left when the shim goes. */
+const goodbyeMs = 10_000
+
+export interface ShimOptions {
+  dir: string
+  /** Begin `create` before anyone asks. */
+  create: boolean
+}
+
+/** Resolves when it listens. Throws HF_SHIM_LOST where another shim has the directory. */
+export async function startShim({ dir, create }: ShimOptions): Promise<Shim> {
+  checkSocketPath(`${dir}/shim.sock`)
+  const lock = openSync(`${dir}/shim.lock`, 'a', 0o600)
+  if (!flock(lock, 'exclusive')) {
+    closeSync(lock)
+    throw new HoldfastError('HF_SHIM_LOST', `${dir} has a shim already`)
+  }
+  const shim = new Shim(dir, readShimSpec(dir), lock)
+  process.title = `holdfast: shim ${shim.spec.name}`
+  shim.resumeOrBegin(create)
+  await shim.listen()
+  return shim
+}
+
+export class Shim implements ShimContext {
+  readonly dir: string
+  readonly spec: ShimSpec
+  readonly #lock: number
+  readonly #mutex = new Mutex()
+  readonly #log: OutputLog
+  readonly #container: Container
+  readonly #execs: Execs
+  readonly #control: Control
+  #created: Promise<void> | undefined
+  #server: ShimServer | undefined
+
+  constructor(dir: string, spec: ShimSpec, lock: number) {
+    this.dir = dir
+    this.spec = spec
+    this.#lock = lock
+    this.#log = openLog(dir, spec.log, (message) => this.log('warn', message))
+    const maxFile = spec.log.driver === 'json-file' ? spec.log.maxFile : 1
+    const process = new ContainedProcess(this.#log, { maxFile, stdinOnce: spec.stdin.once })
+    this.#container = new Container(this, process)
+    this.#execs = new Execs(this, this.#container)
+    this.#control = new Control(this.#handlers(), (method) => {
+      if (method === 'delete') void this.#leave()
+    })
+  }
+
+  resumeOrBegin(create: boolean): void {
+    const state = readState(this.dir)
+    if (state?.adoption && state.bootId === currentBootId()) {
+      const { exit, status } = state
+      if (status === 'stopped' && exit) this.#container.restoreEnded(state.startedAt, exit, state.adoption)
+      else this.#container.adopt(status, state.startedAt, state.adoption)
+      this.#execs.adopt(state.execs)
+    } else if (state && state.status !== 'creating') {
+      // After a reboot nothing of it is left but what its keeper wrote.
+      const exit = state.exit ?? readExitRecord(`${this.dir}/exit.json`)
+      this.#container.restoreEnded(state.startedAt, {
+        exitCode: null, signal: null, finishedAt: nowRfc3339(), oomKilled: false, ...exit,
+      })
+    } else if (create) {
+      this.#create().catch(() => {}) // the `create` request is answered by it
+    }
+  }
+
+  async listen(): Promise<void> {
+    this.#server = await serve(`${this.dir}/shim.sock`, this.spec.token, {
+      control: (socket) => this.#control.accept(socket),
+      attach: (query, execId) => {
+        const process = execId === undefined ? this.#container.process : this.#execs.get(execId).process
+        return (socket) => process.attach(socket, query)
+      },
+    })
+  }
+
+  save(): void {
+    const { status, startedAt, adoption, exit } = this.#container
+    writeState(this.dir, {
+      status, bootId: currentBootId(), startedAt, ...(adoption && { adoption }), ...(exit && { exit }),
+      execs: this.#execs.entries(),
+    })
+  }
+
+  emit(event: ShimEvent): void {
+    this.#control.broadcast(event)
+  }
+
+  log(level: 'info' | 'warn' | 'error', message: string): void {
+    writeSync(2, JSON.stringify({ time: nowRfc3339(), level, shim: this.spec.name, message }) + '\n')
+  }
+
+  fail(error: Error): void {
+    this.log('error', error.stack ?? error.message)
+  }
+
+  #handlers(): Handlers {
+    const container = this.#container
+    const execs = this.#execs
+    const locked = <T>(task: () => Promise<T>) => this.#mutex.run(task)
+    return {
+      create: async () => {
+        await this.#create()
+        return this.#state()
+      },
+      start: () => locked(async () => ({ startedAt: await container.start() })),
+      kill: async ({ signal, all }) => (await container.kill(signal, all === true), {}),
+      pause: () => locked(async () => (await container.pause(), {})),
+      resume: () => locked(async () => (await container.resume(), {})),
+      resize: async ({ rows, columns }) => {
+        container.check('resize')
+        container.process.resize(rows, columns)
+        return {}
+      },
+      state: async () => this.#state(),
+      processes: async () => ({ pids: container.processes() }),
+      'exec.create': async ({ execId, spec }) => (execs.create(execId, spec), {}),
+      'exec.start': ({ execId }) => locked(async () => ({ pid: await execs.start(execId) })),
+      'exec.resize': async ({ execId, rows, columns }) => (execs.get(execId).process.resize(rows, columns), {}),
+      'exec.kill': async ({ execId, signal }) => (execs.get(execId).process.kill(signal), {}),
+      'exec.state': async ({ execId }) => execs.state(execId),
+      delete: ({ force }) => locked(async () => (await this.#delete(force), {})),
+    }
+  }
+
+  /** Once: whoever asks again, or after it was begun early, gets the same result. */
+  #create(): Promise<void> {
+    return (this.#created ??= this.#mutex.run(() => this.#container.create()))
+  }
+
+  #state(): ShimState {
+    const { status, startedAt, exit, process: own } = this.#container
+    return {
+      id: this.spec.id,
+      shimPid: process.pid,
+      status,
+      pid: own.pid,
+      keeperPid: own.keeperPid,
+      startedAt,
+      exit: exit ?? null,
+      namespaces: this.#container.namespaces(),
+      execs: this.#execs.states(),
+    }
+  }
+
+  async #delete(force: boolean): Promise<void> {
+    await this.#container.delete(force)
+    this.#container.process.abandon()
+    this.#log.close()
+    for (const name of readdirSync(this.dir)) {
+      if (ownFile.test(name)) rmSync(`${this.dir}/${name}`, { recursive: true, force: true })
+    }
+  }
+
+  /** After `delete` was answered: clients get what is on its way to them, and the process ends. */
+  async #leave(): Promise<void> {
+    rmSync(`${this.dir}/shim.sock`, { force: true })
+    this.#control.close()
+    await this.#server?.close(goodbyeMs)
+    closeFd(this.#lock)
+    rmSync(`${this.dir}/shim.lock`, { force: true })
+    process.exit(0)
+  }
+}
+
+/** What a shim makes in its directory, beside the socket and the lock; config.json and shim.json are the supervisor's. */
+const ownFile = /^(\.?state\.json(\.new)?|exit\.json|exec-.*\.exit\.json|(stdout|stderr)\.journal|log\.checkpoint|stage)$/
+
+function openLog(dir: string, spec: LogSpec, warn: (message: string) => void): OutputLog {
+  return spec.driver === 'none' ? new NoLog() : new JsonLog(dir, spec, warn)
+}

@@ -1,0 +1,75 @@
+/** `<dir>/state.json`: what a later shim needs to go on with this one's container. */
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import type { ExecSpec, ExitRecord, Status } from '@holdfast/protocol'
+import type { AdoptionRecord } from './launched.ts'
+
+const version = 1
+
+export interface ExecEntry {
+  id: string
+  spec: ExecSpec
+  /** From its start on. */
+  adoption?: AdoptionRecord
+  exit?: ExitRecord
+}
+
+export interface ShimStateFile {
+  status: Status
+  /** /proc/sys/kernel/random/boot_id: after a reboot no pid in here means anything. */
+  bootId: string
+  startedAt: string | null
+  adoption?: AdoptionRecord
+  exit?: ExitRecord
+  execs: ExecEntry[]
+}
+
+/** By temporary file, fsync and rename: a reader finds a whole state or none. */
+export function writeState(dir: string, state: ShimStateFile): void {
+  const temporary = `${dir}/.state.json.new`
+  const fd = openSync(temporary, 'w', 0o600)
+  try {
+    writeSync(fd, JSON.stringify({ version, ...state }))
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+  renameSync(temporary, `${dir}/state.json`)
+}
+
+/** Undefined where no shim has written one. Throws HF_INVALID_CONFIG where it is damaged or of another version. */
+export function readState(dir: string): ShimStateFile | undefined {
+  const path = `${dir}/state.json`
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+  try {
+    const { version: found, ...state } = JSON.parse(text) as ShimStateFile & { version: number }
+    if (found === version) return state
+  } catch (cause) {
+    throw new HoldfastError('HF_INVALID_CONFIG', `${path} is damaged`, { cause })
+  }
+  throw new HoldfastError('HF_INVALID_CONFIG', `${path} was written by another version of Holdfast`)
+}
+
+/** What a keeper wrote of its process; undefined where there is none (it was killed, or the disk was full). */
+export function readExitRecord(path: string): Omit<ExitRecord, 'oomKilled'> | undefined {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+  return JSON.parse(text) as Omit<ExitRecord, 'oomKilled'>
+}
+
+let bootId: string | undefined
+
+export function currentBootId(): string {
+  return (bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim())
+}
