@@ -2,6 +2,7 @@
 // Loads nothing, affects no thread. Takes milliseconds for a profile of hundreds of names.
 #include "addon.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <seccomp.h>
@@ -63,8 +64,8 @@ std::vector<scmp_arg_cmp> Conditions(const Napi::Array& args) {
   return conditions;
 }
 
-// One rule for all its names; 0 or -errno. Names without a number go to `skipped`.
-int AddRule(void* filter, const Napi::Object& rule, std::vector<std::string>* skipped) {
+// One rule for all its names; 0 or -errno. Names without a number go to `skipped`, `highest` grows.
+int AddRule(void* filter, const Napi::Object& rule, std::vector<std::string>* skipped, int* highest) {
   uint32_t action = Action(rule.Get("action"));
   std::vector<scmp_arg_cmp> conditions = Conditions(rule.Get("args").As<Napi::Array>());
   Napi::Array names = rule.Get("names").As<Napi::Array>();
@@ -75,6 +76,7 @@ int AddRule(void* filter, const Napi::Object& rule, std::vector<std::string>* sk
       skipped->push_back(name);
       continue;
     }
+    *highest = std::max(*highest, number);
     int result = seccomp_rule_add_array(filter, action, number, static_cast<unsigned>(conditions.size()),
                                         conditions.data());
     // A call of another architecture only (EDOM), or a rule that another one covers already (EEXIST).
@@ -95,7 +97,7 @@ int AddArchitectures(void* filter, const Napi::Array& names) {
 }
 
 // libseccomp 2.5 writes to a descriptor only.
-Napi::Value Export(Napi::Env env, void* filter, const std::vector<std::string>& skipped) {
+Napi::Value Export(Napi::Env env, void* filter, const std::vector<std::string>& skipped, int highest) {
   UniqueFd file(memfd_create("seccomp", MFD_CLOEXEC));
   if (!file) return Result(env, -1);
   int result = seccomp_export_bpf(filter, file.get());
@@ -108,6 +110,7 @@ Napi::Value Export(Napi::Env env, void* filter, const std::vector<std::string>& 
   Napi::Object compiled = Napi::Object::New(env);
   compiled["program"] = program;
   compiled["skipped"] = names;
+  compiled["highest"] = Napi::Number::New(env, highest);
   return compiled;
 }
 
@@ -120,11 +123,12 @@ Napi::Value Compile(const Napi::CallbackInfo& info) {
   int result = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
   if (result == 0) result = AddArchitectures(filter.get(), request.Get("architectures").As<Napi::Array>());
   std::vector<std::string> skipped;
+  int highest = -1;
   Napi::Array rules = request.Get("rules").As<Napi::Array>();
   for (uint32_t i = 0; result == 0 && i < rules.Length(); i++)
-    result = AddRule(filter.get(), rules.Get(i).As<Napi::Object>(), &skipped);
+    result = AddRule(filter.get(), rules.Get(i).As<Napi::Object>(), &skipped, &highest);
   if (result < 0) return Value(env, result);
-  return Export(env, filter.get(), skipped);
+  return Export(env, filter.get(), skipped, highest);
 }
 
 Napi::Value NumberOf(const Napi::CallbackInfo& info) {

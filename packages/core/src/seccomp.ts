@@ -6,7 +6,7 @@ import { checkInteger, checkPath, checkUnsigned64, bad } from './argument.ts'
 import { addon, check } from './native.ts'
 
 const native = addon as {
-  seccompCompile(request: CompileRequest): { program: Buffer; skipped: string[] } | number
+  seccompCompile(request: CompileRequest): { program: Buffer; skipped: string[]; highest: number } | number
   syscallNumber(name: string): number
   syscallName(number: number): string | undefined
 }
@@ -105,13 +105,45 @@ function compile(profile: SeccompProfile): CompiledSeccomp {
     throw new HoldfastError('HF_INTERNAL', 'the seccomp profile did not compile')
   }
   return {
-    program: result.program,
+    program: withAnswerForNewerCalls(profile, result),
     flags: (profile.flags ?? []).reduce((flags, name) => flags | loadFlag(name), 0),
     skipped: result.skipped,
     listener: [profile, ...(profile.syscalls ?? [])].some(
       (part) => ('action' in part ? part.action : part.defaultAction) === 'SCMP_ACT_NOTIFY',
     ),
   }
+}
+
+/**
+ * A C library tries a new system call first and falls back where the kernel answers ENOSYS; EPERM it takes for the
+ * last word. So where the default is an errno, calls that are newer than everything in the profile get ENOSYS, as if
+ * this kernel did not have them. A short profile says nothing of what its author knew: nothing older than that of
+ * Linux 5.8 counts as newer.
+ */
+function withAnswerForNewerCalls(profile: SeccompProfile, { program, highest }: { program: Buffer; highest: number }) {
+  if (profile.defaultAction !== 'SCMP_ACT_ERRNO' || profile.defaultErrnoRet === ENOSYS) return program
+  const faccessat2 = 439
+  return Buffer.concat([
+    filter(0x20, 0, 0, 4), // A = the architecture of struct seccomp_data
+    filter(0x15, 0, 4, process.arch === 'arm64' ? 0xc000_00b7 : 0xc000_003e), // another one: on to the program
+    filter(0x20, 0, 0, 0), // A = the call's number
+    filter(0x35, 2, 0, 0x4000_0000), // x32's numbers, and -1: on to the program
+    filter(0x25, 0, 1, Math.max(highest, faccessat2)),
+    filter(0x06, 0, 0, seccompActions.SCMP_ACT_ERRNO! + ENOSYS),
+    program,
+  ])
+}
+
+const ENOSYS = 38
+
+/** One struct sock_filter. */
+function filter(code: number, yes: number, no: number, k: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeUInt16LE(code, 0)
+  bytes.writeUInt8(yes, 2)
+  bytes.writeUInt8(no, 3)
+  bytes.writeUInt32LE(k, 4)
+  return bytes
 }
 
 const compileHints = {

@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest'
+import { compileSeccomp, seccompActions, syscallName, syscallNumber, type SeccompProfile } from './seccomp.ts'
+
+const arch = process.arch === 'arm64' ? 0xc000_00b7 : 0xc000_003e
+const EPERM = 0x0005_0001
+const ALLOW = seccompActions.SCMP_ACT_ALLOW!
+
+/** Runs a classic BPF filter on one system call, as seccomp(2) does; the action that it returns. */
+function run(program: Buffer, name: string, args: bigint[] = [], audit = arch): number {
+  const data = Buffer.alloc(64)
+  data.writeInt32LE(syscallNumber(name)!, 0)
+  data.writeUInt32LE(audit, 4)
+  args.forEach((arg, index) => data.writeBigUInt64LE(arg, 16 + 8 * index))
+  let a = 0
+  for (let at = 0; at < program.length / 8; at++) {
+    const code = program.readUInt16LE(at * 8)
+    const [yes, no] = [program.readUInt8(at * 8 + 2), program.readUInt8(at * 8 + 3)]
+    const k = program.readUInt32LE(at * 8 + 4)
+    if (code === 0x20) a = data.readUInt32LE(k)
+    else if (code === 0x54) a = (a & k) >>> 0
+    else if (code === 0x05) at += k
+    else if (code === 0x15) at += a === k ? yes : no
+    else if (code === 0x25) at += a > k ? yes : no
+    else if (code === 0x35) at += a >= k ? yes : no
+    else if (code === 0x06) return k
+    else throw new Error(`instruction 0x${code.toString(16)}`)
+  }
+  throw new Error('ran off the end')
+}
+
+const profile = (syscalls: SeccompProfile['syscalls'], more: Partial<SeccompProfile> = {}): SeccompProfile => ({
+  defaultAction: 'SCMP_ACT_ERRNO', syscalls: syscalls!, ...more,
+})
+
+describe('compileSeccomp', () => {
+  it('allows what is listed and refuses the rest', () => {
+    const { program } = compileSeccomp(profile([{ names: ['read', 'write'], action: 'SCMP_ACT_ALLOW' }]))
+    expect(run(program, 'read')).toBe(ALLOW)
+    expect(run(program, 'mount')).toBe(EPERM)
+  })
+
+  it('kills a call of another architecture', () => {
+    const { program } = compileSeccomp(profile([{ names: ['read'], action: 'SCMP_ACT_ALLOW' }]))
+    expect(run(program, 'read', [], 0x4000_0003)).toBe(0)
+  })
+
+  it('compares all 64 bits of an argument', () => {
+    const value = 0x1_0000_0002n
+    const { program } = compileSeccomp(profile([
+      { names: ['personality'], action: 'SCMP_ACT_ALLOW', args: [{ index: 0, value, op: 'SCMP_CMP_EQ' }] },
+    ]))
+    expect(run(program, 'personality', [value])).toBe(ALLOW)
+    expect(run(program, 'personality', [2n])).toBe(EPERM)
+  })
+
+  it('masks as SCMP_CMP_MASKED_EQ says: value is the mask', () => {
+    const { program } = compileSeccomp(profile([{
+      names: ['clone'], action: 'SCMP_ACT_ALLOW',
+      args: [{ index: 0, value: 0x7e02_0000, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
+    }]))
+    expect(run(program, 'clone', [0x11n])).toBe(ALLOW)
+    expect(run(program, 'clone', [0x1000_0011n])).toBe(EPERM)
+  })
+
+  it('returns the errno asked for', () => {
+    const { program } = compileSeccomp(profile([
+      { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: 38 },
+      { names: ['read'], action: 'SCMP_ACT_ALLOW' },
+    ]))
+    expect(run(program, 'clone3')).toBe(0x0005_0026)
+  })
+
+  it('skips names that it does not know, and says which', () => {
+    const names = ['read', 'no_such_call']
+    const compiled = compileSeccomp(profile([{ names, action: 'SCMP_ACT_ALLOW' }]))
+    expect(compiled.skipped).toEqual(['no_such_call'])
+    expect(run(compiled.program, 'read')).toBe(ALLOW)
+  })
+
+  it('knows calls that are newer than the library', () => {
+    const { program } = compileSeccomp(profile([{ names: ['fchmodat2', 'mseal'], action: 'SCMP_ACT_ALLOW' }]))
+    expect(run(program, 'mseal')).toBe(ALLOW)
+    expect(run(program, 'statmount')).toBe(EPERM)
+  })
+
+  it('says no to a call newer than the profile with ENOSYS, so that programs fall back', () => {
+    const { program } = compileSeccomp(profile([{ names: ['read', 'openat2'], action: 'SCMP_ACT_ALLOW' }]))
+    expect(run(program, 'statmount')).toBe(0x0005_0026)
+    expect(run(program, 'mount')).toBe(EPERM)
+  })
+
+  it('compiles an equal profile once', () => {
+    const make = () => profile([{ names: ['write'], action: 'SCMP_ACT_ALLOW' }])
+    expect(compileSeccomp(make())).toBe(compileSeccomp(make()))
+  })
+
+  it('returns the flags for seccomp(2), and whether somebody listens', () => {
+    const compiled = compileSeccomp(profile([{ names: ['mount'], action: 'SCMP_ACT_NOTIFY' }], {
+      flags: ['SECCOMP_FILTER_FLAG_LOG', 'SECCOMP_FILTER_FLAG_SPEC_ALLOW'],
+    }))
+    expect(compiled).toMatchObject({ flags: 6, listener: true })
+  })
+
+  it('refuses words that it does not know', () => {
+    expect(() => compileSeccomp({ defaultAction: 'SCMP_ACT_MAYBE' })).toThrow(/defaultAction/)
+    expect(() => compileSeccomp({ defaultAction: 'constructor' })).toThrow(/defaultAction/)
+    expect(() => compileSeccomp(profile([], { architectures: ['SCMP_ARCH_VAX'] }))).toThrow(/seccomp|arch/)
+    expect(() => compileSeccomp(profile([], { flags: ['X'] }))).toThrow(/flags/)
+    const args = [{ index: 6, value: 0, op: 'SCMP_CMP_EQ' }]
+    expect(() => compileSeccomp(profile([{ names: ['read'], action: 'SCMP_ACT_ALLOW', args }]))).toThrow(/index/)
+  })
+})
+
+describe('system call names', () => {
+  it('finds them both ways', () => {
+    expect(syscallName(syscallNumber('openat2')!)).toBe('openat2')
+    expect(syscallName(syscallNumber('listmount')!)).toBe('listmount')
+    expect(syscallNumber('no_such_call')).toBeUndefined()
+    expect(syscallName(100_000)).toBeUndefined()
+  })
+})
