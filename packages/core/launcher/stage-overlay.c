@@ -5,6 +5,9 @@
 
 #include <linux/mount.h>
 
+// The kernel's own limit of lower layers (OVL_MAX_STACK).
+#define LAYER_LIMIT 500
+
 struct overlay {
 	struct launch *launch;
 	int fs;
@@ -12,6 +15,9 @@ struct overlay {
 	// fsconfig(2) takes 255 bytes and overlay splits at colons.
 	bool by_fd;
 	int userns;
+	// A detached clone lives as long as its descriptor, so these stay open until overlay has taken them.
+	int layers[LAYER_LIMIT + 2];
+	uint32_t layer_count;
 };
 
 static void layer_name(char *name, const char *prefix, uint32_t number)
@@ -34,7 +40,7 @@ static long add_layer_by_fd(struct overlay *overlay, const char *key, const char
 	long result = userns < 0 ? 0 : idmap_tree(launch, (int)tree, userns, false, path);
 	if (result == 0)
 		result = configure(launch, overlay->fs, FSCONFIG_SET_FD, key, NULL, (int)tree);
-	sys(close, tree);
+	overlay->layers[overlay->layer_count++] = (int)tree;
 	return result;
 }
 
@@ -64,6 +70,8 @@ static long add_lower(struct overlay *overlay, struct reader *reader, const char
 	long result = 0;
 	uint32_t count = read_u32(reader);
 
+	if (count > LAYER_LIMIT)
+		return failed(overlay->launch, "fsconfig", "too many layers", -E2BIG);
 	for (uint32_t i = 0; i < count && result == 0 && !reader->broken; i++) {
 		const char *path = read_text(reader);
 		if (overlay->by_fd) {
@@ -122,6 +130,8 @@ long op_stage_overlay(struct launch *launch, struct reader *reader)
 	if (result < 0 || reader->broken)
 		return result;
 	long tree = finish_filesystem(launch, overlay.fs, attributes, "overlay");
+	while (overlay.layer_count)
+		sys(close, overlay.layers[--overlay.layer_count]);
 	if (tree < 0)
 		return tree;
 	result = attach_staged(launch, (int)tree, as);
