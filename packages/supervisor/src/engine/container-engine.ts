@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/errors'
-import type { ImageStore } from '@holdfast/images'
+import type { ImageStore, ImageUser } from '@holdfast/images'
 import { attach } from './attach.ts'
 import { cgroupMounts, removeCgroup } from './cgroup-tree.ts'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
@@ -24,7 +24,7 @@ import { startContainer } from './start.ts'
 import {
   killContainer, pauseContainer, restartContainer, stopContainer, unpauseContainer, type StopOptions,
 } from './stop.ts'
-import type { WaitCondition, WaitResult } from './waits.ts'
+import { isRunning, type WaitCondition, type WaitResult } from './waits.ts'
 
 /** The verbs, each in a module of its own; here they are only brought together. */
 export class ContainerEngine implements Engine {
@@ -176,8 +176,10 @@ export class ContainerEngine implements Engine {
   }
 
   async removeImage(ref: string, { force, noPrune }: { force: boolean; noPrune: boolean }): Promise<ImageDeletion[]> {
-    const inUse = (imageId: string): string[] =>
-      this.list().filter((record) => record.imageId === imageId).map(({ id }) => id)
+    const inUse = (imageId: string): ImageUser[] =>
+      this.list()
+        .filter((record) => record.imageId === imageId)
+        .map((record) => ({ id: record.id, running: isRunning(record) }))
     const { untagged, deleted } = this.images.remove(ref, { force, noPrune, inUse })
     return [...untagged.map((Untagged) => ({ Untagged })), ...deleted.map((Deleted) => ({ Deleted }))]
   }
@@ -196,7 +198,7 @@ export class ContainerEngine implements Engine {
 
   /** Takes the bridge, the rules and the cgroups away too. Throws HF_CONTAINER_RUNNING while a container runs. */
   async purge(): Promise<void> {
-    const running = this.list().filter(({ state }) => state.status === 'running' || state.status === 'paused')
+    const running = this.list().filter(isRunning)
     if (running.length > 0) {
       throw new HoldfastError('HF_CONTAINER_RUNNING', `${running.length} containers are running`, {
         hint: 'Stop them first.',

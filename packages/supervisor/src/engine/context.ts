@@ -3,6 +3,7 @@ import type { BridgeNetwork } from '@holdfast/network'
 import type { Logger } from 'pino'
 import type { ContainerStore } from '../records/container-store.ts'
 import type { IdRanges } from '../records/id-ranges.ts'
+import type { SpecHost } from '../spec/index.ts'
 import type { ZygoteClient } from '../shims/zygote-client.ts'
 import type { Containers } from './containers.ts'
 import type { EventBus } from './event-bus.ts'
@@ -13,6 +14,8 @@ import type { Volumes } from './volumes.ts'
 export interface EngineContext {
   instance: string
   paths: Paths
+  /** What the container policy must know of this machine. */
+  host: SpecHost
   /** `/<instance>`: the cgroup under which containers are made. */
   cgroupParent: string
   logger: Logger

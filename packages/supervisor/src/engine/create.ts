@@ -15,7 +15,7 @@ import { mountRequests } from './mount-requests.ts'
 import { checkSources, prepareMounts } from './mounts.ts'
 import { checkName, makeName, newId } from './names.ts'
 import { chooseNamespaces, type NamespaceChoices } from './namespace-modes.ts'
-import { checkSpec } from './oci-config.ts'
+import { checkSpec, commandOf } from './oci-config.ts'
 import { containerDirectory } from './paths.ts'
 import { portMappings } from './ports.ts'
 import { nowText } from './time.ts'
@@ -30,6 +30,8 @@ interface Checked {
   choices: NamespaceChoices
   imageId: string
   mounts: MountRequest[]
+  /** From the container policy: what this host cannot grant. */
+  warnings: string[]
 }
 
 export async function createContainer(
@@ -64,8 +66,8 @@ function check(
   portMappings(merged, host, [])
   const mounts = mountRequests(merged, host, (ref) => context.containers.get(ref).record)
   checkSources(mounts)
-  checkSpec(context, merged, host, choices, mounts)
-  return { config: merged, host, networking, choices, imageId: image.id, mounts }
+  const { warnings } = checkSpec(context, merged, host, choices, mounts)
+  return { config: merged, host, networking, choices, imageId: image.id, mounts, warnings }
 }
 
 async function make(
@@ -86,7 +88,7 @@ async function make(
   })
   const mounts = await prepareMounts(context, checked.mounts, snapshot.lower)
   undo.push(() => Promise.all(mounts.made.map((volume) => context.volumes.remove(volume))))
-  const [path = '', ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]
+  const [path = '', ...args] = commandOf(config)
   const shared = choices.network === 'shared' && choices.namespaces.net.kind === 'container'
     ? context.containers.get(choices.namespaces.net.id).record
     : undefined
@@ -127,10 +129,13 @@ async function undoAll(undo: (() => unknown)[], error: unknown): Promise<void> {
 }
 
 /** What follows from the request without having been said in it. */
-function warningsOf({ host, choices }: Checked): string[] {
+function warningsOf({ host, choices, warnings }: Checked): string[] {
   const { user } = choices.namespaces
   if (user.kind === 'host' && host.UsernsMode !== 'host' && !host.Privileged) {
-    return ['Sharing the host\'s network, pid or ipc namespace implies its user namespace: root in this container is root on the host.']
+    return [
+      ...warnings,
+      "Sharing the host's network, pid or ipc namespace implies its user namespace: root in this container is root on the host.",
+    ]
   }
-  return []
+  return warnings
 }

@@ -50,6 +50,14 @@ export async function connectNetwork(
       ports: portMappings(config, hostConfig, []),
       ...(mac && { mac }),
     })
+    const relayed = attachment.ports.find(({ relay }) => relay)
+    if (relayed) {
+      await context.network.detach(attachment)
+      throw new HoldfastError('HF_UNSUPPORTED', `ports cannot be published on ${relayed.hostIp}`, {
+        hint: 'The kernel does not translate this address, or the network has no address of its family: use 127.0.0.1.',
+        details: { field: 'HostConfig.PortBindings' },
+      })
+    }
     networkEvent(context, container, 'bridge', 'connect')
     return { attachment, networks: { bridge: endpointOf(context, record, attachment) } }
   } finally {

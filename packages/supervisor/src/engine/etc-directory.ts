@@ -1,8 +1,7 @@
 /** Writes the three files of /etc that a container gets from the engine, into its directory under the data root. */
-import { chmodSync, chownSync, writeFileSync, readFileSync } from 'node:fs'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname as hostHostname } from 'node:os'
 import type { Container } from './container.ts'
-import type { EngineContext } from './context.ts'
 import { hostNetworkHostsFile, hostsFile, readHostResolvConf, resolvConf } from './etc-files.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 
@@ -12,14 +11,13 @@ function hostnameOf({ record }: Container, choices: NamespaceChoices): string {
 }
 
 /** hostname and resolv.conf, and hosts as far as it is known before the network is there. */
-export function writeEtcFiles(context: EngineContext, container: Container, choices: NamespaceChoices): void {
+export function writeEtcFiles(container: Container, choices: NamespaceChoices): void {
   const { record } = container
   // A container in another's network namespace has the other's files: its own are not used.
-  if (choices.network === 'shared') return
+  if (choices.namespaces.net.kind === 'container') return
   const { hostConfig } = record
-  put(container, record.hostnamePath, `${hostnameOf(container, choices)}\n`)
+  put(record.hostnamePath, `${hostnameOf(container, choices)}\n`)
   put(
-    container,
     record.resolvConfPath,
     resolvConf({
       host: readHostResolvConf(),
@@ -29,11 +27,11 @@ export function writeEtcFiles(context: EngineContext, container: Container, choi
       hostNetwork: choices.network === 'host',
     }),
   )
-  writeHosts(context, container, choices)
+  writeHosts(container, choices)
 }
 
 /** Written in place once the addresses are known: the file is mounted in the container by then. */
-export function writeHosts(context: EngineContext, container: Container, choices: NamespaceChoices): void {
+export function writeHosts(container: Container, choices: NamespaceChoices): void {
   const { record, book } = container
   const { ExtraHosts } = record.hostConfig
   const text =
@@ -44,18 +42,13 @@ export function writeHosts(context: EngineContext, container: Container, choices
           hostname: hostnameOf(container, choices),
           domainname: record.config.Domainname,
           extraHosts: ExtraHosts,
-          hostGateway: hostGateway(context, choices),
+          hostGateway: book.attachment?.addresses[0]?.gateway,
         })
-  put(container, record.hostsPath, text)
+  put(record.hostsPath, text)
 }
 
-function hostGateway(context: EngineContext, { network }: NamespaceChoices): string | undefined {
-  return network === 'bridge' ? context.network.options.subnets[0]?.gateway : undefined
-}
-
-function put({ record }: Container, path: string, text: string): void {
-  const root = record.idRange?.start ?? 0
+/** Root's on the host: mounted with the container's id map they are root's in it too. */
+function put(path: string, text: string): void {
   writeFileSync(path, text)
-  chownSync(path, root, root)
   chmodSync(path, 0o644)
 }

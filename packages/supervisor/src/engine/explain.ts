@@ -17,7 +17,7 @@ export function explainContainer(context: EngineContext, container: Container): 
   const { record } = container
   const rootfs = { kind: 'overlay', ...context.images.getSnapshot(container.id), idmap: record.idRange !== null }
   return {
-    config: buildOciConfig(context, container, choicesOf(context, container), {}),
+    config: buildOciConfig(context, container, choicesOf(context, container), {}).config,
     spec: {
       id: record.id, name: record.name, rootfs, log: logSpec(record.hostConfig, record.logPath),
       init: record.hostConfig.Init === true, cgroupParent: context.cgroupParent,

@@ -8,7 +8,7 @@ import type { ContainerRecord } from './container-record.ts'
 export function mountRequests(
   config: ContainerConfig, host: HostConfig, find: (ref: string) => ContainerRecord,
 ): MountRequest[] {
-  const named = [...host.Binds.map(parseBind), ...host.Mounts.map(mountOf)]
+  const named = namedRequests(host)
   const seen = new Set<string>(Object.keys(host.Tmpfs).map(checkDestination))
   for (const { destination } of named) {
     if (seen.has(destination)) {
@@ -23,6 +23,11 @@ export function mountRequests(
     .map(anonymousVolume)
     .filter(({ destination }) => !seen.has(destination) && seen.add(destination))
   return [...named, ...inherited, ...anonymous]
+}
+
+/** `-v` and `--mount`. */
+export function namedRequests(host: HostConfig): MountRequest[] {
+  return [...host.Binds.map(parseBind), ...host.Mounts.map(mountOf)]
 }
 
 function mountOf(mount: Mount, index: number): MountRequest {

@@ -8,7 +8,9 @@ import type { Logger } from 'pino'
 import { ContainerStore } from '../records/container-store.ts'
 import { openDatabase } from '../records/database.ts'
 import { IdRanges } from '../records/id-ranges.ts'
+import { readSpecHost } from '../spec/index.ts'
 import { ZygoteClient } from '../shims/zygote-client.ts'
+import { firstAddress, networkOf } from '../cidr.ts'
 import { Container } from './container.ts'
 import { Containers } from './containers.ts'
 import type { EngineContext } from './context.ts'
@@ -18,6 +20,7 @@ import { imageEvent } from './image-event.ts'
 import { makeInitLayer } from './init-layer.ts'
 import { pathsOf, type Paths } from './paths.ts'
 import { recover } from './recovery.ts'
+import { nowText } from './time.ts'
 import { Volumes } from './volumes.ts'
 
 export interface EngineOptions {
@@ -53,7 +56,11 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
     const idRanges = new IdRanges({ file: options.idRangesFile, base: options.usernsBase, owner: paths.database })
     undo.push(() => idRanges.close())
     const [images, network, zygote] = await Promise.all([
-      openImageStore({ root: paths.images, onEvent: (event) => imageEvent(events, event) }),
+      openImageStore({
+        root: paths.images,
+        onEvent: (event) => imageEvent(events, event),
+        onWarning: (error) => logger.warn({ err: error }, 'from the image store'),
+      }),
       bridgeOptions(options, paths, store).then(openBridgeNetwork),
       ZygoteClient.start({
         mode: options.plainShims ? 'plain' : 'fork',
@@ -63,12 +70,14 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
     undo.push(() => images.close(), () => network.close(), () => zygote.close())
     const context: EngineContext = {
       instance, paths, logger, store, images, network, zygote, events, idRanges,
+      host: readSpecHost(),
       cgroupParent: `/${instance}`,
       networkId: createHash('sha256').update(`${instance} ${paths.dataRoot} bridge`).digest('hex'),
       containers: new Containers(),
       volumes: new Volumes(database, paths.volumes, events),
       closing: false,
     }
+    if (store.fact('created') === undefined) store.setFact('created', nowText())
     for (const stored of store.load()) context.containers.add(new Container(stored, store))
     await recover(context)
     return new ContainerEngine(context, options.version, () => database.close())
@@ -95,11 +104,11 @@ async function bridgeOptions(
 ): Promise<BridgeOptions> {
   let subnet: { subnet: string; gateway?: string }
   if (bip !== undefined) {
-    subnet = { subnet: bip, gateway: bip.split('/')[0]! }
+    subnet = { subnet: networkOf(bip), gateway: bip.split('/')[0]! }
   } else {
     const chosen = store.fact('bridge-subnet') ?? (await chooseSubnet(addressPool.base, addressPool.size))
     store.setFact('bridge-subnet', chosen)
-    subnet = { subnet: chosen }
+    subnet = { subnet: chosen, gateway: firstAddress(chosen) }
   }
   return {
     name: 'bridge',

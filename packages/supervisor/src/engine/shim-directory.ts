@@ -8,6 +8,7 @@ import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { reachShim } from './follow-shim.ts'
 import { shimDirectory } from './paths.ts'
+import { unmountShm } from './shared-memory.ts'
 import { within } from './within.ts'
 
 const deleteDeadlineMs = 20_000
@@ -17,6 +18,7 @@ export async function discardShim(context: EngineContext, container: Container):
   const client = container.shim?.client
   container.shim = undefined
   await discardShimDirectory(context, shimDirectory(context.paths, container.id), client)
+  unmountShm(context, container.id)
 }
 
 /** As `discardShim`, for a directory that may belong to nobody any more. */

@@ -19,12 +19,13 @@ import type { EngineContext } from './context.ts'
 import { connectNetwork, disconnectNetwork } from './endpoint.ts'
 import { writeEtcFiles, writeHosts } from './etc-directory.ts'
 import { followShim } from './follow-shim.ts'
-import { joinNamespaces } from './join-namespaces.ts'
+import { joinNamespaces, type JoinedNamespaces } from './join-namespaces.ts'
 import { logSpec } from './log-config.ts'
 import { chooseNamespaces, type NamespaceChoices } from './namespace-modes.ts'
 import { buildOciConfig } from './oci-config.ts'
 import { shimDirectory } from './paths.ts'
 import { autoRemove } from './remove.ts'
+import { mountShm } from './shared-memory.ts'
 import { discardShim } from './shim-directory.ts'
 import { within } from './within.ts'
 
@@ -56,7 +57,7 @@ async function startLocked(context: EngineContext, container: Container): Promis
     const joined = await joinNamespaces(context, choices, hostConfig)
     let shim: LiveShim
     try {
-      writeEtcFiles(context, container, choices)
+      writeEtcFiles(container, choices)
       shim = await makeShim(context, container, choices, joined.paths)
     } finally {
       joined.release()
@@ -68,7 +69,7 @@ async function startLocked(context: EngineContext, container: Container): Promis
     ])
     if (network) {
       container.update({}, { networks: network.networks }, { attachment: network.attachment })
-      writeHosts(context, container, choices)
+      writeHosts(container, choices)
     }
     await run(context, container, shim)
   } catch (error) {
@@ -86,22 +87,24 @@ export function choicesOf(context: EngineContext, { record }: Container): Namesp
 }
 
 async function makeShim(
-  context: EngineContext, container: Container, choices: NamespaceChoices, joined: Record<string, string>,
+  context: EngineContext, container: Container, choices: NamespaceChoices, joined: JoinedNamespaces['paths'],
 ): Promise<LiveShim> {
   const { record } = container
   const dir = shimDirectory(context.paths, container.id)
   const token = randomBytes(32).toString('hex')
   if (existsSync(dir)) await discardShim(context, container) // what a clean-up could not take down
   mkdirSync(dir, { mode: 0o700 })
-  writeFileSync(join(dir, 'config.json'), JSON.stringify(buildOciConfig(context, container, choices, joined)))
+  mountShm(context, container)
+  const { config, init, idmap } = buildOciConfig(context, container, choices, joined)
+  writeFileSync(join(dir, 'config.json'), JSON.stringify(config))
   const spec: ShimSpec = {
     version: protocolVersion,
     id: container.id,
     name: record.name,
-    rootfs: { kind: 'overlay', ...context.images.getSnapshot(container.id), idmap: record.idRange !== null },
+    rootfs: { kind: 'overlay', ...context.images.getSnapshot(container.id), idmap },
     log: logSpec(record.hostConfig, record.logPath),
     stdin: { open: record.config.OpenStdin, once: record.config.StdinOnce },
-    init: record.hostConfig.Init === true,
+    init,
     cgroupParent: context.cgroupParent,
     token,
   }
