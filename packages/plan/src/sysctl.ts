@@ -31,14 +31,7 @@ const valuePattern = /^[\x20-\x7e\t]*$/
 export function sysctls(container: Container): Step[] {
   return Object.entries(container.config.linux?.sysctl ?? {}).map(([key, value]) => {
     const path = `linux.sysctl.${key}`
-    if (!keyPattern.test(key)) throw invalid(path, 'is no name of a sysctl')
-    if (!valuePattern.test(value)) throw invalid(path, 'must be one line of printable characters')
-    // A network interface's name may hold dots: with slashes between the parts, dots are part of a name (sysctl(8)).
-    const dotted = key.includes('/') && !/^[^/]*\./.test(key) ? key.replaceAll('/', '.') : key
-    if (utsKeys[dotted]) throw unsupported(path, `it is what the field ${utsKeys[dotted]} is for`)
-    const namespace = namespaceOf(dotted)
-    if (!namespace)
-      throw unsupported(path, 'it belongs to no namespace and would change the host', 'Set it on the host if it is meant for the host.')
+    const namespace = checkSysctl(key, value, path)
     const origin = container.namespaces.origin[namespace]
     if (origin !== 'new') {
       const whose = origin === 'host' ? "the host's" : "another container's"
@@ -46,6 +39,18 @@ export function sysctls(container: Container): Step[] {
     }
     return { do: 'sysctl', key, value }
   })
+}
+
+/** The type of namespace that holds the sysctl. Throws HF_INVALID_CONFIG or HF_UNSUPPORTED; `path` names the field. */
+export function checkSysctl(key: string, value: string, path: string): NamespaceType {
+  if (!keyPattern.test(key)) throw invalid(path, 'is no name of a sysctl')
+  if (!valuePattern.test(value)) throw invalid(path, 'must be one line of printable characters')
+  // A network interface's name may hold dots: with slashes between the parts, dots are part of a name (sysctl(8)).
+  const dotted = key.includes('/') && !/^[^/]*\./.test(key) ? key.replaceAll('/', '.') : key
+  if (utsKeys[dotted]) throw unsupported(path, `it is what the field ${utsKeys[dotted]} is for`)
+  const namespace = namespaceOf(dotted)
+  if (namespace) return namespace
+  throw unsupported(path, 'it belongs to no namespace and would change the host', 'Set it on the host if it is meant for the host.')
 }
 
 function namespaceOf(key: string): NamespaceType | undefined {

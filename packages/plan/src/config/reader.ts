@@ -123,15 +123,17 @@ export const int64 = wide(-(2n ** 63n), 2n ** 63n - 1n)
 export const uint64 = wide(0n, 2n ** 64n - 1n)
 
 /**
- * JSON.parse rounds 18446744073709551615 (RLIM_INFINITY) up to 2^64, and the largest int64 up to 2^63: a double on the
- * limit means the limit itself. `parseConfigJson` hands over such numbers as bigints, with nothing lost.
+ * JSON.parse rounds 18446744073709551615 (RLIM_INFINITY) up to 2^64, and the largest int64 up to 2^63; JSON.stringify
+ * then writes 18446744073709552000. Whatever a double can't tell from the limit means the limit itself. Other numbers
+ * `parseConfigJson` hands over as bigints, with nothing lost.
  */
 function wide(min: bigint, max: bigint): Reader<Integer> {
   return (value, path) => {
     if (typeof value === 'number' && Number.isSafeInteger(value) && (value >= 0 || min < 0n)) return value
     if (typeof value !== 'bigint' && (typeof value !== 'number' || !Number.isInteger(value)))
       throw invalid(path, `must be an integer, not ${show(value)}`)
-    const exact = typeof value === 'number' && BigInt(value) === max + 1n ? max : BigInt(value)
+    const exact = BigInt(value)
+    if (exact > max && Number(value) === Number(max)) return max
     if (exact < min || exact > max) throw invalid(path, `must be from ${min} to ${max}, not ${show(value)}`)
     return exact
   }

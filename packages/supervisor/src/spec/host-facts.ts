@@ -1,0 +1,41 @@
+/** What the container policy must know of this machine. This file reads /proc and /sys. */
+import { existsSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
+import { availableParallelism, release } from 'node:os'
+import { allCapabilities } from '@holdfast/plan'
+import { unsupported } from './refuse.ts'
+import type { SpecHost } from './spec-input.ts'
+
+const cgroup2Magic = 0x63677270
+
+export function readSpecHost(): SpecHost {
+  const [major = 0, minor = 0] = release().split('.').map(Number)
+  return {
+    architecture: architecture(),
+    cgroupVersion: statfsSync('/sys/fs/cgroup').type === cgroup2Magic ? 2 : 1,
+    capabilities: boundingSet(),
+    cpus: availableParallelism(),
+    kernel: [major, minor],
+    thermalThrottle: thermalThrottle(),
+  }
+}
+
+function architecture(): SpecHost['architecture'] {
+  if (process.arch === 'x64') return 'x86_64'
+  if (process.arch === 'arm64') return 'aarch64'
+  throw unsupported('architecture', `${process.arch} is neither x86_64 nor aarch64`)
+}
+
+/** What this process can hand on: one bit for each capability, by number. */
+function boundingSet(): string[] {
+  const [, mask = '0'] = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+  const bits = BigInt(`0x${mask}`)
+  return allCapabilities.filter((_, number) => (bits >> BigInt(number)) & 1n)
+}
+
+function thermalThrottle(): string[] {
+  const cpus = '/sys/devices/system/cpu'
+  return readdirSync(cpus)
+    .filter((name) => /^cpu\d+$/.test(name))
+    .map((name) => `${cpus}/${name}/thermal_throttle`)
+    .filter((path) => existsSync(path))
+}
