@@ -34,6 +34,7 @@ export const errorCodes = {
   HF_START_FAILED: 'A container could not be started; `details.step` names the step.',
   HF_SHIM_LOST: 'A shim is gone or does not answer.',
   HF_PROTOCOL: 'The other side of a protocol broke it.',
+  HF_STORE_LOCKED: 'Another process has this data directory open.',
   HF_DISK_FULL: 'A file system is full.',
   HF_TIMEOUT: 'Something did not happen in time.',
   HF_INTERNAL: 'A defect in Holdfast.',

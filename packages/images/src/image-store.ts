@@ -1,4 +1,4 @@
-/** The package's public face. The helper modules beside it implement it; `openImageStore` makes one. */
+/** The package's public face: what an image store does. `openImageStore` (store.ts) makes one. */
 import type { Readable } from 'node:stream'
 
 /** The image configuration, OCI image-spec `config.json` (Docker's schema 2 config is a superset). */
@@ -42,6 +42,12 @@ export interface Image {
   lastTagged: string
 }
 
+/** A container that uses an image. */
+export interface ImageUser {
+  id: string
+  running: boolean
+}
+
 export interface Snapshot {
   /** Unpacked layer directories, top first, for overlay's lowerdir. */
   lower: string[]
@@ -51,25 +57,39 @@ export interface Snapshot {
 
 export interface ImageStore {
   /** A root file system as a tar stream (gzip, zstd or plain) becomes an image of one layer. Returns its id. */
-  import(tar: Readable, options: { reference?: string; message?: string; changes?: string[]; platform?: string }
+  import(
+    tar: Readable,
+    options: { reference?: string; message?: string; changes?: string[]; platform?: string },
   ): Promise<string>
-  /** `docker save`'s format or an OCI layout, as a tar. Reports each image loaded as `name:tag` or id. */
+  /**
+   * `docker save`'s format or an OCI layout, as a tar. Reports each image loaded, in dockerd's words and without the
+   * line's end: `Loaded image: name:tag`, `Loaded image ID: sha256:…`. `references` are in familiar form.
+   */
   load(tar: Readable, onProgress: (message: string) => void): Promise<{ ids: string[]; references: string[] }>
   list(): Image[]
   /** By reference, id or unambiguous id prefix. Throws HF_IMAGE_NOT_FOUND. */
   get(ref: string): Image
   tag(ref: string, target: string): void
-  /** One reference taken off; with the last one the image goes too. `inUse` says who uses an image id. */
-  remove(ref: string, options: { force: boolean; noPrune: boolean; inUse: (imageId: string) => string[] }
+  /**
+   * One reference taken off; with the last one the image goes too. `inUse` says who uses an image id: a bare id
+   * stands for a container that is not running. Throws HF_IMAGE_IN_USE in Docker's words.
+   */
+  remove(
+    ref: string,
+    options: { force: boolean; noPrune: boolean; inUse: (imageId: string) => (string | ImageUser)[] },
   ): { untagged: string[]; deleted: string[] }
   /**
    * A writable layer over an image for a container. `root` is the host uid/gid that owns the upper directory's
    * root; `lowerExtra` are directories stacked above the image's layers (the engine's init layer), top first.
    */
-  createSnapshot(key: string, imageId: string, options: { root: { uid: number; gid: number }; lowerExtra: string[] }
+  createSnapshot(
+    key: string,
+    imageId: string,
+    options: { root: { uid: number; gid: number }; lowerExtra: string[] },
   ): Promise<Snapshot>
   /** The same answer as createSnapshot gave; throws when there is none. */
   getSnapshot(key: string): Snapshot
+  /** Its name is free and it is gone from the list when this resolves; its files are removed in the background. */
   removeSnapshot(key: string): Promise<void>
   /** Keys of all snapshots on disk, for recovery. */
   listSnapshots(): string[]
@@ -87,8 +107,15 @@ export interface ImageStore {
  */
 export type ReadInSnapshot = (snapshot: Snapshot, path: string, limit: number) => Buffer | undefined
 
-/** What openImageStore emits through `onEvent`: pull, tag, untag, delete, import, load, in Docker's words. */
+/** What openImageStore emits through `onEvent`, in Docker's words. `id` is the image's. */
 export type ImageEvent = { action: 'import' | 'load' | 'tag' | 'untag' | 'delete'; id: string; reference?: string }
 
-/** `root` is made with mode 0700. Throws where another process holds it. */
-export type OpenImageStore = (options: { root: string; onEvent?: (event: ImageEvent) => void }) => Promise<ImageStore>
+export interface ImageStoreOptions {
+  root: string
+  onEvent?: (event: ImageEvent) => void
+  /** What went wrong where no caller waits: a damaged record that was set aside, a tree that can't be removed. */
+  onWarning?: (error: Error) => void
+}
+
+/** `root` is made with mode 0700. Throws HF_STORE_LOCKED where another process has it open. */
+export type OpenImageStore = (options: ImageStoreOptions) => Promise<ImageStore>
