@@ -46,6 +46,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
 class OpenNetwork implements BridgeNetwork {
   readonly options: BridgeOptions
   readonly #context: NetworkContext
+  #closed = false
 
   constructor(context: NetworkContext) {
     this.options = context.options
@@ -90,6 +91,8 @@ class OpenNetwork implements BridgeNetwork {
   }
 
   async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
     const { route, removal, netfilter, held, ipam } = this.#context
     await settleRemovals(this.#context, 'leave')
     for (const part of [route, removal, netfilter, held, ipam]) part.close()
