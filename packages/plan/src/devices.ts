@@ -55,7 +55,7 @@ function planDevice(container: Container, path: string, device: OciDevice, steps
     return
   }
   const { uidMappings, gidMappings } = container.config.linux ?? {}
-  const as = `device:${path}`
+  const as = `device:${steps.staged.length}` // a file name in the stage area: no slash
   steps.staged.push({
     do: 'stage-device', as, device: number, mode, uid: hostId(uidMappings, uid), gid: hostId(gidMappings, gid),
   })

@@ -2,7 +2,7 @@
  * After a start of the engine: what its records say is held against what is there. Every leftover belongs to a
  * container or is removed; nothing is guessed, and nothing pid-based is trusted across a reboot.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Attachment } from '@holdfast/network'
@@ -41,6 +41,7 @@ export async function recover(context: EngineContext): Promise<void> {
 /** The machine was restarted: no process, mount or link of before is there any more. */
 async function forgetEarlierBoot(context: EngineContext): Promise<void> {
   await rm(context.paths.shims, { recursive: true, force: true })
+  mkdirSync(context.paths.shims, { mode: 0o700 })
   for (const container of context.containers.list()) {
     container.update({}, {}, { attachment: null })
     if (isRunning(container.record)) endUnseen(context, container, 'the machine was restarted')
