@@ -1,0 +1,55 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { mkdirSync, rmdirSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { attachDeviceFilter } from '../src/bpf.ts'
+import { closeFd } from '../src/descriptor.ts'
+import { canIdmap, probeHost } from '../src/host.ts'
+import { AT_FDCWD, O_DIRECTORY, openat2 } from '../src/path.ts'
+import { describeAsRoot } from './as-root.ts'
+
+describeAsRoot('probeHost', () => {
+  it('finds out what this kernel can do, and leaves nothing behind', () => {
+    const open = readdirSync('/proc/self/fd').length
+    const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+    const host = probeHost()
+    expect(readdirSync('/proc/self/fd')).toHaveLength(open)
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(mounts)
+    const atLeast = (minor: number) => host.kernel.major > 6 || (host.kernel.major === 6 && host.kernel.minor >= minor)
+    expect(host).toMatchObject({
+      sealExec: atLeast(3), peerPidfd: atLeast(5), pidfdInfoExit: atLeast(15), overlayLowerFd: atLeast(15),
+    })
+    expect(host.capabilities).toContain('CAP_SYS_ADMIN')
+    expect(probeHost()).toBe(host)
+  })
+
+  it('knows which file systems map ids', () => {
+    expect(canIdmap('/proc')).toBe(false)
+    expect(typeof canIdmap('/')).toBe('boolean')
+  })
+})
+
+describeAsRoot('attachDeviceFilter', () => {
+  it('refuses the device that the rules refuse, and lets the others be', () => {
+    const layout = probeHost().cgroup
+    const unified = layout.version === 2 ? layout.mount : layout.hierarchies.find((each) => each.controllers.length === 0)?.mount
+    expect(unified).toBeDefined()
+    const path = join(unified!, `hf-core-test-${process.pid}`)
+    mkdirSync(path)
+    try {
+      const cgroup = openat2(AT_FDCWD, path, { flags: O_DIRECTORY })
+      attachDeviceFilter(cgroup, [
+        { allow: false, type: 'a', major: '*', minor: '*', access: 'rwm' },
+        { allow: true, type: 'c', major: 1, minor: 3, access: 'rw' },
+      ])
+      closeFd(cgroup)
+      const script = `echo $$ > ${path}/cgroup.procs; cat /dev/null && echo null; head -c1 /dev/zero >/dev/null || echo no zero`
+      const run = spawnSync('sh', ['-c', script], { encoding: 'utf8' })
+      expect(run.stdout).toBe('null\nno zero\n')
+      expect(run.stderr).toMatch(/not permitted/)
+    } finally {
+      rmdirSync(path)
+    }
+  })
+})
