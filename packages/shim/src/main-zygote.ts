@@ -1,4 +1,4 @@
-/** The zygote's program: `node --v8-pool-size=0 --single-threaded --expose-gc main-zygote.js [--ahead=N]`. */
+/** The zygote's program: `node --v8-pool-size=0 --single-threaded --expose-gc main-zygote.js [--ahead=N] [--cgroup-parent=PATH]`. */
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -8,13 +8,20 @@ import { Zygote } from './zygote.ts'
 
 ignoreDebugger()
 process.title = 'holdfast: zygote'
-const { values } = parseArgs({ options: { ahead: { type: 'string', default: '1' } } })
+const { values } = parseArgs({
+  options: { ahead: { type: 'string', default: '1' }, 'cgroup-parent': { type: 'string', default: '/holdfast' } },
+})
 const ahead = Number(values.ahead)
 if (!Number.isInteger(ahead) || ahead < 0 || ahead > 64) {
   process.stderr.write('--ahead must be from 0 to 64\n')
   process.exit(2)
 }
-await warmUp()
+try {
+  await warmUp(values['cgroup-parent'])
+} catch (error) {
+  // Nothing depends on it but speed; what is wrong will be wrong for the first container too, which tells its caller.
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+}
 // What is garbage at the fork would be collected, and its pages copied, in every child.
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void

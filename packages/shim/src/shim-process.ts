@@ -19,14 +19,19 @@ export function adoptStandardStreams(dir: string): void {
 }
 
 /** Never returns to a caller that could do something about an error: what goes wrong is in shim.log. */
-export function runShim(options: ShimOptions): void {
+export function runShim(options: Omit<ShimOptions, 'onLeave'>): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {})
   process.on('uncaughtException', logDefect)
   process.on('unhandledRejection', logDefect)
-  startShim(options).catch((error: unknown) => {
-    logDefect(error)
-    process.exit(1)
-  })
+  startShim({ ...options, onLeave: () => process.exit(0) }).then(
+    (shim) => {
+      process.title = `holdfast: shim ${shim.spec.name}`
+    },
+    (error: unknown) => {
+      logDefect(error)
+      process.exit(1)
+    },
+  )
 }
 
 /** A defect ends one request, not the container's keeper of descriptors and writer of logs. */

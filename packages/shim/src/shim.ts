@@ -25,18 +25,19 @@ export interface ShimOptions {
   dir: string
   /** Begin `create` before anyone asks. */
   create: boolean
+  /** After `delete` was answered and every client has gone. */
+  onLeave: () => void
 }
 
 /** Resolves when it listens. Throws HF_SHIM_LOST where another shim has the directory. */
-export async function startShim({ dir, create }: ShimOptions): Promise<Shim> {
+export async function startShim({ dir, create, onLeave }: ShimOptions): Promise<Shim> {
   checkSocketPath(`${dir}/shim.sock`)
   const lock = openSync(`${dir}/shim.lock`, 'a', 0o600)
   if (!flock(lock, 'exclusive')) {
     closeSync(lock)
     throw new HoldfastError('HF_SHIM_LOST', `${dir} has a shim already`)
   }
-  const shim = new Shim(dir, readShimSpec(dir), lock)
-  process.title = `holdfast: shim ${shim.spec.name}`
+  const shim = new Shim(dir, lock, onLeave)
   shim.resumeOrBegin(create)
   await shim.listen()
   return shim
@@ -46,6 +47,7 @@ export class Shim implements ShimContext {
   readonly dir: string
   readonly spec: ShimSpec
   readonly #lock: number
+  readonly #onLeave: () => void
   readonly #mutex = new Mutex()
   readonly #log: OutputLog
   readonly #container: Container
@@ -54,10 +56,12 @@ export class Shim implements ShimContext {
   #created: Promise<void> | undefined
   #server: ShimServer | undefined
 
-  constructor(dir: string, spec: ShimSpec, lock: number) {
+  constructor(dir: string, lock: number, onLeave: () => void) {
+    const spec = readShimSpec(dir)
     this.dir = dir
     this.spec = spec
     this.#lock = lock
+    this.#onLeave = onLeave
     this.#log = openLog(dir, spec.log, (message) => this.log('warn', message))
     const maxFile = spec.log.driver === 'json-file' ? spec.log.maxFile : 1
     const process = new ContainedProcess(this.#log, { maxFile, stdinOnce: spec.stdin.once })
@@ -179,9 +183,9 @@ export class Shim implements ShimContext {
     rmSync(`${this.dir}/shim.sock`, { force: true })
     this.#control.close()
     await this.#server?.close(goodbyeMs)
-    closeFd(this.#lock)
     rmSync(`${this.dir}/shim.lock`, { force: true })
-    process.exit(0)
+    closeFd(this.#lock)
+    this.#onLeave()
   }
 }
 

@@ -1,44 +1,37 @@
 /**
- * Runs once, in the zygote, what every shim will run: so that its code is loaded and compiled before the fork, and a
- * shim shares those pages instead of dirtying its own. Leaves nothing behind.
+ * Runs in the zygote what every shim will run, so that its code is loaded and compiled before the fork, and a shim
+ * shares those pages instead of dirtying its own. Leaves nothing behind.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WebSocket } from 'ws'
 import { closeFd, pipe2, probeHost, writeFd, O_NONBLOCK } from '@holdfast/core'
-import { encodeStream, protocolVersion, type ShimSpec } from '@holdfast/protocol'
-import { planBundle, readBundle } from './bundle.ts'
-import { Control, type Handlers } from './control.ts'
-import { JsonLog, NoLog } from './log-writer.ts'
-import { Output } from './output.ts'
-import { serve } from './server.ts'
-import { readState, writeState } from './state-file.ts'
+import { encodeStream, protocolVersion, type Method, type ShimSpec } from '@holdfast/protocol'
+import { JsonLog } from './log-writer.ts'
+import { startShim } from './shim.ts'
 
-const rounds = 30
+const shims = 4
+const requests = 10
+const chunks = 30
 
-export async function warmUp(): Promise<void> {
+/** `cgroupParent`: where the instance's cgroups lie; the warm-up's own are beneath it for some milliseconds. */
+export async function warmUp(cgroupParent: string): Promise<void> {
   probeHost()
   const dir = mkdtempSync(join(tmpdir(), 'hf-zygote-'))
   try {
-    warmPlan(dir)
     warmLog(dir)
-    await warmSocket(dir)
+    for (let count = 0; count < shims; count++) await warmShim(join(dir, String(count)), cgroupParent)
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
 }
 
-const spec: ShimSpec = {
-  version: protocolVersion, id: 'warm-up', name: 'warm-up', log: { driver: 'none' },
-  stdin: { open: false, once: false }, init: false, cgroupParent: '/holdfast', token: '0'.repeat(64),
-}
-
 const config = {
   ociVersion: '1.0.2',
   root: { path: 'rootfs' },
-  process: { cwd: '/', args: ['true'], env: ['PATH=/bin'], user: { uid: 0, gid: 0 } },
+  process: { cwd: '/', args: ['true'], env: ['PATH=/bin'], user: { uid: 0, gid: 0 }, capabilities: { bounding: [] } },
   mounts: [
     { destination: '/proc', type: 'proc', source: 'proc' },
     { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755'] },
@@ -49,51 +42,43 @@ const config = {
   },
 }
 
-function warmPlan(dir: string): void {
-  writeFileSync(`${dir}/config.json`, JSON.stringify(config))
-  for (let round = 0; round < 5; round++) planBundle(readBundle(dir, spec))
-  writeState(dir, { status: 'created', bootId: '', startedAt: null, execs: [] })
-  readState(dir)
+/** A whole shim within this process, as a supervisor would use it: its container goes as far as the door. */
+async function warmShim(dir: string, cgroupParent: string): Promise<void> {
+  mkdirSync(join(dir, 'rootfs'), { recursive: true })
+  const log = { driver: 'json-file', path: join(dir, 'log'), maxSize: -1, maxFile: 1 } as const
+  const spec: ShimSpec = {
+    version: protocolVersion, id: `warm-up-${process.pid}`, name: 'warm-up', log,
+    stdin: { open: true, once: false }, init: false, cgroupParent, token: '0'.repeat(64),
+  }
+  writeFileSync(join(dir, 'config.json'), JSON.stringify(config))
+  writeFileSync(join(dir, 'shim.json'), JSON.stringify(spec))
+  const left = Promise.withResolvers<void>()
+  await startShim({ dir, create: true, onLeave: left.resolve })
+  const control = await open(dir, '/control', spec.token)
+  await request(control, 'hello', { protocol: protocolVersion })
+  await request(control, 'create', {})
+  const attached = await open(dir, '/attach?stdin=1&stdout=1&stderr=1', spec.token)
+  attached.send(encodeStream('stdin', Buffer.from('warm')), { binary: true })
+  for (let count = 0; count < requests; count++) await request(control, 'state', {})
+  await request(control, 'delete', { force: true })
+  await left.promise
 }
 
 function warmLog(dir: string): void {
   const log = new JsonLog(dir, { driver: 'json-file', path: `${dir}/log`, maxSize: -1, maxFile: 1 }, () => {})
   const pipe = pipe2(O_NONBLOCK)
-  for (let round = 0; round < rounds; round++) {
-    writeFd(pipe.write, `line ${round}\nline "${round}"\t\n`)
+  for (let count = 0; count < chunks; count++) {
+    writeFd(pipe.write, `line ${count}\nline "${count}"\t\n`)
     log.take('stdout', pipe.read)
   }
   for (const fd of Object.values(pipe)) closeFd(fd)
   log.close()
 }
 
-/** Requests over a control connection and output over an attached one, as a supervisor would. */
-async function warmSocket(dir: string): Promise<void> {
-  const output = new Output(new NoLog(), 1)
-  const state = { id: 'warm-up', shimPid: 0, status: 'creating', pid: 0, keeperPid: 0, startedAt: null, exit: null,
-    namespaces: {}, execs: [] } as const
-  const control = new Control({ state: async () => ({ ...state, execs: [] }) } as unknown as Handlers, () => {})
-  const server = await serve(`${dir}/shim.sock`, spec.token, {
-    control: (socket) => control.accept(socket),
-    attach: (query) => (socket) => output.attach(socket, query, false),
-  })
-  for (let connection = 0; connection < 3; connection++) {
-    const client = await open(dir, '/control')
-    await request(client, { id: 0, method: 'hello', params: { protocol: protocolVersion } })
-    for (let id = 1; id <= rounds; id++) await request(client, { id, method: 'state', params: {} })
-    client.close()
-  }
-  const attached = await open(dir, '/attach?stdout=1')
-  attached.send(encodeStream('stdin', Buffer.from('warm')), { binary: true })
-  output.start([])
-  await new Promise((resolve) => attached.once('close', resolve))
-  await server.close(1_000)
-}
-
-function open(dir: string, path: string): Promise<WebSocket> {
+function open(dir: string, path: string, token: string): Promise<WebSocket> {
   const socket = new WebSocket(`ws://shim${path}`, {
     createConnection: () => connect(`${dir}/shim.sock`),
-    headers: { authorization: `Bearer ${spec.token}` },
+    headers: { authorization: `Bearer ${token}` },
     perMessageDeflate: false,
   })
   return new Promise((resolve, reject) => {
@@ -102,10 +87,17 @@ function open(dir: string, path: string): Promise<WebSocket> {
   })
 }
 
-function request(socket: WebSocket, frame: object): Promise<void> {
+/** Throws what the shim answers: a machine on which no container can be made says so here, at the very start. */
+function request(socket: WebSocket, method: Method, params: object): Promise<void> {
   return new Promise((resolve, reject) => {
-    socket.once('message', () => resolve())
-    socket.once('error', reject)
-    socket.send(JSON.stringify(frame))
+    const onMessage = (data: unknown) => {
+      const frame = JSON.parse(String(data)) as { id?: number; error?: { message: string } }
+      if (frame.id === undefined) return
+      socket.off('message', onMessage)
+      if (frame.error) reject(new Error(`the warm-up's ${method} failed: ${frame.error.message}`))
+      else resolve()
+    }
+    socket.on('message', onMessage)
+    socket.send(JSON.stringify({ id: 1, method, params }))
   })
 }

@@ -34,7 +34,7 @@ export class World {
     const root = mkdtempSync(join(tmpdir(), 'hfs-'))
     chmodSync(root, 0o755)
     const logs: string[] = []
-    const zygote = await ZygoteClient.start({ onLog: (line) => logs.push(line), ...options })
+    const zygote = await ZygoteClient.start({ cgroupParent: '/hf-shim-test', onLog: (line) => logs.push(line), ...options })
     return new World(root, zygote, logs)
   }
 

@@ -9,6 +9,8 @@ export interface ZygoteOptions {
   mode?: 'fork' | 'plain'
   /** How many shims are forked before they are asked for. Default 1. */
   ahead?: number
+  /** Where the instance's cgroups lie. Default `/holdfast`. */
+  cgroupParent?: string
   /** MiB of V8 heap a shim may use. Default 48. */
   heapMiB?: number
   /** Called with each line that the zygote or a plain shim wrote to stderr. */
@@ -106,7 +108,8 @@ class Zygote {
   }
 
   static start(options: ZygoteOptions, onExit: () => void): Promise<Zygote> {
-    const child = spawnNode('zygote', [`--ahead=${options.ahead ?? 1}`], options, ['pipe', 'pipe', 'pipe'])
+    const args = [`--ahead=${options.ahead ?? 1}`, `--cgroup-parent=${options.cgroupParent ?? '/holdfast'}`]
+    const child = spawnNode('zygote', args, options, ['pipe', 'pipe', 'pipe'])
     const zygote = new Zygote(child)
     relayLog(child, options.onLog)
     return new Promise((resolve, reject) => {
@@ -181,7 +184,7 @@ function spawnNode(
 ): ChildProcess {
   const script = fileURLToPath(import.meta.resolve(`@holdfast/shim/${program}`))
   const flags = ['--v8-pool-size=0', '--single-threaded', `--max-old-space-size=${options.heapMiB ?? 48}`,
-    '--disable-sigusr1', '--disable-warning=ExperimentalWarning',
+    '--no-flush-bytecode', '--no-lazy', '--disable-sigusr1', '--disable-warning=ExperimentalWarning',
     ...(script.endsWith('.ts') ? ['--conditions=@holdfast/source'] : [])]
   return spawn(process.execPath, [...flags, script, ...args], {
     cwd: '/', env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' }, stdio, detached: true,
