@@ -5,7 +5,7 @@ const access = { m: 1, r: 2, w: 4 } as const
 
 /** Runs a program as the kernel would, as far as these programs go: the answer to one request. */
 function run(program: Buffer, type: 'b' | 'c', major: number, minor: number, want: string): boolean {
-  const wanted = [...want].reduce((bits, letter) => bits | access[letter as keyof typeof access], 0)
+  const wanted = want.split('').reduce((bits, letter) => bits | access[letter as keyof typeof access], 0)
   const context = [(wanted << 16) | (type === 'b' ? 1 : 2), major, minor]
   const registers = new Int32Array(11)
   for (let at = 0; at < program.length / 8; at++) {
