@@ -13,7 +13,7 @@ const native = addon as {
   peerPidfd(fd: number): number
   socketpair(type: number, out: Int32Array): number
   sendMessage(fd: number, data: Uint8Array, fds: Int32Array): number
-  receiveMessage(fd: number, maxBytes: number, maxFds: number): { data: Buffer; fds: number[] } | number
+  receiveMessage(fd: number, maxBytes: number, maxFds: number, peek: number): { data: Buffer; fds: number[] } | number
   openSocketIn(netnsFd: number, family: number, type: number, protocol: number): number
   bindSocket(fd: number, family: number, address: string, port: number): number
   setReuseAddress(fd: number): number
@@ -77,10 +77,14 @@ export function sendMessage(fd: number, data: Uint8Array | string, fds: readonly
 
 /**
  * One message. Undefined where there is none yet; `data` of length 0 is the end of input. A message larger than
- * `maxBytes`, or with more descriptors than arrive whole, is EMSGSIZE, and its descriptors are closed.
+ * `maxBytes`, or with more descriptors than arrive whole, is EMSGSIZE, and its descriptors are closed. With `peek`
+ * (MSG_PEEK) the message stays where it is, and the descriptors are duplicates.
  */
-export function receiveMessage(fd: number, maxBytes: number): { data: Buffer; fds: number[] } | undefined {
-  const result = native.receiveMessage(checkFd(fd), checkInteger(maxBytes, 'maxBytes', 1, 1 << 24), maxFds)
+export function receiveMessage(
+  fd: number, maxBytes: number, options: { peek?: boolean } = {},
+): { data: Buffer; fds: number[] } | undefined {
+  checkInteger(maxBytes, 'maxBytes', 1, 1 << 24)
+  const result = native.receiveMessage(checkFd(fd), maxBytes, maxFds, options.peek === true ? 1 : 0)
   if (typeof result !== 'number') return result
   if (errnoName(-result) !== 'EAGAIN') check(result, 'recvmsg')
   return undefined
