@@ -17,6 +17,8 @@ export interface ExecInstance {
   record: ExecRecord
   options: ExecOptions
   started: boolean
+  /** Its exit code is known. */
+  ended: PromiseWithResolvers<void>
 }
 
 export async function execCreate(context: EngineContext, container: Container, options: ExecOptions): Promise<string> {
@@ -43,6 +45,7 @@ export async function execCreate(context: EngineContext, container: Container, o
   container.execs.set(id, {
     options,
     started: false,
+    ended: Promise.withResolvers(),
     record: {
       id, containerId: container.id, running: false, exitCode: null, pid: 0, tty, openStdin: attachStdin,
       openStdout: options.attachStdout, openStderr: options.attachStderr, args, user, privileged,
@@ -67,7 +70,7 @@ export async function execStart(
       const connection = await client.attach({
         execId, stdin: attachStdin, stdout: attachStdout, stderr: attachStderr,
       })
-      attachment = new LiveAttachment(connection, exec.record.tty)
+      attachment = new LiveAttachment(connection, exec.record.tty, exec.ended.promise)
     }
     containerEvent(context, container, `exec_start: ${exec.record.args.join(' ')}`, { execID: execId })
     exec.record = { ...exec.record, running: true }
@@ -83,6 +86,7 @@ export async function execStart(
     if (exec.record.exitCode === null) {
       const exitCode = hasCode(error, 'HF_COMMAND_NOT_FOUND') ? 127 : hasCode(error, 'HF_COMMAND_NOT_EXECUTABLE') ? 126 : 128
       exec.record = { ...exec.record, running: false, exitCode }
+      exec.ended.resolve()
     }
     throw error
   }
@@ -92,6 +96,7 @@ export function execExited(context: EngineContext, container: Container, execId:
   const exec = container.execs.get(execId)
   if (!exec) return
   exec.record = { ...exec.record, running: false, exitCode: exit.exitCode ?? 255 }
+  exec.ended.resolve()
   listIds(container)
   containerEvent(context, container, 'exec_die', { execID: execId, exitCode: String(exit.exitCode ?? 255) })
 }
@@ -100,6 +105,7 @@ export function execExited(context: EngineContext, container: Container, execId:
 export function endExecs(container: Container): void {
   for (const exec of container.execs.values()) {
     if (exec.record.running) exec.record = { ...exec.record, running: false, exitCode: exec.record.exitCode ?? 137 }
+    exec.ended.resolve()
   }
   listIds(container)
 }

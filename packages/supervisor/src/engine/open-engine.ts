@@ -64,6 +64,7 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       bridgeOptions(options, paths, store).then(openBridgeNetwork),
       ZygoteClient.start({
         mode: options.plainShims ? 'plain' : 'fork',
+        cgroupParent: `/${instance}`,
         onLog: (line) => logger.warn({ line }, 'from a shim'),
       }),
     ])

@@ -36,7 +36,8 @@ export class Waits {
 
   /** The container is gone: nothing else will ever happen to it. */
   removed(record: ContainerRecord): void {
-    this.#settle(record, () => true)
+    // As with Docker, the removal itself went well, whatever the container's last error was.
+    this.#settle({ ...record, state: { ...record.state, error: '' } }, () => true)
   }
 
   #settle(record: ContainerRecord, holds: (condition: WaitCondition) => boolean): void {

@@ -1,0 +1,214 @@
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { EngineWorld } from './engine-world.ts'
+
+const isRoot = process.getuid?.() === 0
+let world: EngineWorld
+
+describe.skipIf(!isRoot)('the engine', () => {
+  beforeAll(async () => {
+    world = await EngineWorld.open()
+  })
+  afterAll(async () => {
+    await world[Symbol.asyncDispose]()
+  })
+
+  it('runs a program, keeps its log and its exit code, and removes it', async () => {
+    const id = await world.start('echo out; echo err >&2; exit 7')
+    expect(await world.exit(id)).toBe(7)
+    expect((await world.output(id)).split('\n').toSorted()).toEqual(['', 'err', 'out'])
+    expect(world.engine.get(id).state).toMatchObject({ status: 'exited', exitCode: 7, pid: 0, error: '' })
+    await world.engine.remove(id, { force: false, volumes: false })
+    expect(() => world.engine.get(id)).toThrow('No such container')
+    expect(existsSync(`${world.root}/run/c/${id}`)).toBe(false)
+    expect(existsSync(`${world.root}/data/containers/${id}`)).toBe(false)
+  })
+
+  it('tells a command that is missing from one that cannot be executed', async () => {
+    for (const [command, code, words] of [['nosuch', 127, 'executable file not found'], ['/etc/passwd', 126, 'permission denied']] as const) {
+      const id = await world.create([command])
+      await expect(world.engine.start(id)).rejects.toThrow(words)
+      expect(world.engine.get(id).state).toMatchObject({ status: 'created', exitCode: code })
+      expect(existsSync(`${world.root}/run/c/${id}`)).toBe(false)
+    }
+  })
+
+  it('says 128+n of a program that a signal ended', async () => {
+    const id = await world.start('sleep 100')
+    await world.engine.kill(id, 'SIGKILL')
+    expect(await world.exit(id)).toBe(137)
+  })
+
+  it('refuses bad requests and changes nothing', async () => {
+    const before = world.engine.list().length
+    await expect(world.create(['true'], {}, { Image: 'nosuch' })).rejects.toMatchObject({ code: 'HF_IMAGE_NOT_FOUND' })
+    await expect(world.create(['true'], { Mounts: [{ Type: 'bind', Source: '/nosuch', Target: '/x', ReadOnly: false }] })).rejects.toThrow('bind source path does not exist: /nosuch')
+    await expect(world.create(['true'], { NetworkMode: 'mine' })).rejects.toMatchObject({ code: 'HF_NETWORK_NOT_FOUND' })
+    await expect(world.create(['true'], { RestartPolicy: { Name: 'always', MaximumRetryCount: 0 } })).rejects.toMatchObject({ code: 'HF_UNSUPPORTED' })
+    await expect(world.create(['true'], { CapAdd: ['NOPE'] })).rejects.toMatchObject({ code: 'HF_BAD_REQUEST' })
+    await expect(world.create(['true'], {}, { WorkingDir: 'here' })).rejects.toThrow('it needs to be an absolute path')
+    expect(world.engine.list()).toHaveLength(before)
+  })
+
+  it('has a user namespace with ids of its own, and the host’s when asked', async () => {
+    const own = await world.run('cat /proc/self/uid_map; touch /x; id -u')
+    const [, start] = own.output.trim().split(/\s+/).map(Number)
+    expect(start).toBeGreaterThanOrEqual(0x7000_0000)
+    const host = await world.run('cat /proc/self/uid_map', { UsernsMode: 'host' })
+    expect(host.output.trim().split(/\s+/)).toEqual(['0', '0', '4294967295'])
+    expect((await world.run('cat /proc/self/uid_map', { Privileged: true })).output.trim().split(/\s+/)).toEqual(['0', '0', '4294967295'])
+  })
+
+  it('looks users up in the image', async () => {
+    expect((await world.run('id; echo $HOME', {}, { User: 'user' })).output).toBe('uid=1000(user) gid=1000(user) groups=10(wheel),1000(user)\n/home/user\n')
+    const id = await world.create(['true'], {}, { User: 'stranger' })
+    await expect(world.engine.start(id)).rejects.toThrow('unable to find user stranger')
+  })
+
+  it('keeps the owners of bind mounts, and makes them read-only all the way down', async () => {
+    const directory = mkdtempSync('/tmp/hf-')
+    writeFileSync(`${directory}/seen`, 'from the host')
+    const { output } = await world.run('cat /d/seen; stat -c %u /d/seen; echo back > /d/back; touch /r/no 2>&1', {
+      Binds: [`${directory}:/d`, `${directory}:/r:ro`],
+    })
+    expect(output).toContain('from the host0\n')
+    expect(output).toContain('Read-only file system')
+    expect(readFileSync(`${directory}/back`, 'utf8')).toBe('back\n')
+    expect(statSync(`${directory}/back`).uid).toBe(0)
+    rmSync(directory, { recursive: true })
+  })
+
+  it('makes the missing source of -v', async () => {
+    const path = `${world.root}/made/by/v`
+    expect((await world.run('ls -d /d', { Binds: [`${path}:/d`] })).code).toBe(0)
+    expect(statSync(path).isDirectory()).toBe(true)
+  })
+
+  it('fills a new volume from the image, keeps it, and removes the anonymous ones', async () => {
+    const first = await world.run('cat /www/index.html; stat -c %u /www; echo more > /www/more', { Binds: ['data:/www'] })
+    expect(first.output).toBe('it works\n0\n')
+    expect((await world.run('ls /www', { Binds: ['data:/www:ro'] })).output).toBe('index.html\nmore\n')
+    const id = await world.start('ls /var', {}, { Volumes: { '/var': {} } })
+    await world.exit(id)
+    expect(await world.output(id)).toBe('tmp\n')
+    expect(world.engine.volumes()).toHaveLength(2)
+    await world.engine.remove(id, { force: false, volumes: true })
+    expect(world.engine.volumes().map(({ name }) => name)).toEqual(['data'])
+  })
+
+  it('executes further programs, with user, exit code and all output', async () => {
+    const id = await world.start('trap "exit 3" TERM; sleep 100 & wait')
+    expect(await world.exec(id, 'echo hi; exit 5')).toEqual({ code: 5, output: 'hi\n' })
+    expect((await world.exec(id, 'id -un', { user: 'user' })).output).toBe('user\n')
+    expect((await world.exec(id, 'tty', { tty: true })).output.trim()).toBe('/dev/pts/0')
+    expect((await world.engine.processes(id)).length).toBeGreaterThanOrEqual(2)
+    expect(await world.engine.stop(id, { timeout: 5 })).toBe(true)
+    expect(world.engine.get(id).state.exitCode).toBe(3)
+    expect(await world.engine.stop(id, {})).toBe(false)
+  })
+
+  it('attaches before the start, takes input to its end, and gives all output', async () => {
+    const id = await world.create('cat; echo done', {}, { OpenStdin: true, StdinOnce: true })
+    const session = await world.engine.attach(id, { stdin: true, stdout: true, stderr: true, logs: false, stream: true })
+    const written = session.write(Buffer.from('one two\n')).then(() => session.end())
+    await world.engine.start(id)
+    await written
+    let output = ''
+    for await (const { data } of session.output) output += String(data)
+    expect(output).toBe('one two\ndone\n')
+    expect(await world.exit(id)).toBe(0)
+  })
+
+  it('follows a log until the container ends', async () => {
+    const id = await world.start('for i in 1 2 3; do echo $i; sleep 0.05; done')
+    expect(await world.output(id, true)).toBe('1\n2\n3\n')
+  })
+
+  it('pauses and goes on; a stopped pause ends it', async () => {
+    const id = await world.start('sleep 100')
+    await world.engine.pause(id)
+    expect(world.engine.get(id).state.status).toBe('paused')
+    await expect(world.exec(id, 'true')).rejects.toMatchObject({ code: 'HF_CONTAINER_PAUSED' })
+    await world.engine.unpause(id)
+    await world.engine.pause(id)
+    await world.engine.stop(id, { timeout: 0 })
+    expect(await world.exit(id)).toBe(137)
+  })
+
+  it('restarts, with a new log line and the same root', async () => {
+    const id = await world.start('echo run >> /count; cat /count; sleep 100')
+    while (!(await world.output(id))) await new Promise((resolve) => setTimeout(resolve, 5))
+    await world.engine.restart(id, { timeout: 0 })
+    while ((await world.output(id)).split('\n').length < 4) await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(await world.output(id)).toBe('run\nrun\nrun\n')
+    await world.engine.remove(id, { force: true, volumes: false })
+  })
+
+  it('removes a container of --rm by itself, and tells in order what happened', async () => {
+    const watch = world.watch()
+    const id = await world.create('exit 4', { AutoRemove: true, NetworkMode: 'bridge' })
+    const removed = world.exit(id, 'removed')
+    const next = world.exit(id, 'next-exit')
+    await world.engine.start(id)
+    expect(await Promise.all([removed, next])).toEqual([4, 4])
+    expect(() => world.engine.get(id)).toThrow('No such container')
+    await new Promise((resolve) => setImmediate(resolve)) // events are delivered in their own time
+    watch.stop()
+    expect(watch.events.map(({ Type, Action }) => `${Type} ${Action}`)).toEqual([
+      'container create', 'network connect', 'container start', 'container die', 'network disconnect', 'container destroy',
+    ])
+  })
+
+  it('renames, and gives names to one container only', async () => {
+    const [a, b] = [await world.create(['true']), await world.create(['true'])]
+    await world.engine.rename(a, 'first')
+    await expect(world.engine.rename(b, 'first')).rejects.toThrow('Conflict. The container name "/first" is already in use')
+    expect(world.engine.get('/first').id).toBe(a)
+    expect(world.engine.get(a.slice(0, 12)).id).toBe(a)
+  })
+
+  it('joins another container’s network and ipc, and so its user namespace', async () => {
+    const first = await world.start('sleep 100', { NetworkMode: 'bridge', IpcMode: 'shareable' })
+    const address = world.engine.get(first).networks['bridge']!.ipAddress
+    const { output } = await world.run('ip -4 addr show eth0; for t in net ipc user; do readlink /proc/self/ns/$t; done; touch /dev/shm/seen', {
+      NetworkMode: `container:${first}`, IpcMode: `container:${first}`,
+    })
+    expect(output).toContain(address)
+    expect(output).toContain((await world.exec(first, 'for t in net ipc user; do readlink /proc/self/ns/$t; done')).output)
+    expect((await world.exec(first, 'ls /dev/shm')).output).toBe('seen\n')
+    await world.engine.remove(first, { force: true, volumes: false })
+  })
+
+  it('shares the host’s namespaces when asked', async () => {
+    const { output } = await world.run('for t in net pid ipc uts; do readlink /proc/self/ns/$t; done', {
+      NetworkMode: 'host', PidMode: 'host', IpcMode: 'host', UTSMode: 'host',
+    })
+    expect(output.trim().split('\n')).toEqual(['net', 'pid', 'ipc', 'uts'].map((type) => readlinkSync(`/proc/self/ns/${type}`)))
+  })
+
+  it('publishes a port, and says who has one that is taken', async () => {
+    const id = await world.start('httpd -f -h /www', { NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '' }] } })
+    const { HostPort } = world.engine.get(id).networks['bridge']!.ports['80/tcp']![0]!
+    const page = await fetch(`http://127.0.0.1:${HostPort}/`)
+    expect(await page.text()).toBe('it works\n')
+    const other = await world.create('true', { NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort }] } })
+    await expect(world.engine.start(other)).rejects.toMatchObject({ code: 'HF_PORT_IN_USE' })
+    expect(existsSync(`${world.root}/run/c/${other}`)).toBe(false)
+    await world.engine.remove(id, { force: true, volumes: false })
+  })
+
+  it('reports every namespace with who is in it', async () => {
+    const id = await world.start('sleep 100')
+    const reports = (await world.engine.namespaces()).filter(({ container }) => container.id === id)
+    expect(reports.map(({ type }) => type).toSorted()).toEqual(['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'])
+    const { pid } = world.engine.get(id).state
+    for (const report of reports) expect(report).toMatchObject({ origin: 'new', pids: expect.arrayContaining([pid]) as number[] })
+    expect(await world.engine.explain(id)).toMatchObject({ config: { process: { args: ['sh', '-c', 'sleep 100'] } } })
+    await world.engine.remove(id, { force: true, volumes: false })
+  })
+
+  it('runs many at once and loses none', async () => {
+    const codes = await Promise.all(Array.from({ length: 20 }, async (_, index) => world.run(`exit ${index}`, { NetworkMode: 'bridge' })))
+    expect(codes.map(({ code }) => code)).toEqual(Array.from({ length: 20 }, (_, index) => index))
+  })
+})
