@@ -72,6 +72,8 @@ export interface DetachOptions {
 
 export interface BridgeNetwork {
   readonly options: BridgeOptions
+  /** What on this host keeps packets from containers, each with the fix: a FORWARD policy of DROP, firewalld, … */
+  readonly warnings: readonly string[]
   /** Both or none: a failed attach leaves nothing. HF_PORT_IN_USE names the holder. */
   attach(request: AttachRequest): Promise<Attachment>
   /**

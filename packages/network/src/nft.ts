@@ -22,17 +22,26 @@ export async function nftList(what: string[], netns?: number): Promise<NftObject
   return (JSON.parse(stdout) as { nftables: NftObject[] }).nftables
 }
 
-interface Outcome {
+export interface Outcome {
   status: number | null
   stdout: string
   stderr: string
 }
 
-function runNft(args: string[], input: string, netns: number | undefined): Promise<Outcome> {
+async function runNft(args: string[], input: string, netns: number | undefined): Promise<Outcome> {
+  const outcome = await runProgram('nft', args, input, netns)
+  if (outcome) return outcome
+  throw new HoldfastError('HF_NETWORK_FAILED', 'the program nft is missing', {
+    hint: 'Install it: apt-get install nftables.',
+  })
+}
+
+/** Runs a program of the host's in a network namespace (absent: the caller's); undefined where there is none such. */
+export function runProgram(name: string, args: string[], input: string, netns?: number): Promise<Outcome | undefined> {
   return new Promise((resolve, reject) => {
     const stdin = fileWith(input)
     // A child belongs to the namespace of the thread that forks it.
-    const child = inNetns(netns, () => spawn('nft', args, {
+    const child = inNetns(netns, () => spawn(name, args, {
       cwd: '/',
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
       stdio: [stdin, 'pipe', 'pipe'],
@@ -42,7 +51,7 @@ function runNft(args: string[], input: string, netns: number | undefined): Promi
     let stderr = ''
     child.stdout!.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))
     child.stderr!.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
-    child.on('error', (error) => reject(hasCode(error, 'ENOENT') ? missing(error) : error))
+    child.on('error', (error) => (hasCode(error, 'ENOENT') ? resolve(undefined) : reject(error)))
     child.on('close', (status) => resolve({ status, stdout, stderr }))
   })
 }
@@ -55,11 +64,4 @@ function fileWith(input: string): number {
   } finally {
     closeFd(written)
   }
-}
-
-function missing(cause: unknown): HoldfastError {
-  return new HoldfastError('HF_NETWORK_FAILED', 'the program nft is missing', {
-    hint: 'Install it: apt-get install nftables.',
-    cause,
-  })
 }

@@ -6,6 +6,7 @@ import type {
 } from './bridge.ts'
 import { attachmentKey, type NetworkContext } from './context.ts'
 import { detach } from './detach.ts'
+import { forwardObstacles } from './forward-policy.ts'
 import { HeldSockets } from './held-sockets.ts'
 import { ensureBridge, ensureRules, findLink, removeRules } from './host-bridge.ts'
 import { Ipam } from './ipam.ts'
@@ -28,6 +29,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
     const ipam = opened(new Ipam(options.name, options.stateDir))
     const bridge = await ensureBridge({ options, plan, route })
     await ensureRules(options, plan)
+    const obstacles = await forwardObstacles(options.bridge, options.hostNetns)
     const context: NetworkContext = {
       options, plan, route, ipam, bridge,
       removal: opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns)),
@@ -36,7 +38,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
       published: new Map(),
       removals: new Map(),
     }
-    return new OpenNetwork(context)
+    return new OpenNetwork(context, obstacles.map(({ what, fix }) => `forwarded packets are dropped by ${what}: ${fix}`))
   } catch (error) {
     for (const close of closers) close()
     throw error
@@ -45,11 +47,13 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
 
 class OpenNetwork implements BridgeNetwork {
   readonly options: BridgeOptions
+  readonly warnings: readonly string[]
   readonly #context: NetworkContext
   #closed = false
 
-  constructor(context: NetworkContext) {
+  constructor(context: NetworkContext, warnings: string[]) {
     this.options = context.options
+    this.warnings = warnings
     this.#context = context
   }
 

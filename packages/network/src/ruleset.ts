@@ -140,7 +140,7 @@ function lines(commands: string[]): string {
 /** What `nft -j list …` prints, as far as it is needed. */
 export interface NftObject {
   map?: { elem?: [{ prefix?: { addr: string; len: number } }, { jump?: { target: string } }][] }
-  chain?: { name: string }
+  chain?: { name: string; family?: string; table?: string; hook?: string; policy?: string }
 }
 
 /** The subnets that a map of sources sends to this bridge's chain. */
