@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 
 static Napi::Value SetNs(const Napi::CallbackInfo& info) {
   return Result(info.Env(), setns(Fd(info, 0), Flags(info, 1)));
@@ -89,9 +90,13 @@ static int MakeNamespace(void* argument) {
 static Napi::Value CreateNamespace(const Napi::CallbackInfo& info) {
   std::string path = Text(info, 2);
   NamespaceRequest request = {static_cast<int>(Int(info, 1, -1, INT32_MAX)), Flags(info, 0), path.c_str(), -EIO};
-  BorrowedChild child(MakeNamespace, &request, 0);
-  if (child.error() != 0) return Value(info.Env(), -child.error());
-  child.Reap();
+  // setns to a user namespace of another owner makes the memory undumpable, and it is our memory too.
+  int dumpable = prctl(PR_GET_DUMPABLE);
+  {
+    BorrowedChild child(MakeNamespace, &request, 0);
+    if (child.error() != 0) return Value(info.Env(), -child.error());
+  }
+  if (dumpable == 1 && prctl(PR_GET_DUMPABLE) != 1) prctl(PR_SET_DUMPABLE, 1);
   return Value(info.Env(), request.result);
 }
 

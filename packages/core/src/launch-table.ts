@@ -19,6 +19,8 @@ export interface TableHeader {
   /** The ends of the channel on which the keeper is handed a console. */
   keeperEnd?: string
   stageEnd?: string
+  /** A cgroup v2 directory in which everything but the keeper is born. */
+  cgroup?: string
   /** What the keeper keeps, beside `directory` and `keeperEnd`. */
   keep?: readonly string[]
 }
@@ -116,11 +118,13 @@ export class TableWriter {
     // Ascending: the keeper closes what lies between them.
     const kept = keep.map((name) => this.#number(name)).sort((a, b) => a - b)
     head.u32(this.#steps).u32(header.mode === 'enter' ? 1 : 0)
+    if (header.cgroup !== undefined) this.#number(header.cgroup)
     head.fd(header.report).fd(header.directory).fd(header.keeperEnd).fd(header.stageEnd)
     head.u32(this.consoleSlot)
     head.u32(kept.length)
     for (const number of kept) head.#u32(number)
     head.text(header.record ?? '').flag(this.needsProc).flag(this.needsTimeOffsets)
+    head.fd(header.cgroup)
     const prefix = Buffer.alloc(8)
     prefix.write('HFT1')
     prefix.writeUInt32LE(8 + head.#length + body.length, 4)

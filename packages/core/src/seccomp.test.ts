@@ -1,4 +1,9 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { keepCompiledSeccomp } from './seccomp-cache.ts'
 import { compileSeccomp, seccompActions, syscallName, syscallNumber, type SeccompProfile } from './seccomp.ts'
 
 const arch = process.arch === 'arm64' ? 0xc000_00b7 : 0xc000_003e
@@ -92,6 +97,31 @@ describe('compileSeccomp', () => {
   it('compiles an equal profile once', () => {
     const make = () => profile([{ names: ['write'], action: 'SCMP_ACT_ALLOW' }])
     expect(compileSeccomp(make())).toBe(compileSeccomp(make()))
+  })
+
+  it('keeps compiled filters in a directory, and takes none from there that is of another profile', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'hf-core-'))
+    keepCompiledSeccomp(dir)
+    const compiled = compileSeccomp(profile([{ names: ['read', 'nope'], action: 'SCMP_ACT_ALLOW' }]))
+    const [name] = readdirSync(dir)
+    const script = `
+      import { compileSeccomp, keepCompiledSeccomp } from '@holdfast/core'
+      keepCompiledSeccomp(process.argv[1])
+      const compiled = compileSeccomp(JSON.parse(process.argv[2]))
+      console.log(compiled.program.toString('hex'), compiled.skipped.join())`
+    const again = (names: string[]) =>
+      execFileSync(process.execPath, ['--conditions=@holdfast/source', '--input-type=module', '-e', script, dir,
+        JSON.stringify(profile([{ names, action: 'SCMP_ACT_ALLOW' }]))], { cwd: import.meta.dirname, encoding: 'utf8' })
+    // Marked, to see that it is the file's content that comes back.
+    const path = join(dir, name!)
+    const marked = readFileSync(path)
+    marked[marked.length - 1] = 0x55
+    writeFileSync(path, marked)
+    expect(again(['read', 'nope'])).toBe(`${compiled.program.toString('hex').slice(0, -2)}55 nope\n`)
+    writeFileSync(path, readFileSync(path, 'latin1').replace('read', 'exit'), 'latin1')
+    expect(again(['read', 'nope'])).toBe(`${compiled.program.toString('hex')} nope\n`)
+    keepCompiledSeccomp(undefined)
+    rmSync(dir, { recursive: true })
   })
 
   it('returns the flags for seccomp(2), and whether somebody listens', () => {

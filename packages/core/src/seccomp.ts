@@ -4,6 +4,7 @@
 import { HoldfastError } from '@holdfast/errors'
 import { checkInteger, checkPath, checkUnsigned64, bad } from './argument.ts'
 import { addon, check } from './native.ts'
+import { findCompiled, keepCompiled } from './seccomp-cache.ts'
 
 const native = addon as {
   seccompCompile(request: CompileRequest): { program: Buffer; skipped: string[]; highest: number } | number
@@ -74,18 +75,17 @@ const loadFlags: Readonly<Record<string, number>> = {
 }
 
 const EPERM = 1
-const cache = new Map<string, CompiledSeccomp>()
-const cacheLimit = 64
 
-/** Compiles a profile, or returns the same object as the last time for an equal one. The program must not be changed. */
+/**
+ * Compiles a profile. For an equal one it returns the same object as the last time, from this process's memory or
+ * from the directory given to `keepCompiledSeccomp`: compiling takes milliseconds. The program must not be changed.
+ */
 export function compileSeccomp(profile: SeccompProfile): CompiledSeccomp {
   const key = JSON.stringify(profile, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))
-  const known = cache.get(key)
+  const known = findCompiled(key)
   if (known) return known
   const compiled = compile(profile)
-  const [oldest] = cache.keys()
-  if (cache.size >= cacheLimit && oldest !== undefined) cache.delete(oldest)
-  cache.set(key, compiled)
+  keepCompiled(key, compiled)
   return compiled
 }
 
