@@ -43,10 +43,13 @@ export class Engine {
     }
   }
 
+  /** Removes every container, and ends it. */
   async stop(): Promise<void> {
-    this.#agent.destroy()
     const child = this.#child
     if (!child || child.exitCode !== null) return
+    const all = await this.json<{ Id: string }[]>('GET', '/containers/json?all=1')
+    for (const { Id } of all) await this.json('DELETE', `/containers/${Id}?force=1`)
+    this.#agent.destroy()
     const exited = once(child, 'exit')
     child.kill('SIGTERM')
     await exited
@@ -75,15 +78,16 @@ export class Engine {
     })
   }
 
-  /** Every process of the engine: its own, and its shims. Found by its directory, or by being a child of one found. */
+  /** The process that was started, what names the engine's directory, and the children of both. */
   processes(): EngineProcess[] {
     const all = readdirSync('/proc').flatMap((pid) => (/^\d+$/.test(pid) ? describe(Number(pid)) : []))
-    const found = new Set(all.filter((one) => one.title.includes(this.root)).map((one) => one.pid))
+    const first = all.filter((one) => one.pid === this.#child?.pid || one.title.includes(this.root))
+    const found = new Set(first.map((one) => one.pid))
     for (let before = -1; before !== found.size; ) {
       before = found.size
       for (const one of all) if (found.has(one.parent)) found.add(one.pid)
     }
-    return all.filter((one) => found.has(one.pid) || one.title.includes(this.root))
+    return all.filter((one) => found.has(one.pid))
   }
 }
 

@@ -86,8 +86,10 @@ async function memoryPerContainer(engine: Engine): Promise<number> {
   const ids: string[] = []
   for (let index = 0; index < count; index++) ids.push(await startSleeper(engine))
   const shims = engine.processes().filter((one) => /containerd-shim|holdfast: (shim|keeper)/.test(one.title))
-  const busy = shims.filter((one) => !one.title.includes('sleep 100000'))
   await removeAll(engine, ids)
+  // A shim that waits ahead for the next container belongs to the engine.
+  const busy = shims.filter((one) => !one.title.includes('(waiting)'))
+  if (busy.length < count) throw new Error(`${engine.name}: only ${busy.length} shims were found for ${count} containers`)
   return busy.reduce((sum, one) => sum + one.private, 0) / 1024 / count
 }
 
@@ -96,7 +98,9 @@ async function idleMemory(engine: Engine): Promise<number> {
   const id = sleepers.get(engine.name)
   sleepers.delete(engine.name)
   if (id !== undefined) await removeAll(engine, [id])
-  return engine.processes().reduce((sum, one) => sum + one.pss, 0) / 1024
+  const all = engine.processes()
+  if (all.length < 2) throw new Error(`${engine.name}: only ${all.length} of its processes were found`)
+  return all.reduce((sum, one) => sum + one.pss, 0) / 1024
 }
 
 const logged = new Map<string, string>()

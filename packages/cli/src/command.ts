@@ -30,7 +30,9 @@ export interface CommandContext {
 /** An error as a person reads it: what failed, and on a second line what to do. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  return 'hint' in error && typeof error.hint === 'string' ? `${error.message}\n  hint: ${error.hint}` : error.message
+  if (!('hint' in error) || typeof error.hint !== 'string') return error.message
+  // The API also puts the hint behind the message, for clients that know of no hints.
+  return `${error.message.replace(` (${error.hint})`, '')}\n  hint: ${error.hint}`
 }
 
 /** For a verb over several containers: goes on past errors, and fails if one failed. */

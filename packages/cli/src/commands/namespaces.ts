@@ -27,11 +27,11 @@ export const list: Command = {
   async run(context, parsed) {
     const reports = await context.client.json<NamespaceReport[]>('GET', '/holdfast/namespaces')
     const wanted = parsed.arguments
-    const types = parsed.list('type')
+    const wantedTypes = parsed.list('type')
     const shown = reports.filter(
       ({ container, type }) =>
         (wanted.length === 0 || wanted.some((name) => container.name === name || container.id.startsWith(name))) &&
-        (types.length === 0 || types.includes(type)),
+        (wantedTypes.length === 0 || wantedTypes.includes(type)),
     )
     if (parsed.flag('json')) context.print(JSON.stringify(shown, null, 2))
     else {
@@ -53,8 +53,7 @@ function pids(all: number[]): string {
   return all.length > 4 ? `${all.slice(0, 4).join(',')} +${all.length - 4}` : all.join(',') || '-'
 }
 
-/** The order in which setns(2) can succeed: the user namespace first, since it gives the rights over the others. */
-const order: NamespaceType[] = ['user', 'cgroup', 'ipc', 'uts', 'net', 'pid', 'time', 'mnt']
+const types: NamespaceType[] = ['user', 'cgroup', 'ipc', 'uts', 'net', 'pid', 'time', 'mnt']
 
 export const enter: Command = {
   name: 'ns enter',
@@ -63,21 +62,22 @@ export const enter: Command = {
   completes: 'running',
   stopAtFirstArgument: false,
   arguments: [2, Infinity],
-  flags: order.map((type) => ({ name: type, kind: 'boolean', help: `Enter its ${type} namespace` })),
+  flags: types.map((type) => ({ name: type, kind: 'boolean', help: `Enter its ${type} namespace` })),
   async run(context, parsed) {
     // Loaded here: the other verbs start faster without the addon.
     const { closeFd, enterNamespaces, openNamespaceOf, pidfdOpen } = await import('@holdfast/core')
-    const [container = '', ...argv] = parsed.arguments
-    const chosen = order.filter((type) => parsed.flag(type))
+    const [container = '', ...args] = parsed.arguments
+    const chosen = types.filter((type) => parsed.flag(type))
     const pid = await initPid(context, container)
     // Held over the opening of the namespaces, so that the pid can't become somebody else's in between.
     const pidfd = pidfdOpen(pid)
-    const fds: Partial<Record<NamespaceType, number>> = {}
+    const namespaces: Partial<Record<NamespaceType, number>> = {}
     try {
-      for (const type of chosen.length > 0 ? chosen : order) fds[type] = openNamespaceOf(pid, type)
-      return await enterNamespaces({ fds, argv })
+      for (const type of chosen.length > 0 ? chosen : types) namespaces[type] = openNamespaceOf(pid, type)
+      const { exitCode, signal } = await enterNamespaces({ namespaces, args, env: environment() })
+      return exitCode ?? 128 + signal
     } finally {
-      for (const fd of [pidfd, ...Object.values(fds)]) closeFd(fd)
+      for (const fd of [pidfd, ...Object.values(namespaces)]) closeFd(fd)
     }
   },
 }
@@ -90,4 +90,8 @@ async function initPid({ client }: CommandContext, container: string): Promise<n
     throw usageError(`container ${container} is ${State.Status}: it has no namespaces to enter`, `Start it with \`hold start ${container}\`.`)
   }
   return State.Pid
+}
+
+function environment(): string[] {
+  return Object.entries(process.env).map(([name, value]) => `${name}=${value}`)
 }

@@ -33,6 +33,7 @@ export const statusOfCode: Record<ErrorCode, number> = {
   HF_START_FAILED: 500,
   HF_SHIM_LOST: 500,
   HF_PROTOCOL: 500,
+  HF_STORE_LOCKED: 409,
   HF_DISK_FULL: 500,
   HF_TIMEOUT: 500,
   HF_INTERNAL: 500,
