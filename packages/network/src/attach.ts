@@ -5,7 +5,7 @@ import type { AttachRequest, Attachment, PublishedPort } from './bridge.ts'
 import { attachmentKey, linkAlias, type NetworkContext } from './context.ts'
 import { ensureBridge, ensureRules, randomLinkName } from './host-bridge.ts'
 import type { LeaseOwner } from './ipam.ts'
-import { inNetns, readSysctl, writeSysctl } from './netns.ts'
+import { inNetns, writeSysctl } from './netns.ts'
 import { NetlinkSocket, NETLINK_ROUTE } from './netlink.ts'
 import { holdPorts, releasePorts, translatePorts } from './publish.ts'
 import { buryLink } from './removal.ts'
@@ -23,12 +23,13 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
   if (context.published.has(key)) {
     throw new HoldfastError('HF_NETWORK_FAILED', `${request.id} is attached to network ${context.options.name} already`)
   }
+  context.published.set(key, { addresses: [], ports: [] })
   const owner: LeaseOwner = { id: request.id, interface: request.interface, link: randomLinkName() }
-  const addresses = await leaseAddresses(context, owner, wishes)
+  let addresses: Address[] = []
   let ports: PublishedPort[] = []
   try {
+    addresses = await leaseAddresses(context, owner, wishes)
     const texts = addresses.map(formatAddress)
-    context.published.set(key, { addresses: texts, ports: [] })
     ports = await holdPorts(context, request.id, mappings)
     const mac = wishedMac ?? macBytes(macOf(addresses[0]!), 'mac')
     await connect(context, request, { link: owner.link, mac, addresses, hairpin: ports.length > 0 })
@@ -47,8 +48,10 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
   } catch (error) {
     context.published.delete(key)
     releasePorts(context, ports)
-    context.ipam.leave(owner)
-    await buryLink(context, owner.link)
+    if (addresses.length > 0) {
+      context.ipam.leave(owner)
+      await buryLink(context, owner.link)
+    }
     throw error
   }
 }
@@ -95,7 +98,6 @@ async function connect(context: NetworkContext, request: AttachRequest, connecti
 /** One system call; the peer's index, which the link tells as the device that it is "linked" to. */
 async function createPair(context: NetworkContext, request: AttachRequest, connection: Connection): Promise<number> {
   const { link, mac, addresses, hairpin } = connection
-  const hasIpv6 = readSysctl('ipv6/conf/default/accept_ra') !== undefined
   const replies = await context.route.request([
     newVeth({
       name: link,
@@ -107,7 +109,7 @@ async function createPair(context: NetworkContext, request: AttachRequest, conne
       link,
       alias: linkAlias(context.options.bridge, request),
       hairpin,
-      ...(hasIpv6 && { addrGenMode: IN6_ADDR_GEN_MODE_NONE }),
+      ...(context.hasIpv6 && { addrGenMode: IN6_ADDR_GEN_MODE_NONE }),
     }),
     setLink({ link, up: true }),
     ...addresses.map((address) => addNeighbour(context.bridge.index, address, mac)),
@@ -128,14 +130,15 @@ async function bridgeIsGone({ route, options, bridge }: NetworkContext): Promise
  * The only moment in the container's network namespace, one synchronous call: its socket is opened, and what has no
  * netlink message is written to /proc/sys before the interface is up.
  */
-function openInside({ plan }: NetworkContext, request: AttachRequest): NetlinkSocket {
-  const socket = NetlinkSocket.open(NETLINK_ROUTE, request.netns)
+function openInside({ plan, routeTurns }: NetworkContext, request: AttachRequest): NetlinkSocket {
+  const socket = NetlinkSocket.open(NETLINK_ROUTE, request.netns, routeTurns)
   try {
     inNetns(request.netns, () => {
       const conf = `ipv6/conf/${request.interface}`
       // Neighbours on the bridge could else reroute the container with a forged advertisement.
       writeSysctl(`${conf}/accept_ra`, '0', true)
       if (plan.families.includes(6)) {
+        writeSysctl(`${conf}/disable_ipv6`, '0')
         writeSysctl(`${conf}/accept_dad`, '0', true)
         writeSysctl(`${conf}/ndisc_notify`, '1', true)
       }
@@ -150,15 +153,14 @@ function openInside({ plan }: NetworkContext, request: AttachRequest): NetlinkSo
 async function configureInside(
   context: NetworkContext, inside: NetlinkSocket, index: number, { addresses }: Connection,
 ): Promise<void> {
-  const { plan, bridge } = context
-  const ipv6 = plan.families.includes(6)
-  const noIpv6 = !ipv6 && readSysctl('ipv6/conf/default/accept_ra') !== undefined
+  const { plan, bridge, hasIpv6 } = context
+  const unusedIpv6 = hasIpv6 && !plan.families.includes(6)
   await inside.request([
     // Announces the address when the interface comes up: to neighbours with a stale entry.
     setLink({
       link: index,
       ipv4: { [IPV4_DEVCONF_ARP_NOTIFY]: 1 },
-      ...(noIpv6 && { addrGenMode: IN6_ADDR_GEN_MODE_NONE }),
+      ...(unusedIpv6 && { addrGenMode: IN6_ADDR_GEN_MODE_NONE }),
     }),
     ...addresses.map((address, at) => addAddress(index, { ...address, length: plan.ranges[at]!.subnet.length })),
     setLink({ link: loopbackIndex, up: true }),

@@ -2,18 +2,21 @@
 import type { BridgeOptions, PublishedPort } from './bridge.ts'
 import type { HeldSockets } from './held-sockets.ts'
 import type { Ipam } from './ipam.ts'
-import type { NetlinkSocket } from './netlink.ts'
+import type { NetlinkSocket, Turns } from './netlink.ts'
 import type { NetworkPlan } from './validate.ts'
 
 export interface NetworkContext {
   readonly options: BridgeOptions
   readonly plan: NetworkPlan
-  /** rtnetlink on the host's side. */
+  /** rtnetlink on the host's side, and whose turn it is on this and the sockets inside containers. */
   readonly route: NetlinkSocket
+  readonly routeTurns: Turns
   /** A second one: deleting a link keeps a socket busy for 20 ms. */
   readonly removal: NetlinkSocket
   readonly netfilter: NetlinkSocket
   readonly ipam: Ipam
+  /** Whether this kernel has IPv6 at all. */
+  readonly hasIpv6: boolean
   readonly held: HeldSockets
   /** The bridge as it is now; replaced when it had to be made again. */
   bridge: { index: number; mac: Buffer }

@@ -45,13 +45,11 @@ export async function ensureBridge({ options, plan, route }: BridgeSetup): Promi
 
 async function createBridge(route: NetlinkSocket, options: BridgeOptions, plan: NetworkPlan): Promise<void> {
   const mac = macBytes(macOf(plan.ranges[0]!.gateway), 'bridge')
-  await route.request([newBridge({ name: options.bridge, mac, mtu: options.mtu })])
-  try {
-    await route.request([setLink({ link: options.bridge, alias: bridgeAlias(options) })])
-  } catch (error) {
-    await route.request([deleteLink(options.bridge)])
-    throw error
-  }
+  // One system call, which a kill cannot cut in two: a bridge without the mark would be refused as foreign.
+  await route.request([
+    newBridge({ name: options.bridge, mac, mtu: options.mtu }),
+    setLink({ link: options.bridge, alias: bridgeAlias(options) }),
+  ])
   if (plan.families.includes(6)) {
     // Before it is up: a container could answer with router advertisements, and dad would delay its address.
     inNetns(options.hostNetns, () => {

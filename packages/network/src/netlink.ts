@@ -50,29 +50,50 @@ export interface Reply {
   data: Buffer
 }
 
+/** Lets work in, one at a time, in order. */
+export class Turns {
+  #last: Promise<unknown> = Promise.resolve()
+
+  take<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work)
+    this.#last = result.catch(() => undefined)
+    return result
+  }
+
+  /** Resolves when all that was let in so far has ended. */
+  async idle(): Promise<void> {
+    await this.#last
+  }
+}
+
 const writeAsync = promisify(write)
 const readAsync = promisify(read)
 /** The largest part of a dump, by the kernel's own choice, is 32 KiB. */
 const receiveBytes = 65_536
+/** Answers are read and copied within one synchronous call, so all sockets share this. */
+const receiveBuffer = Buffer.allocUnsafeSlow(receiveBytes)
 
 export class NetlinkSocket {
   readonly #fd: number
-  readonly #buffer = Buffer.allocUnsafe(receiveBytes)
+  readonly #turns: Turns
   #sequence = 1
-  #queue: Promise<unknown> = Promise.resolve()
   #closed = false
 
-  constructor(fd: number) {
+  constructor(fd: number, turns: Turns) {
     this.#fd = fd
+    this.#turns = turns
   }
 
-  /** `netns`: a descriptor of the network namespace; absent: the caller's. */
-  static open(protocol: number, netns?: number): NetlinkSocket {
+  /**
+   * `netns`: a descriptor of the network namespace; absent: the caller's. Sockets that share `turns` keep at most one
+   * thread of the pool waiting for the kernel's lock, which lets in one of them at a time anyway.
+   */
+  static open(protocol: number, netns?: number, turns = new Turns()): NetlinkSocket {
     const own = netns === undefined ? openSync('/proc/thread-self/ns/net', 'r') : undefined
     try {
       const fd = openNetlinkSocketIn(netns ?? own!, protocol)
       setNonblocking(fd)
-      return new NetlinkSocket(fd)
+      return new NetlinkSocket(fd, turns)
     } finally {
       if (own !== undefined) closeSync(own)
     }
@@ -105,16 +126,14 @@ export class NetlinkSocket {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    void this.#queue.then(() => close(this.#fd))
+    void this.#turns.idle().then(() => close(this.#fd))
   }
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(() => {
+    return this.#turns.take(() => {
       if (this.#closed) throw new SyscallError({ errno: 9, code: 'EBADF', syscall: 'sendmsg(netlink)' })
       return work()
     })
-    this.#queue = result.catch(() => undefined)
-    return result
   }
 
   async #send(frames: Buffer[]): Promise<void> {
@@ -149,19 +168,20 @@ export class NetlinkSocket {
 
   /** The messages of one datagram; undefined when nothing is queued. */
   #receive(): NetlinkMessage[] | undefined {
-    const length = readFdInto(this.#fd, this.#buffer)
-    return length === undefined ? undefined : parseMessages(this.#buffer.subarray(0, length))
+    const length = readFdInto(this.#fd, receiveBuffer)
+    return length === undefined ? undefined : parseMessages(receiveBuffer.subarray(0, length))
   }
 
   async #dumpOnce(request: Request): Promise<Reply[] | undefined> {
     const sequence = this.#sequence++
     await this.#send([frame({ ...request, flags: (request.flags ?? 0) | NLM_F_DUMP }, sequence, 0)])
+    const buffer = Buffer.allocUnsafe(receiveBytes)
     const replies: Reply[] = []
     let interrupted = false
     for (;;) {
       // Reading makes the kernel produce the next part, under its lock: not on this thread.
-      const { bytesRead } = await readAsync(this.#fd, this.#buffer, 0, receiveBytes, null)
-      for (const message of parseMessages(this.#buffer.subarray(0, bytesRead))) {
+      const { bytesRead } = await readAsync(this.#fd, buffer, 0, receiveBytes, null)
+      for (const message of parseMessages(buffer.subarray(0, bytesRead))) {
         if (message.seq !== sequence) continue
         if (message.flags & NLM_F_DUMP_INTR) interrupted = true
         if (message.type === NLMSG_DONE) return interrupted ? undefined : replies
@@ -190,7 +210,8 @@ function failure(message: NetlinkMessage, request: Request): SyscallError | unde
 
 function netlinkError(errno: number, request: Request): SyscallError {
   const code = errnoName(errno)
-  return new SyscallError({ errno, code, syscall: request.what, hint: request.hints?.[code] })
+  const hint = request.hints?.[code] ?? (code === 'EPERM' ? 'CAP_NET_ADMIN is needed: run Holdfast as root.' : undefined)
+  return new SyscallError({ errno, code, syscall: request.what, hint })
 }
 
 /** One attribute, padded to four bytes. At most 65,531 bytes of data, since its length is a u16 with the header. */

@@ -10,7 +10,8 @@ import { forwardObstacles } from './forward-policy.ts'
 import { HeldSockets } from './held-sockets.ts'
 import { ensureBridge, ensureRules, findLink, removeRules } from './host-bridge.ts'
 import { Ipam } from './ipam.ts'
-import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink.ts'
+import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE, Turns } from './netlink.ts'
+import { readSysctl } from './netns.ts'
 import { holdPorts, releasePorts, samePort, translatePorts, withdrawPorts } from './publish.ts'
 import { settleRemovals } from './removal.ts'
 import { restore } from './restore.ts'
@@ -19,19 +20,22 @@ import { validateOptions, validatePorts } from './validate.ts'
 
 export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
   const plan = validateOptions(options)
+  const hasIpv6 = readSysctl('ipv6/conf/default/accept_ra') !== undefined
+  if (!hasIpv6 && plan.families.includes(6)) throw noIpv6(options)
   const closers: (() => void)[] = []
   const opened = <T extends { close(): void }>(part: T): T => {
     closers.push(() => part.close())
     return part
   }
   try {
-    const route = opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns))
+    const routeTurns = new Turns()
+    const route = opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns, routeTurns))
     const ipam = opened(new Ipam(options.name, options.stateDir))
     const bridge = await ensureBridge({ options, plan, route })
     await ensureRules(options, plan)
     const obstacles = await forwardObstacles(options.bridge, options.hostNetns)
     const context: NetworkContext = {
-      options, plan, route, ipam, bridge,
+      options, plan, route, routeTurns, ipam, bridge, hasIpv6,
       removal: opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns)),
       netfilter: opened(NetlinkSocket.open(NETLINK_NETFILTER, options.hostNetns)),
       held: opened(new HeldSockets(options.hostNetns)),
@@ -43,6 +47,13 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
     for (const close of closers) close()
     throw error
   }
+}
+
+function noIpv6({ name }: BridgeOptions): HoldfastError {
+  return new HoldfastError('HF_UNSUPPORTED', `network ${name} has an IPv6 subnet, and this kernel runs without IPv6`, {
+    hint: 'Boot without ipv6.disable=1, or leave the subnet out.',
+    details: { field: 'subnets' },
+  })
 }
 
 class OpenNetwork implements BridgeNetwork {

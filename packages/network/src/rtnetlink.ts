@@ -75,6 +75,10 @@ export function newVeth(veth: NewVeth): Request {
     type: RTM_NEWLINK,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     what: `RTM_NEWLINK ${veth.name}`,
+    hints: {
+      EEXIST: `The network namespace has an interface ${veth.peer.name} already.`,
+      EOPNOTSUPP: 'This kernel has no veth pairs: load the module veth.',
+    },
     payload: [
       formatLink({}),
       attribute(IFLA_IFNAME, text(veth.name)),
@@ -96,6 +100,7 @@ export function newBridge({ name, mac, mtu }: NewBridge): Request {
     type: RTM_NEWLINK,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     what: `RTM_NEWLINK ${name}`,
+    hints: { EOPNOTSUPP: 'This kernel has no bridges: load the module bridge.' },
     payload: [
       formatLink({}),
       attribute(IFLA_IFNAME, text(name)),

@@ -3,7 +3,7 @@
  * of a map, so the cost per packet does not grow with their number.
  *
  * ```
- * raw prerouting   127.0.0.0/8 from any link but lo: drop          (route_localnet is on for our bridges)
+ * raw prerouting   to or from 127.0.0.0/8 on any link but lo: drop  (route_localnet is on for our bridges)
  * prerouting ┐
  * output     ┴ to an address of the host: protocol . [address .] port → container address . port
  * forward      out by a bridge of ours: replies, published ports, the bridge's own; the rest is dropped
@@ -82,9 +82,10 @@ add chain inet ${table} forward { type filter hook forward priority 0; policy ac
 add chain inet ${table} postrouting { type nat hook postrouting priority 100; policy accept; }
 add chain inet ${table} publish
 
-# A container could else reach the services that listen on the host's loopback alone.
+# With route_localnet a container could reach what listens on the host's loopback alone, or pose as 127.0.0.1.
 flush chain inet ${table} raw
 add rule inet ${table} raw iifname != "lo" ip daddr 127.0.0.0/8 drop
+add rule inet ${table} raw iifname != "lo" ip saddr 127.0.0.0/8 drop
 
 flush chain inet ${table} prerouting
 add rule inet ${table} prerouting fib daddr type local jump publish

@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs'
 import { openSocketIn } from '@holdfast/core'
+import { eventually } from '@holdfast/testkit'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { inNetns, writeSysctl } from '../src/netns.ts'
 import type { PortMapping } from '../src/index.ts'
@@ -87,6 +88,21 @@ describe.skipIf(process.getuid?.() !== 0)('a published port', () => {
     await run(web.netns, 'ip addr flush dev lo; ip route add 127.0.0.1/32 via 10.77.0.1 src 10.77.0.2; sysctl -qw net.ipv4.conf.all.route_localnet=1')
     expect(await fetchTcp(web.netns, '127.0.0.1', 9999)).toBe('')
     expect(await fetchTcp(host.netns, '127.0.0.1', 9999)).toBe('secret 127.0.0.1')
+  })
+
+  it('of the loopback does not let a container pose as 127.0.0.1 to the host', async () => {
+    const network = await host.open()
+    const villain = await host.container(network)
+    const service = await udpSocket(host.netns, '0.0.0.0', 7777)
+    const peers: string[] = []
+    service.on('message', (_message, peer) => peers.push(peer.address))
+    await run(villain.netns, 'sysctl -qw net.ipv4.conf.all.route_localnet=1')
+    const [forged, honest] = [await udpSocket(villain.netns, '127.0.0.1', 0), await udpSocket(villain.netns, villain.ip, 0)]
+    forged.send('?', 7777, '10.77.0.1')
+    honest.send('?', 7777, '10.77.0.1')
+    await eventually(() => peers.includes(villain.ip))
+    expect(peers).toEqual([villain.ip])
+    for (const socket of [service, forged, honest]) socket.close()
   })
 
   it('on one address of the host does not answer on another', async () => {
