@@ -10,7 +10,7 @@ export function cgroupMount(container: Container, target: string, options: Mount
   const { cgroup } = container.options.host
   steps.targets.push({ path: target, kind: 'directory', bind: false })
   if (cgroup.version === 2) {
-    addFilesystem(container, `cgroup:${target}`, steps, {
+    addFilesystem(container, `cgroup:${steps.targets.length}`, steps, {
       type: 'cgroup2', source: 'cgroup', target, attributes, options: options.data,
       ...(options.propagation && { propagation: options.propagation }),
     })
@@ -35,12 +35,12 @@ function mountHierarchy(
   if (container.namespaces.origin.cgroup === 'host') {
     // Without a cgroup namespace a mount would show the host's whole tree: only the container's part of it goes in.
     const directory = container.cgroups.find((each) => each.mount === hierarchy.mount)!
-    const as = `cgroup:${name}`
+    const as = `cgroup:${steps.targets.length}:${name}`
     steps.staged.push({ do: 'stage-bind', as, source: directory.path, recursive: false, attributes: { set: attributes, clear: [] } })
     steps.attached.push({ do: 'attach', staged: as, target: at, kind: 'directory' })
   } else {
     const unified = hierarchy.controllers.length === 0
-    addFilesystem(container, `cgroup:${name}`, steps, {
+    addFilesystem(container, `cgroup:${steps.targets.length}:${name}`, steps, {
       type: unified ? 'cgroup2' : 'cgroup', source: 'cgroup', target: at, attributes,
       options: unified ? [] : hierarchyOptions(hierarchy),
     })

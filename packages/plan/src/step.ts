@@ -17,7 +17,7 @@ export type NamespaceType = 'cgroup' | 'ipc' | 'mnt' | 'net' | 'pid' | 'time' | 
 /** The name of a descriptor that the shim hands to the launcher: `userns`, `ns:net`, `stdin`, `cgroup:memory`, … */
 export type FdName = string
 
-/** The name of a mount that stage one prepared and stage two attaches. */
+/** The name of a mount that stage one prepared and stage two attaches: a file name in the stage area, without slashes. */
 export type StagedMount = string
 
 /** Mount attributes as mount_setattr(2) takes them. `atime` is one of its three exclusive values. */
