@@ -1,6 +1,8 @@
 import type { ImageRunConfig } from '@holdfast/images'
 import type { ContainerConfig, HostConfig } from '../../engine/container-config.ts'
 import type { ContainerRecord, ContainerState, EndpointRecord } from '../../engine/container-record.ts'
+import { hiddenPaths } from '../../spec/masked-paths.ts'
+import type { SpecHost } from '../../spec/index.ts'
 import { zeroTime } from '../go-time.ts'
 import { mergedConfig } from './merged-config.ts'
 
@@ -10,6 +12,8 @@ export interface InspectOptions {
   /** The image's configuration, as long as there is the image. */
   image: ImageRunConfig | undefined
   sizes?: { rw: number; rootFs: number } | undefined
+  /** What of /proc and /sys is hidden where the request didn't say. */
+  host: SpecHost
 }
 
 /** `GET /containers/{id}/json` in the shape of the version asked for. */
@@ -34,7 +38,7 @@ export function renderContainer(record: ContainerRecord, options: InspectOptions
     ProcessLabel: '',
     AppArmorProfile: '',
     ExecIDs: record.execIds.length > 0 ? record.execIds : null,
-    HostConfig: renderHostConfig(record.hostConfig),
+    HostConfig: renderHostConfig(record.hostConfig, options),
     GraphDriver: {
       Data: {
         LowerDir: rootfs?.lower.join(':') ?? '',
@@ -98,11 +102,16 @@ function renderConfig(config: ContainerConfig): unknown {
 }
 
 /** What was asked for, and the zero value of every field that is refused when it is anything else. */
-function renderHostConfig(host: HostConfig): unknown {
+function renderHostConfig(host: HostConfig, { api, host: facts }: InspectOptions): unknown {
+  const { maskedPaths, readonlyPaths } = hiddenPaths(host, facts)
   const { Mounts, Tmpfs, Sysctls, Annotations, TimeMode, TimeOffsets, Init, ...rest } = host
   return {
     ContainerIDFile: '',
     ...rest,
+    // A privileged container has nothing hidden, and Docker shows no lists for it.
+    MaskedPaths: host.Privileged ? host.MaskedPaths : maskedPaths,
+    ReadonlyPaths: host.Privileged ? host.ReadonlyPaths : readonlyPaths,
+    ...(api < 42 ? { KernelMemory: 0, KernelMemoryTCP: 0 } : {}),
     Binds: orNull(host.Binds),
     CapAdd: orNull(host.CapAdd),
     CapDrop: orNull(host.CapDrop),

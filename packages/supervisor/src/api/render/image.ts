@@ -1,4 +1,4 @@
-import type { Image } from '@holdfast/images'
+import type { Image, ImageRunConfig } from '@holdfast/images'
 import { unixSeconds, zeroTime } from '../go-time.ts'
 
 /** `GET /images/{name}/json` in the shape of the version asked for. */
@@ -12,10 +12,10 @@ export function renderImage(image: Image, api: number): unknown {
     Parent: '',
     Comment: history?.comment ?? '',
     Created: config.created ?? zeroTime,
-    ...(api < 45 ? { Container: '', ContainerConfig: runConfig(image) } : {}),
+    ...(api < 45 ? { Container: '', ContainerConfig: runConfig({}) } : {}),
     DockerVersion: '',
     Author: config.author ?? '',
-    Config: runConfig(image),
+    Config: runConfig(config.config),
     Architecture: config.architecture,
     ...(config.variant === undefined ? {} : { Variant: config.variant }),
     Os: config.os,
@@ -27,7 +27,7 @@ export function renderImage(image: Image, api: number): unknown {
   }
 }
 
-function runConfig({ config: { config } }: Image): unknown {
+function runConfig(config: ImageRunConfig): unknown {
   return {
     Hostname: '',
     Domainname: '',
@@ -55,14 +55,16 @@ function runConfig({ config: { config } }: Image): unknown {
 
 /** One row of `GET /images/json`. `containers`: how many use it, -1 where nobody counted. */
 export function renderImageSummary(image: Image, api: number, containers = -1): unknown {
+  // Until API 1.43 an image without a name was listed under these.
+  const nameless = api < 43 && image.repoTags.length === 0 && image.repoDigests.length === 0
   return {
     Containers: containers,
     Created: unixSeconds(image.config.created ?? ''),
     Id: image.id,
     Labels: image.config.config.Labels ?? null,
     ParentId: '',
-    RepoDigests: image.repoDigests.length > 0 || api >= 43 ? image.repoDigests : ['<none>@<none>'],
-    RepoTags: image.repoTags.length > 0 || api >= 43 ? image.repoTags : ['<none>:<none>'],
+    RepoDigests: nameless ? ['<none>@<none>'] : image.repoDigests,
+    RepoTags: nameless ? ['<none>:<none>'] : image.repoTags,
     SharedSize: -1,
     Size: image.size,
     ...(api < 44 ? { VirtualSize: image.size } : {}),

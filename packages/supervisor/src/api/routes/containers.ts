@@ -1,8 +1,8 @@
-import { HoldfastError } from '@holdfast/errors'
-import { hasCode } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { Image } from '@holdfast/images'
 import type { ContainerRecord } from '../../engine/container-record.ts'
 import type { Engine } from '../../engine/engine.ts'
+import { readSpecHost, type SpecHost } from '../../spec/index.ts'
 import { ContainerQuery } from '../container-query.ts'
 import { flag, integer, text } from '../query.ts'
 import { renderContainer } from '../render/container-inspect.ts'
@@ -59,7 +59,16 @@ async function inspect(call: Call): Promise<void> {
   const { engine, api } = call
   const record = engine.get(call.params['id'] ?? '')
   const sizes = flag(call.query, 'size') ? await engine.sizes(record.id) : undefined
-  call.send(200, renderContainer(record, { api, image: imageOf(engine, record)?.config.config, sizes }))
+  const image = imageOf(engine, record)?.config.config
+  call.send(200, renderContainer(record, { api, image, sizes, host: specHost() }))
+}
+
+let knownHost: SpecHost | undefined
+
+/** Read once: it can't change while the kernel runs. */
+function specHost(): SpecHost {
+  knownHost ??= readSpecHost()
+  return knownHost
 }
 
 /** undefined when the image was removed by force while the container was left. */

@@ -69,7 +69,6 @@ async function info(call: Call): Promise<void> {
     Images: engine.images,
     Driver: 'overlay2',
     DriverStatus: [],
-    SystemStatus: null,
     Plugins: { Volume: ['local'], Network: ['bridge', 'host', 'null'], Authorization: null, Log: ['json-file'] },
     MemoryLimit: true,
     SwapLimit: true,
@@ -78,6 +77,7 @@ async function info(call: Call): Promise<void> {
     CPUShares: true,
     CPUSet: true,
     PidsLimit: true,
+    ...(call.api < 42 ? { KernelMemory: false, KernelMemoryTCP: false } : {}),
     OomKillDisable: engine.cgroupVersion === 1,
     IPv4Forwarding: true,
     BridgeNfIptables: false,
@@ -96,7 +96,14 @@ async function info(call: Call): Promise<void> {
     OSType: 'linux',
     Architecture: arch() === 'x64' ? 'x86_64' : arch() === 'arm64' ? 'aarch64' : arch(),
     IndexServerAddress: 'https://index.docker.io/v1/',
-    RegistryConfig: { InsecureRegistryCIDRs: [], IndexConfigs: {}, Mirrors: [] },
+    RegistryConfig: {
+      ...(call.api < 49
+        ? { AllowNondistributableArtifactsCIDRs: [], AllowNondistributableArtifactsHostnames: [] }
+        : {}),
+      InsecureRegistryCIDRs: [],
+      IndexConfigs: {},
+      Mirrors: [],
+    },
     NCPU: availableParallelism(),
     MemTotal: totalmem(),
     GenericResources: null,
@@ -125,7 +132,7 @@ async function info(call: Call): Promise<void> {
     RuncCommit: { ID: '', Expected: '' },
     InitCommit: { ID: '', Expected: '' },
     SecurityOptions: ['name=seccomp,profile=builtin', 'name=userns', 'name=cgroupns'],
-    CDISpecDirs: [],
+    ...(call.api >= 44 ? { CDISpecDirs: [] } : {}),
     Warnings: engine.warnings.length > 0 ? engine.warnings : null,
   })
 }
