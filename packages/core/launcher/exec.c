@@ -149,7 +149,7 @@ long op_exec(struct launch *launch, struct reader *reader)
 		return failed(launch, "execve", "no program given", -EINVAL);
 	if (!init)
 		become(launch, &program);
-	long child = fork_process(NULL);
+	long child = fork_process(NULL, -1);
 	if (child < 0)
 		return failed(launch, "clone3", "init's child", child);
 	if (child == 0) {

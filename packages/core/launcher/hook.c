@@ -93,7 +93,7 @@ long op_hook(struct launch *launch, struct reader *reader)
 	long state = state_file(launch, before, after);
 	if (state < 0)
 		return state;
-	long child = fork_process(&pidfd);
+	long child = fork_process(&pidfd, -1);
 	if (child < 0)
 		return failed(launch, "clone3", path, child);
 	if (child == 0)

@@ -30,6 +30,8 @@ struct header {
 	uint32_t keep_count;
 	const char *record;
 	uint32_t needs_proc, needs_timens;
+	// A cgroup v2 directory in which stage one, and so everything after it, is born: -1 for none.
+	int cgroup;
 	uint32_t steps;
 };
 

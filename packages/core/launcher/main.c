@@ -57,6 +57,7 @@ static struct header read_header(struct reader *table)
 	header.record = read_text(table);
 	header.needs_proc = read_u32(table);
 	header.needs_timens = read_u32(table);
+	header.cgroup = read_fd(table);
 	return header;
 }
 
@@ -155,11 +156,13 @@ static _Noreturn __attribute__((used)) void start(uintptr_t *stack)
 	launch.keeper_link = launch.header.stage_end;
 	if (launch.header.mode == MODE_ENTER)
 		stage_one(&launch);
-	long child = fork_process(NULL);
+	// Born into its cgroup rather than moved there: a write to cgroup.procs takes a lock of the whole machine and
+	// waits for an RCU grace period, milliseconds. From inside the user namespace it would not be allowed.
+	long child = fork_process(NULL, launch.header.cgroup);
 	if (child == 0)
 		stage_one(&launch);
 	if (child < 0) {
-		failed(&launch, "clone3", "stage one", child);
+		failed(&launch, "clone3", "into the cgroup", child);
 		report_error(&launch, child);
 		leave(126);
 	}

@@ -93,13 +93,17 @@ struct kernel_stat_ids {
 	uint64_t size;
 };
 
-// fork(2): a child with a copy of the memory. `pidfd` may be NULL.
-static inline long fork_process(int *pidfd)
+// fork(2): a child with a copy of the memory. `pidfd` may be NULL; `cgroup` is a cgroup v2 directory or -1.
+static inline long fork_process(int *pidfd, int cgroup)
 {
 	struct clone_args args = {.exit_signal = SIG_CHLD};
 
+	if (cgroup >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)cgroup;
+	}
 	if (pidfd) {
-		args.flags = CLONE_PIDFD;
+		args.flags |= CLONE_PIDFD;
 		args.pidfd = (uintptr_t)pidfd;
 	}
 	return sys(clone3, &args, sizeof args);

@@ -15,7 +15,7 @@ export function adoptionRecord(launched: LaunchedProcess & { cgroups?: CgroupHan
     keeperPid: keeper.pid,
     keeperStartTime: keeper.startTime,
     keeperFds,
-    cgroups: cgroups.map(({ as, path, controllers }) => ({ as, path, controllers })),
+    cgroups: cgroups.map(({ dirFd: _ours, ...cgroup }) => cgroup),
   }
 }
 

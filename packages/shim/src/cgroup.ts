@@ -26,9 +26,10 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
   const fds: Record<string, number> = {}
   try {
     for (const directory of preparation.directories) {
+      const existed = existsSync(directory.path)
       makeDirectory(directory.path, directory.controllers, preparation)
       const dirFd = openSync(directory.path, constants.O_RDONLY | constants.O_DIRECTORY)
-      handles.push({ ...directory, dirFd })
+      handles.push({ ...directory, dirFd, ...(existed && { existed }) })
       refuseMembers(directory.path)
       fds[directory.as] = dirFd
       fds[`${directory.as}:procs`] = openSync(joinFile(directory.path), 'w')
@@ -40,7 +41,7 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
     for (const [name, fd] of Object.entries(fds)) if (name.endsWith(':procs')) closeSync(fd)
     for (const handle of handles) {
       closeSync(handle.dirFd)
-      removeTree(handle.path)
+      if (!handle.existed) removeTree(handle.path)
     }
     throw error
   }
@@ -52,6 +53,31 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
  */
 export function joinFile(path: string): string {
   return join(path, existsSync(join(path, 'cgroup.controllers')) ? 'cgroup.procs' : 'tasks')
+}
+
+/** The v2 directory among them: a process can be born in it (CLONE_INTO_CGROUP), where joining takes milliseconds. */
+export function birthCgroup(cgroups: readonly CgroupHandle[]): CgroupHandle | undefined {
+  return cgroups.find(({ path }) => existsSync(join(path, 'cgroup.controllers')))
+}
+
+/**
+ * The v2 directory for one more process, opened: the container's, or the one that its init has moved to. An init that
+ * manages cgroups itself (systemd) leaves the container's without processes, and the kernel then lets none in.
+ */
+export function openMemberDirectory({ path }: CgroupHandle, initPid: number): number {
+  const controlled = readFileSync(join(path, 'cgroup.subtree_control'), 'latin1').trim() !== ''
+  return openSync(controlled ? directoryOf(path, initPid) : path, constants.O_RDONLY | constants.O_DIRECTORY)
+}
+
+/** Where a member of the cgroup at `path` is now, at or beneath it. */
+function directoryOf(path: string, pid: number): string {
+  const now = /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'latin1'))?.[1] ?? ''
+  // The kernel counts from the hierarchy's root, `path` from `/`: the longest end of `path` that fits is the same part.
+  for (let at = 0; at >= 0; at = path.indexOf('/', at + 1)) {
+    const part = path.slice(at)
+    if (now === part || now.startsWith(`${part}/`)) return path + now.slice(part.length)
+  }
+  return path
 }
 
 /** Sets limits, in order. `field` names the configuration's field in the error. */
@@ -210,16 +236,17 @@ function hasKillSwitch(path: string): boolean {
 
 /**
  * Removes the directories, and those that the container made beneath them. Processes that are still ending keep a
- * cgroup busy: it kills what is left, waits, and gives up after `timeoutMs` with EBUSY. Missing ones are fine.
+ * cgroup busy: it kills what is left, waits, and gives up after `timeoutMs` with EBUSY. Missing ones are fine; those
+ * that existed before the container stay.
  */
 export async function removeCgroups(
-  cgroups: readonly Pick<CgroupHandle, 'path'>[],
+  cgroups: readonly Pick<CgroupHandle, 'path' | 'existed'>[],
   timeoutMs = 10_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs
   let pause = 1
   for (const cgroup of cgroups) {
-    for (;;) {
+    while (!cgroup.existed) {
       try {
         removeTree(cgroup.path)
         break

@@ -8,9 +8,8 @@
  */
 import { closeSync, openSync, constants } from 'node:fs'
 import { closeFd, openNamespaceOfPidfd, pidfdSendSignal } from '@holdfast/core'
-import { HoldfastError } from '@holdfast/errors'
 import type { ContainerPlan, ExecPlan, NamespaceType, Step } from '@holdfast/plan'
-import { joinFile, removeCgroups } from './cgroup.ts'
+import { birthCgroup, joinFile, openMemberDirectory, removeCgroups } from './cgroup.ts'
 import type {
   CgroupHandle, CreateOptions, ExecOptions, LaunchedContainer, LaunchedProcess, LaunchOptions, ProcessHandle,
 } from './launched.ts'
@@ -23,7 +22,7 @@ const defaultTimeoutMs = 60_000
 export async function createContainer(plan: ContainerPlan, options: CreateOptions): Promise<LaunchedContainer> {
   const prepared = prepare(plan.preparations)
   try {
-    const launching = begin(plan, options, prepared.fds)
+    const launching = begin(plan, options, prepared.fds, roomToBeBorn(plan) ? birthCgroup(prepared.cgroups)?.as : undefined)
     try {
       await launching.untilReady(deadlineOf(options), options.onCreateRuntime)
       return handOut(launching, prepared, plan)
@@ -44,9 +43,11 @@ export async function createContainer(plan: ContainerPlan, options: CreateOption
 /** One more process in a running container, up to its door. */
 export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<LaunchedProcess> {
   const { init, cgroups } = options.container
-  const procs = openProcs(plan.steps, cgroups)
+  const birth = birthCgroup(cgroups)
+  const procs = openProcs(plan.steps, cgroups.filter((cgroup) => cgroup !== birth))
+  if (birth !== undefined) procs[birth.as] = openMemberDirectory(birth, init.pid)
   try {
-    const launching = begin(plan, options, { pidfd: init.pidfd, ...procs })
+    const launching = begin(plan, options, { pidfd: init.pidfd, ...procs }, birth?.as)
     try {
       await launching.untilReady(deadlineOf(options))
       return launching.process()
@@ -59,12 +60,24 @@ export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<
   }
 }
 
+/** Stage one counts too while it lives: in a cgroup for one process alone it could not make the init. */
+function roomToBeBorn(plan: ContainerPlan): boolean {
+  return !plan.preparations.some(
+    (each) => each.do === 'make-cgroup' && each.writes.some(({ file, value }) => file === 'pids.max' && Number(value) < 2),
+  )
+}
+
+/** `bornIn`: the cgroup v2 directory in which the process is born, and so has no need to join. */
 function begin(
   plan: Pick<ContainerPlan, 'steps' | 'terminal'>,
   options: LaunchOptions,
   fds: Readonly<Record<string, number>>,
+  bornIn: string | undefined,
 ): Launching {
-  return new Launching(withStdio(plan.steps, options.stdio), { ...options, terminal: plan.terminal }, fds)
+  const steps = withStdio(plan.steps, options.stdio).map((step): Step =>
+    step.do === 'join-cgroups' ? { ...step, procs: step.procs.filter((name) => name !== `${bornIn}:procs`) } : step,
+  )
+  return new Launching(steps, { ...options, terminal: plan.terminal, bornIn }, fds)
 }
 
 /** An end that the caller doesn't give is the launcher's /dev/null. */
@@ -87,8 +100,7 @@ function openProcs(steps: readonly Step[], cgroups: readonly CgroupHandle[]): Re
   try {
     for (const name of names) {
       const cgroup = cgroups.find(({ as }) => name === `${as}:procs`)
-      if (cgroup === undefined) throw new HoldfastError('HF_INTERNAL', `no cgroup of the container is named ${name}`)
-      fds[name] = openSync(joinFile(cgroup.path), 'w')
+      if (cgroup !== undefined) fds[name] = openSync(joinFile(cgroup.path), 'w')
     }
     return fds
   } catch (error) {

@@ -30,6 +30,8 @@ export interface CgroupHandle {
   /** The directory, read-only. */
   dirFd: number
   controllers: string[]
+  /** It was there before, empty: not ours to remove. */
+  existed?: boolean
 }
 
 export interface LaunchOptions {
@@ -91,7 +93,7 @@ export interface AdoptionRecord {
   keeperPid: number
   keeperStartTime: string
   keeperFds: Record<string, number>
-  cgroups: { as: string; path: string; controllers: string[] }[]
+  cgroups: Omit<CgroupHandle, 'dirFd'>[]
 }
 
 /** A container found again through its keeper. */

@@ -16,6 +16,12 @@ import type { LaunchedProcess, LaunchOptions, ProcessHandle } from './launched.t
 const execTimeoutMs = 60_000
 const SIGKILL = 9
 
+export interface LaunchingOptions extends LaunchOptions {
+  terminal: boolean
+  /** The name of a cgroup v2 directory's descriptor, in which the process is born. */
+  bornIn?: string | undefined
+}
+
 export class Launching {
   readonly #steps: readonly Step[]
   readonly #options: LaunchOptions
@@ -28,7 +34,7 @@ export class Launching {
 
   constructor(
     steps: readonly Step[],
-    options: LaunchOptions & { terminal: boolean },
+    options: LaunchingOptions,
     fds: Readonly<Record<string, number>>,
   ) {
     this.#steps = steps
@@ -57,7 +63,7 @@ export class Launching {
   }
 
   /** Opens what the launcher needs beside the plan's own descriptors into `own`, and names it all. */
-  #header(own: Record<string, number>, ours: number, options: LaunchOptions & { terminal: boolean }) {
+  #header(own: Record<string, number>, ours: number, options: LaunchingOptions) {
     own['directory'] = openSync(options.directory, constants.O_RDONLY | constants.O_DIRECTORY)
     // The keeper holds our end of the channel too: a later shim opens the door with it.
     own['keep:door'] = ours
@@ -67,6 +73,7 @@ export class Launching {
       report: 'report',
       directory: 'directory',
       record: options.recordName,
+      ...(options.bornIn !== undefined && { cgroup: options.bornIn }),
       keep: Object.keys(own).filter((name) => name.startsWith('keep:')),
     }
     if (!options.terminal) return common

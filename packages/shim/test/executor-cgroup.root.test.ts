@@ -1,0 +1,138 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { afterAll, describe, expect, it } from 'vitest'
+import { probeHost } from '@holdfast/core'
+import type { Preparation } from '@holdfast/plan'
+import { eventually } from '@holdfast/testkit'
+import { cgroupProcesses, isPaused, killCgroup, pauseCgroup, removeCgroups, resumeCgroup } from '../src/cgroup.ts'
+import { ExecutorWorld } from './executor-world.ts'
+
+const world = new ExecutorWorld()
+afterAll(() => world[Symbol.asyncDispose]())
+
+type MakeCgroup = Extract<Preparation, { do: 'make-cgroup' }>
+
+const layout = probeHost().cgroup
+const name = (): string => `hfx-${randomBytes(4).toString('hex')}/c`
+
+/** A cgroup of its own in every hierarchy of this machine, v1, v2 or both. */
+function preparation(path = name(), limits: MakeCgroup['writes'] = []): MakeCgroup {
+  const directories =
+    layout.version === 2
+      ? [{ as: 'cgroup', path: `${layout.mount}/${path}`, controllers: layout.controllers }]
+      : layout.hierarchies.map(({ controllers, mount }) => ({
+          as: `cgroup:${controllers.join(',') || 'unified'}`, path: `${mount}/${path}`, controllers,
+        }))
+  return { do: 'make-cgroup', version: layout.version, directories, enable: layout.version === 2 ? ['pids'] : [], writes: limits, devices: [] }
+}
+
+const pidsAs = layout.version === 2 ? 'cgroup' : 'cgroup:pids'
+const procs = ({ directories }: MakeCgroup): string[] => directories.map(({ as }) => `${as}:procs`)
+
+async function removeAll(cgroup: MakeCgroup): Promise<void> {
+  await removeCgroups(cgroup.directories)
+  await removeCgroups(cgroup.directories.map(({ path }) => ({ path: path.slice(0, path.lastIndexOf('/')) })))
+}
+
+describe('a container in a cgroup', () => {
+  it('is a member in every hierarchy, and its keeper in none', async () => {
+    const cgroup = preparation()
+    const live = await world.create(
+      world.plan({ preparations: [cgroup], after: [{ do: 'join-cgroups', procs: procs(cgroup) }], args: ['sleep', '100'] }),
+    )
+    try {
+      const { init, keeper } = live.process
+      for (const { path } of cgroup.directories) expect(cgroupProcesses([{ path }]), path).toEqual([init.pid])
+      expect(readFileSync(`/proc/${keeper.pid}/cgroup`, 'utf8')).not.toContain('hfx-')
+      await live.process.start()
+    } finally {
+      live.kill(9)
+      await live.finish()
+      await removeAll(cgroup)
+    }
+    for (const { path } of cgroup.directories) expect(existsSync(path), path).toBe(false)
+  })
+
+  it('is held to its limits, even to a single process', async () => {
+    const cgroup = preparation(name(), [{ as: pidsAs, file: 'pids.max', value: '1', field: 'linux.resources.pids.limit' }])
+    const live = await world.create(
+      world.plan({
+        preparations: [cgroup], after: [{ do: 'join-cgroups', procs: procs(cgroup) }],
+        args: ['sh', '-c', '(true) 2>&1; echo $?'],
+      }),
+    )
+    await live.process.start()
+    expect((await live.finish()).output).toMatch(/can't fork/)
+    await removeAll(cgroup)
+  })
+
+  it('is paused and resumed as a whole', async () => {
+    const cgroup = preparation()
+    const live = await world.create(
+      world.plan({
+        preparations: [cgroup], after: [{ do: 'join-cgroups', procs: procs(cgroup) }],
+        args: ['sh', '-c', 'echo up; while :; do usleep 1000; done'],
+      }),
+    )
+    await live.process.start()
+    await live.until(/up/)
+    const { cgroups } = live.container
+    await pauseCgroup(cgroups)
+    expect(isPaused(cgroups)).toBe(true)
+    const spent = (): string => readFileSync(`/proc/${live.process.init.pid}/stat`, 'utf8').split(' ').slice(13, 15).join()
+    const before = spent()
+    expect(spent()).toBe(before)
+    resumeCgroup(cgroups)
+    expect(isPaused(cgroups)).toBe(false)
+    killCgroup(cgroups)
+    expect((await live.finish()).signal).toBe(9)
+    await removeAll(cgroup)
+  })
+
+  it('leaves no directory when its create fails', async () => {
+    const cgroup = preparation()
+    const plan = world.plan({
+      preparations: [cgroup],
+      after: [{ do: 'join-cgroups', procs: procs(cgroup) }, { do: 'chdir', path: '/nowhere', create: false }],
+    })
+    await expect(world.create(plan)).rejects.toMatchObject({ code: 'ENOENT', path: '/nowhere' })
+    for (const { path } of cgroup.directories) expect(existsSync(path), path).toBe(false)
+    await removeAll(cgroup)
+  })
+
+  it('is refused a limit that the kernel refuses, by the name of the field, and nothing is left', async () => {
+    const cgroup = preparation(name(), [{ as: pidsAs, file: 'pids.max', value: 'many', field: 'linux.resources.pids.limit' }])
+    await expect(world.create(world.plan({ preparations: [cgroup] }))).rejects.toMatchObject({
+      code: 'EINVAL', step: 'linux.resources.pids.limit: many',
+    })
+    for (const { path } of cgroup.directories) expect(existsSync(path), path).toBe(false)
+    await removeAll(cgroup)
+  })
+
+  it('takes exec along, and is refused where others live', async () => {
+    const cgroup = preparation()
+    const plan = world.plan({
+      preparations: [cgroup], after: [{ do: 'join-cgroups', procs: procs(cgroup) }], args: ['sleep', '100'],
+    })
+    const live = await world.create(plan)
+    await live.process.start()
+    await expect(world.create(plan)).rejects.toMatchObject({ code: 'HF_INVALID_CONFIG' })
+    const exec = await world.exec(live.container, [
+      { do: 'join-process', pidfd: 'pidfd', namespaces: ['user', 'mnt', 'pid'] },
+      { do: 'become-root' },
+      { do: 'clone', namespaces: [], keep: [] },
+      { do: 'join-cgroups', procs: procs(cgroup) },
+      { do: 'door' },
+      { do: 'exec', args: ['sleep', '100'], env: ['PATH=/bin'], init: false },
+    ])
+    await exec.process.start()
+    for (const { path } of cgroup.directories) {
+      expect(cgroupProcesses([{ path }]), path).toEqual([live.process.init.pid, exec.process.init.pid].sort((a, b) => a - b))
+    }
+    live.kill(9)
+    await live.finish()
+    expect((await exec.finish()).signal).toBe(9) // the pid namespace ends with its init
+    await eventually(() => cgroupProcesses(cgroup.directories).length === 0)
+    await removeAll(cgroup)
+  })
+})
