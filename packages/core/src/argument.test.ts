@@ -5,9 +5,12 @@ import { idMapText } from './namespace.ts'
 import { openat2 } from './path.ts'
 
 describe('arguments', () => {
-  it.each([-1, 1.9, NaN, 2 ** 32, 2 ** 31, Infinity, '3' as unknown as number])('refuses descriptor %s', (fd) => {
-    expect(() => checkFd(fd)).toThrow(/^fd must be an integer/)
-  })
+  it.each([-1, 1.9, NaN, 2 ** 32, 2 ** 31, Infinity, '3' as unknown as number])(
+    'refuses descriptor %s',
+    (fd) => {
+      expect(() => checkFd(fd)).toThrow(/^fd must be an integer/)
+    },
+  )
 
   it('takes AT_FDCWD for a directory only', () => {
     expect(checkDirfd(AT_FDCWD)).toBe(AT_FDCWD)
@@ -34,7 +37,9 @@ describe('arguments', () => {
 
   it('writes id maps as the kernel reads them, and refuses those that wrap', () => {
     const line = { containerID: 0, hostID: 0x7000_0000, size: 65536 }
-    expect(idMapText([line, { containerID: 65536, hostID: 5, size: 1 }], 'uid')).toBe('0 1879048192 65536\n65536 5 1\n')
+    expect(idMapText([line, { containerID: 65536, hostID: 5, size: 1 }], 'uid')).toBe(
+      '0 1879048192 65536\n65536 5 1\n',
+    )
     expect(() => idMapText([], 'uid')).toThrow(/1 to 340/)
     expect(() => idMapText([{ ...line, hostID: 0xffff_0000 }], 'uid')).toThrow(/hostID/)
     expect(() => idMapText([{ ...line, size: 0 }], 'uid')).toThrow(/size/)

@@ -15,15 +15,31 @@ function run(program: Buffer, type: 'b' | 'c', major: number, minor: number, wan
     const offset = program.readInt16LE(at * 8 + 2)
     const value = program.readInt32LE(at * 8 + 4)
     switch (code) {
-      case 0x61: registers[to] = context[offset / 4]!; break
-      case 0xbc: registers[to] = registers[from]!; break
-      case 0xb4: registers[to] = value; break
-      case 0x74: registers[to] = registers[to]! >>> value; break
-      case 0x54: registers[to] = registers[to]! & value; break
-      case 0x16: if (registers[to] === value) at += offset; break
-      case 0x56: if (registers[to] !== value) at += offset; break
-      case 0x95: return registers[0] === 1
-      default: throw new Error(`instruction 0x${code.toString(16)}`)
+      case 0x61:
+        registers[to] = context[offset / 4]!
+        break
+      case 0xbc:
+        registers[to] = registers[from]!
+        break
+      case 0xb4:
+        registers[to] = value
+        break
+      case 0x74:
+        registers[to] = registers[to]! >>> value
+        break
+      case 0x54:
+        registers[to] = registers[to]! & value
+        break
+      case 0x16:
+        if (registers[to] === value) at += offset
+        break
+      case 0x56:
+        if (registers[to] !== value) at += offset
+        break
+      case 0x95:
+        return registers[0] === 1
+      default:
+        throw new Error(`instruction 0x${code.toString(16)}`)
     }
   }
   throw new Error('ran off the end')
@@ -31,7 +47,11 @@ function run(program: Buffer, type: 'b' | 'c', major: number, minor: number, wan
 
 const denyAll: DeviceFilterRule = { allow: false, type: 'a', major: '*', minor: '*', access: 'rwm' }
 const char = (major: number | '*', minor: number | '*', letters: string, allow = true): DeviceFilterRule => ({
-  allow, type: 'c', major, minor, access: letters,
+  allow,
+  type: 'c',
+  major,
+  minor,
+  access: letters,
 })
 
 describe('deviceProgram', () => {

@@ -24,9 +24,13 @@ export interface DeviceFilterRule {
 
 /** Makes the rules hold for the cgroup and everything beneath it, besides filters attached higher up. */
 export function attachDeviceFilter(cgroupFd: number, rules: readonly DeviceFilterRule[]): void {
-  const program = check(native.loadDeviceProgram(deviceProgram(rules)), 'bpf(BPF_PROG_LOAD)', { hints: bpfHints })
+  const program = check(native.loadDeviceProgram(deviceProgram(rules)), 'bpf(BPF_PROG_LOAD)', {
+    hints: bpfHints,
+  })
   try {
-    check(native.attachDeviceProgram(checkFd(cgroupFd, 'cgroupFd'), program), 'bpf(BPF_PROG_ATTACH)', { hints: bpfHints })
+    check(native.attachDeviceProgram(checkFd(cgroupFd, 'cgroupFd'), program), 'bpf(BPF_PROG_ATTACH)', {
+      hints: bpfHints,
+    })
   } finally {
     closeFd(program) // the cgroup holds it now
   }
@@ -75,7 +79,8 @@ function ruleCode(rule: DeviceFilterRule): Buffer[] {
   if (!all && rule.minor !== '*') tests.push([4, checkInteger(rule.minor, 'minor', 0, 0xffff_ffff)])
   // Each test skips the rest of the tests and the body.
   const skips = tests.map(([register, value], index) =>
-    jumpUnlessEqual(register, value, tests.length - index - 1 + body.length))
+    jumpUnlessEqual(register, value, tests.length - index - 1 + body.length),
+  )
   return [...skips, ...body]
 }
 
@@ -86,8 +91,13 @@ function deviceType(type: DeviceFilterRule['type']): number {
 }
 
 function accessBits(access: string): number {
-  if (!/^[rwm]{1,3}$/.test(access)) throw bad('access', `must be some of "rwm", not ${JSON.stringify(access)}`)
-  return (access.includes('m') ? MKNOD : 0) | (access.includes('r') ? READ : 0) | (access.includes('w') ? WRITE : 0)
+  if (!/^[rwm]{1,3}$/.test(access))
+    throw bad('access', `must be some of "rwm", not ${JSON.stringify(access)}`)
+  return (
+    (access.includes('m') ? MKNOD : 0) |
+    (access.includes('r') ? READ : 0) |
+    (access.includes('w') ? WRITE : 0)
+  )
 }
 
 // struct bpf_insn: u8 code, u8 dst:4 src:4, s16 offset, s32 immediate. The 32-bit forms of all operations.
@@ -96,8 +106,10 @@ const moveRegister = (to: number, from: number) => instruction(0xbc, to, from, 0
 const moveImmediate = (to: number, value: number) => instruction(0xb4, to, 0, 0, value)
 const shiftRight = (register: number, bits: number) => instruction(0x74, register, 0, 0, bits)
 const andImmediate = (register: number, value: number) => instruction(0x54, register, 0, 0, value)
-const jumpIfEqual = (register: number, value: number, skip: number) => instruction(0x16, register, 0, skip, value)
-const jumpUnlessEqual = (register: number, value: number, skip: number) => instruction(0x56, register, 0, skip, value)
+const jumpIfEqual = (register: number, value: number, skip: number) =>
+  instruction(0x16, register, 0, skip, value)
+const jumpUnlessEqual = (register: number, value: number, skip: number) =>
+  instruction(0x56, register, 0, skip, value)
 const exit = () => instruction(0x95, 0, 0, 0, 0)
 
 function instruction(code: number, to: number, from: number, offset: number, immediate: number): Buffer {

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { capabilityMask, capabilityNames, capabilityNumber, capabilitySets, lastCapability } from './capability.ts'
+import {
+  capabilityMask,
+  capabilityNames,
+  capabilityNumber,
+  capabilitySets,
+  lastCapability,
+} from './capability.ts'
 
 describe('capabilities', () => {
   it('has a name for every number of this kernel', () => {
@@ -7,7 +13,9 @@ describe('capabilities', () => {
   })
 
   it('numbers them as capabilities(7) does', () => {
-    expect(['CAP_CHOWN', 'CAP_NET_ADMIN', 'CAP_SYS_ADMIN', 'CAP_BPF'].map(capabilityNumber)).toEqual([0, 12, 21, 39])
+    expect(['CAP_CHOWN', 'CAP_NET_ADMIN', 'CAP_SYS_ADMIN', 'CAP_BPF'].map(capabilityNumber)).toEqual([
+      0, 12, 21, 39,
+    ])
     expect(capabilityNumber('CAP_EVERYTHING')).toBeUndefined()
     expect(capabilityMask(['CAP_CHOWN', 'CAP_BPF'])).toBe((1n << 39n) | 1n)
     expect(() => capabilityMask(['NET_ADMIN'])).toThrow(/NET_ADMIN/)

@@ -1,12 +1,23 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import {
-  closeFd, dupCloexec, flock, isNonblocking, pipe2, readFd, readFdInto, setNonblocking, writeFd,
+  closeFd,
+  dupCloexec,
+  flock,
+  isNonblocking,
+  pipe2,
+  readFd,
+  readFdInto,
+  setNonblocking,
+  writeFd,
 } from './descriptor.ts'
 import { O_NONBLOCK, O_RDONLY, openat2, AT_FDCWD } from './path.ts'
 import { fionread, splice, tee } from './splice.ts'
 
-const isCloexec = (fd: number) => (Number.parseInt(/flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))![1]!, 8) & 0o2000000) !== 0
+const isCloexec = (fd: number) =>
+  (Number.parseInt(/flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))![1]!, 8) &
+    0o2000000) !==
+  0
 
 describe('descriptors', () => {
   it('reads and writes, tells waiting from the end', () => {

@@ -74,9 +74,14 @@ const LOCK_NB = 4
  * flock(2). False where another holds the lock; with `wait` it blocks the whole process instead, event loop
  * included, until the other lets go.
  */
-export function flock(fd: number, operation: keyof typeof flockOperations, options: { wait?: boolean } = {}): boolean {
+export function flock(
+  fd: number,
+  operation: keyof typeof flockOperations,
+  options: { wait?: boolean } = {},
+): boolean {
   const code = flockOperations[operation]
-  if (code === undefined) throw bad('operation', `must be shared, exclusive or unlock, not ${String(operation)}`)
+  if (code === undefined)
+    throw bad('operation', `must be shared, exclusive or unlock, not ${String(operation)}`)
   const result = native.flock(checkFd(fd), code | (options.wait === true ? 0 : LOCK_NB))
   if (wouldBlock(result)) return false
   check(result, 'flock')

@@ -94,7 +94,13 @@ export function unlinkat(dirfd: number, path: Path, flags = 0): void {
 export function renameat2(oldFd: number, oldPath: Path, newFd: number, newPath: Path, flags = 0): void {
   checkPath(oldPath, 'oldPath')
   checkPath(newPath, 'newPath')
-  const result = native.renameat2(checkDirfd(oldFd), oldPath, checkDirfd(newFd), newPath, checkFlags(flags, 7))
+  const result = native.renameat2(
+    checkDirfd(oldFd),
+    oldPath,
+    checkDirfd(newFd),
+    newPath,
+    checkFlags(flags, 7),
+  )
   check(result, 'renameat2', { path: oldPath, dest: newPath })
 }
 
@@ -181,7 +187,10 @@ export function readdir(fd: number): Buffer[] {
 }
 
 export function ftruncate(fd: number, length: number): void {
-  check(native.ftruncate(checkFd(fd), checkInteger(length, 'length', 0, Number.MAX_SAFE_INTEGER)), 'ftruncate')
+  check(
+    native.ftruncate(checkFd(fd), checkInteger(length, 'length', 0, Number.MAX_SAFE_INTEGER)),
+    'ftruncate',
+  )
 }
 
 /** fsync(2) or, with `dataOnly`, fdatasync(2). Blocks until the disk has it. */

@@ -8,7 +8,9 @@ describe('parseCgroupLayout', () => {
   it('takes a lone cgroup2 mount for v2', () => {
     const text = line('/', 'ext4', 'rw') + line('/sys/fs/cgroup', 'cgroup2', 'rw,nsdelegate')
     expect(parseCgroupLayout(text, (mount) => [`of ${mount}`])).toEqual({
-      version: 2, mount: '/sys/fs/cgroup', controllers: ['of /sys/fs/cgroup'],
+      version: 2,
+      mount: '/sys/fs/cgroup',
+      controllers: ['of /sys/fs/cgroup'],
     })
   })
 

@@ -7,7 +7,13 @@ import { capabilitySets } from './capability.ts'
 import { closeFd } from './descriptor.ts'
 import { F_SEAL_EXEC, memfdCreate, memfdSeals } from './memfd.ts'
 import {
-  fsconfigCreate, fsconfigFd, fsopen, mountSetattr, openTree, MOUNT_ATTR_IDMAP, OPEN_TREE_CLONE,
+  fsconfigCreate,
+  fsconfigFd,
+  fsopen,
+  mountSetattr,
+  openTree,
+  MOUNT_ATTR_IDMAP,
+  OPEN_TREE_CLONE,
 } from './mount.ts'
 import { createUserNamespace } from './namespace.ts'
 import { addon, check } from './native.ts'
@@ -165,7 +171,10 @@ function readControllers(mount: string): string[] {
 }
 
 /** Reads /proc/PID/mountinfo, proc_pid_mountinfo(5). A host with any v1 hierarchy is a v1 host. */
-export function parseCgroupLayout(mountinfo: string, controllersOf: (mount: string) => string[]): CgroupLayout {
+export function parseCgroupLayout(
+  mountinfo: string,
+  controllersOf: (mount: string) => string[],
+): CgroupLayout {
   const hierarchies: CgroupHierarchyMount[] = []
   let unified: string | undefined
   for (const line of mountinfo.split('\n')) {
@@ -173,12 +182,15 @@ export function parseCgroupLayout(mountinfo: string, controllersOf: (mount: stri
     if (before === undefined || after === undefined) continue
     const [type, , superOptions = ''] = after.split(' ')
     const [, , , , rawMount = ''] = before.split(' ')
-    const mount = rawMount.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+    const mount = rawMount.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+      String.fromCharCode(Number.parseInt(octal, 8)),
+    )
     if (type === 'cgroup2') unified ??= mount
     if (type !== 'cgroup') continue
     const controllers = superOptions.split(',').filter((option) => !notControllers.test(option))
     // The same hierarchy may be mounted twice; the first is where everybody looks.
-    if (!hierarchies.some((other) => other.controllers.join() === controllers.join())) hierarchies.push({ controllers, mount })
+    if (!hierarchies.some((other) => other.controllers.join() === controllers.join()))
+      hierarchies.push({ controllers, mount })
   }
   if (hierarchies.length > 0) {
     if (unified !== undefined) hierarchies.push({ controllers: [], mount: unified })
@@ -190,4 +202,5 @@ export function parseCgroupLayout(mountinfo: string, controllersOf: (mount: stri
   })
 }
 
-const notControllers = /^(rw|ro|xattr|clone_children|cpuset_v2_mode|noprefix|release_agent=.*|favordynmods|nofavordynmods|nsdelegate|memory_recursiveprot)$/
+const notControllers =
+  /^(rw|ro|xattr|clone_children|cpuset_v2_mode|noprefix|release_agent=.*|favordynmods|nofavordynmods|nsdelegate|memory_recursiveprot)$/

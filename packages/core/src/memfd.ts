@@ -31,7 +31,7 @@ export function memfdCreate(name: string, content?: Uint8Array, seal = false): n
   if (fd < 0 && errnoName(-fd) === 'EINVAL') fd = native.memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)
   check(fd, 'memfd_create', { path: name })
   try {
-    for (let at = 0; content !== undefined && at < content.length; ) at += writeFd(fd, content.subarray(at))
+    for (let at = 0; content !== undefined && at < content.length;) at += writeFd(fd, content.subarray(at))
     if (seal) sealAll(fd)
     return fd
   } catch (error) {

@@ -14,8 +14,15 @@ const native = addon as {
   fsmount(fd: number, flags: number, attributes: number): number
   fspick(dirfd: number, path: Path, flags: number): number
   readMessage(fd: number): string | number
-  mountSetattr(fd: number, path: Path, flags: number, set: number, clear: number, propagation: number,
-    usernsFd: number): number
+  mountSetattr(
+    fd: number,
+    path: Path,
+    flags: number,
+    set: number,
+    clear: number,
+    propagation: number,
+    usernsFd: number,
+  ): number
   umount(path: Path, flags: number): number
 }
 
@@ -51,7 +58,16 @@ export const MNT_DETACH = 2
 export const MNT_EXPIRE = 4
 export const UMOUNT_NOFOLLOW = 8
 
-const FSCONFIG = { flag: 0, string: 1, binary: 2, path: 3, pathEmpty: 4, fd: 5, create: 6, reconfigure: 7 } as const
+const FSCONFIG = {
+  flag: 0,
+  string: 1,
+  binary: 2,
+  path: 3,
+  pathEmpty: 4,
+  fd: 5,
+  create: 6,
+  reconfigure: 7,
+} as const
 
 /** A descriptor of the mount at a path, or with OPEN_TREE_CLONE of a detached copy of it (AT_RECURSIVE: all below). */
 export function openTree(dirfd: number, path: Path, flags = 0): number {
@@ -63,7 +79,13 @@ export function openTree(dirfd: number, path: Path, flags = 0): number {
 /** Attaches the mount `mountFd` onto `targetFd`. Neither is a path, so nothing can be renamed under it. */
 export function moveMount(mountFd: number, targetFd: number, shownTarget?: string, flags = 0): void {
   const both = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
-  const result = native.moveMount(checkFd(mountFd, 'mountFd'), '', checkFd(targetFd, 'targetFd'), '', both | flags)
+  const result = native.moveMount(
+    checkFd(mountFd, 'mountFd'),
+    '',
+    checkFd(targetFd, 'targetFd'),
+    '',
+    both | flags,
+  )
   check(result, 'move_mount', { path: shownTarget, hints: moveHints })
 }
 
@@ -73,7 +95,10 @@ const moveHints = {
 
 export function fsopen(type: string): number {
   const result = native.fsopen(checkPath(type, 'type'), 1 /* FSOPEN_CLOEXEC */)
-  return check(result, 'fsopen', { path: type, hints: { ENODEV: `This kernel does not know the file system ${type}.` } })
+  return check(result, 'fsopen', {
+    path: type,
+    hints: { ENODEV: `This kernel does not know the file system ${type}.` },
+  })
 }
 
 /** A context to change the options of the superblock mounted at `path`. */
@@ -108,13 +133,20 @@ function fsconfig(fd: number, command: number, key: string | null, value: Path |
   const result = native.fsconfig(checkFd(fd), command, key, value, aux)
   if (result >= 0) return
   // The kernel says in words what it does not like, if the context is asked.
-  throw syscallError(-result, 'fsconfig', { path: key ?? undefined, hint: fsMessages(fd).join('; ') || undefined })
+  throw syscallError(-result, 'fsconfig', {
+    path: key ?? undefined,
+    hint: fsMessages(fd).join('; ') || undefined,
+  })
 }
 
 /** What the kernel has to say about a context from `fsopen`: lines such as `e overlay: No changes allowed …`. */
 export function fsMessages(fd: number): string[] {
   const messages: string[] = []
-  for (let message = native.readMessage(checkFd(fd)); typeof message === 'string'; message = native.readMessage(fd)) {
+  for (
+    let message = native.readMessage(checkFd(fd));
+    typeof message === 'string';
+    message = native.readMessage(fd)
+  ) {
     messages.push(message.trim())
   }
   return messages
@@ -141,11 +173,13 @@ export function mountSetattr(fd: number, path: Path, flags: number, change: Moun
   const { set = 0, clear = 0, propagation = 0, usernsFd } = change
   checkInteger(set, 'set', 0, 0x7fff_ffff)
   checkInteger(clear, 'clear', 0, 0x7fff_ffff)
-  if (![0, MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE].includes(propagation)) throw bad('propagation', 'is unknown')
+  if (![0, MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE].includes(propagation))
+    throw bad('propagation', 'is unknown')
   if (((set & MOUNT_ATTR_IDMAP) !== 0) !== (usernsFd !== undefined)) {
     throw bad('usernsFd', 'and MOUNT_ATTR_IDMAP go together')
   }
-  if ((flags & ~(AT_RECURSIVE | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) throw bad('flags', 'has unknown bits')
+  if ((flags & ~(AT_RECURSIVE | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0)
+    throw bad('flags', 'has unknown bits')
   const all = flags | (path.length === 0 ? AT_EMPTY_PATH : 0)
   const userns = usernsFd === undefined ? 0 : checkFd(usernsFd, 'usernsFd')
   const result = native.mountSetattr(checkDirfd(fd), checkPath(path), all, set, clear, propagation, userns)

@@ -41,7 +41,14 @@ export const namespaceFlags: Readonly<Record<NamespaceType, number>> = {
 
 /** The `request` numbers of PIDFD_GET_…_NAMESPACE (Linux 6.11). */
 const pidfdRequests: Readonly<Record<NamespaceType, number>> = {
-  cgroup: 1, ipc: 2, mnt: 3, net: 4, pid: 5, time: 7, user: 9, uts: 10,
+  cgroup: 1,
+  ipc: 2,
+  mnt: 3,
+  net: 4,
+  pid: 5,
+  time: 7,
+  user: 9,
+  uts: 10,
 }
 
 /** One line of /proc/PID/uid_map. */
@@ -89,7 +96,8 @@ export function openNamespaceOf(pid: number, type: NamespaceType): number {
 export function openNamespaceOfPidfd(pidfd: number, type: NamespaceType, pid?: number): number {
   const fd = native.namespaceOfPidfd(checkFd(pidfd), pidfdRequests[type])
   if (fd >= 0) return fd
-  if (pid === undefined || !['ENOTTY', 'EINVAL'].includes(errnoName(-fd))) return check(fd, 'ioctl(PIDFD_GET_NAMESPACE)')
+  if (pid === undefined || !['ENOTTY', 'EINVAL'].includes(errnoName(-fd)))
+    return check(fd, 'ioctl(PIDFD_GET_NAMESPACE)')
   const opened = openNamespace(`/proc/${pid}/ns/${type}`)
   try {
     pidfdSendSignal(pidfd, 0) // still there: the pid was not reused while its link was opened
@@ -114,7 +122,8 @@ export function openNamespace(path: string): number {
 
 export function namespaceType(fd: number): NamespaceType {
   const flag = check(native.namespaceType(checkFd(fd)), 'ioctl(NS_GET_NSTYPE)')
-  for (const type of Object.keys(namespaceFlags) as NamespaceType[]) if (namespaceFlags[type] === flag) return type
+  for (const type of Object.keys(namespaceFlags) as NamespaceType[])
+    if (namespaceFlags[type] === flag) return type
   throw new HoldfastError('HF_UNSUPPORTED', `namespace type 0x${flag.toString(16)} is not known`)
 }
 
@@ -148,13 +157,15 @@ export function createUserNamespace(maps: { uid: readonly IdMapping[]; gid: read
 const usernsHints = {
   ENOSPC: 'No more user namespaces may be made: raise the sysctl user.max_user_namespaces.',
   EUSERS: 'User namespaces are nested more than 32 deep.',
-  EPERM: 'User namespaces may be switched off: see kernel.unprivileged_userns_clone and user.max_user_namespaces.',
+  EPERM:
+    'User namespaces may be switched off: see kernel.unprivileged_userns_clone and user.max_user_namespaces.',
   EINVAL: 'The id maps overlap, or map an id that does not exist outside.',
 }
 
 /** The text of an id map as /proc/PID/uid_map takes it. */
 export function idMapText(map: readonly IdMapping[], name: string): string {
-  if (map.length < 1 || map.length > 340) throw bad(`${name} map`, `must have 1 to 340 lines, not ${map.length}`)
+  if (map.length < 1 || map.length > 340)
+    throw bad(`${name} map`, `must have 1 to 340 lines, not ${map.length}`)
   return map
     .map(({ containerID, hostID, size }) => {
       checkInteger(size, `${name}.size`, 1, 0xffff_ffff)
@@ -177,7 +188,11 @@ export function createNamespace(type: NamespaceType, userns?: number): number {
   }
   if (type === 'user') throw bad('type', "'user' needs id maps: call createUserNamespace")
   const proc = `/proc/thread-self/ns/${type === 'time' ? 'time_for_children' : type}`
-  const result = native.createNamespace(namespaceFlags[type], userns === undefined ? -1 : checkFd(userns), proc)
+  const result = native.createNamespace(
+    namespaceFlags[type],
+    userns === undefined ? -1 : checkFd(userns),
+    proc,
+  )
   return check(result, 'unshare', { path: type })
 }
 

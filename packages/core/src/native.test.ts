@@ -14,13 +14,24 @@ describe('check', () => {
       caught = error
     }
     expect(caught).toMatchObject({
-      name: 'SyscallError', code: 'ENOENT', errno: 2, syscall: 'openat2', path: '/nowhere', hint: 'Make it first.',
+      name: 'SyscallError',
+      code: 'ENOENT',
+      errno: 2,
+      syscall: 'openat2',
+      path: '/nowhere',
+      hint: 'Make it first.',
     })
   })
 
   it('names the errnos that Node has no name for, and one name where two share a number', () => {
     expect([1, 11, 22, 87, 95, 117, 4000].map(errnoName)).toEqual([
-      'EPERM', 'EAGAIN', 'EINVAL', 'EUSERS', 'ENOTSUP', 'EUCLEAN', 'errno 4000',
+      'EPERM',
+      'EAGAIN',
+      'EINVAL',
+      'EUSERS',
+      'ENOTSUP',
+      'EUCLEAN',
+      'errno 4000',
     ])
   })
 })

@@ -14,10 +14,14 @@ function loadAddon(): unknown {
   try {
     return createRequire(import.meta.url)(file) as unknown
   } catch (cause) {
-    throw new HoldfastError('HF_INTERNAL', `the native addon for ${process.platform}-${process.arch} does not load`, {
-      hint: 'Holdfast needs Linux on x64 or arm64; in a checkout, packages/core/build.sh builds the addon.',
-      cause,
-    })
+    throw new HoldfastError(
+      'HF_INTERNAL',
+      `the native addon for ${process.platform}-${process.arch} does not load`,
+      {
+        hint: 'Holdfast needs Linux on x64 or arm64; in a checkout, packages/core/build.sh builds the addon.',
+        cause,
+      },
+    )
   }
 }
 
@@ -55,14 +59,32 @@ let names: Map<number, string> | undefined
 
 /** The name of a positive errno, `EPERM`. */
 export function errnoName(errno: number): string {
-  names ??= new Map([...Object.entries(constants.errno), ...moreErrnos].map(([name, number]) => [number, name]))
+  names ??= new Map(
+    [...Object.entries(constants.errno), ...moreErrnos].map(([name, number]) => [number, name]),
+  )
   return names.get(errno) ?? `errno ${errno}`
 }
 
 /** What os.constants.errno lacks, and the preferred name where two share a number (the last one wins). */
 const moreErrnos: [string, number][] = [
-  ['EAGAIN', 11], ['ENOTBLK', 15], ['ENONET', 64], ['ENOTUNIQ', 76], ['EUSERS', 87], ['ENOTSUP', 95],
-  ['ESHUTDOWN', 108], ['EHOSTDOWN', 112], ['EUCLEAN', 117], ['EREMOTEIO', 121], ['ENOMEDIUM', 123],
-  ['EMEDIUMTYPE', 124], ['ENOKEY', 126], ['EKEYEXPIRED', 127], ['EKEYREVOKED', 128], ['EKEYREJECTED', 129],
-  ['EOWNERDEAD', 130], ['ENOTRECOVERABLE', 131], ['ERFKILL', 132], ['EHWPOISON', 133],
+  ['EAGAIN', 11],
+  ['ENOTBLK', 15],
+  ['ENONET', 64],
+  ['ENOTUNIQ', 76],
+  ['EUSERS', 87],
+  ['ENOTSUP', 95],
+  ['ESHUTDOWN', 108],
+  ['EHOSTDOWN', 112],
+  ['EUCLEAN', 117],
+  ['EREMOTEIO', 121],
+  ['ENOMEDIUM', 123],
+  ['EMEDIUMTYPE', 124],
+  ['ENOKEY', 126],
+  ['EKEYEXPIRED', 127],
+  ['EKEYREVOKED', 128],
+  ['EKEYREJECTED', 129],
+  ['EOWNERDEAD', 130],
+  ['ENOTRECOVERABLE', 131],
+  ['ERFKILL', 132],
+  ['EHWPOISON', 133],
 ]

@@ -22,7 +22,8 @@ export function pidfdOpen(pid: number): number {
 
 /** `signal` by number or name; 0 tests whether the process is still there (ESRCH once it was reaped). */
 export function pidfdSendSignal(pidfd: number, signal: number | NodeJS.Signals): void {
-  const number = typeof signal === 'number' ? checkInteger(signal, 'signal', 0, 64) : constants.signals[signal]
+  const number =
+    typeof signal === 'number' ? checkInteger(signal, 'signal', 0, 64) : constants.signals[signal]
   if (number === undefined) throw bad('signal', `is unknown: ${String(signal)}`)
   check(native.pidfdSendSignal(checkFd(pidfd, 'pidfd'), number), 'pidfd_send_signal')
 }

@@ -3,14 +3,34 @@ import { checkInteger, checkPid, checkUnsigned64, bad } from './argument.ts'
 import { addon, check } from './native.ts'
 
 const native = addon as {
-  prlimit(pid: number, resource: number, set: boolean, soft: bigint, hard: bigint, out: BigUint64Array): number
+  prlimit(
+    pid: number,
+    resource: number,
+    set: boolean,
+    soft: bigint,
+    hard: bigint,
+    out: BigUint64Array,
+  ): number
 }
 
 /** RLIMIT_… in the kernel's numbering, which x86_64 and aarch64 share. */
 export const resourceNames = [
-  'RLIMIT_CPU', 'RLIMIT_FSIZE', 'RLIMIT_DATA', 'RLIMIT_STACK', 'RLIMIT_CORE', 'RLIMIT_RSS', 'RLIMIT_NPROC',
-  'RLIMIT_NOFILE', 'RLIMIT_MEMLOCK', 'RLIMIT_AS', 'RLIMIT_LOCKS', 'RLIMIT_SIGPENDING', 'RLIMIT_MSGQUEUE',
-  'RLIMIT_NICE', 'RLIMIT_RTPRIO', 'RLIMIT_RTTIME',
+  'RLIMIT_CPU',
+  'RLIMIT_FSIZE',
+  'RLIMIT_DATA',
+  'RLIMIT_STACK',
+  'RLIMIT_CORE',
+  'RLIMIT_RSS',
+  'RLIMIT_NPROC',
+  'RLIMIT_NOFILE',
+  'RLIMIT_MEMLOCK',
+  'RLIMIT_AS',
+  'RLIMIT_LOCKS',
+  'RLIMIT_SIGPENDING',
+  'RLIMIT_MSGQUEUE',
+  'RLIMIT_NICE',
+  'RLIMIT_RTPRIO',
+  'RLIMIT_RTTIME',
 ] as const
 
 export type ResourceName = (typeof resourceNames)[number]
@@ -32,7 +52,17 @@ export function prlimit(pid: number, resource: ResourceName, limits?: ResourceLi
   if (soft > hard) throw bad('soft', `must not exceed the hard limit ${hard}, and is ${soft}`)
   const out = new BigUint64Array(2)
   const target = pid === 0 ? 0 : checkPid(pid)
-  const result = native.prlimit(target, checkInteger(number, 'resource', 0, 15), limits !== undefined, soft, hard, out)
-  check(result, 'prlimit64', { path: resource, hints: { EPERM: 'Raising a hard limit takes CAP_SYS_RESOURCE.' } })
+  const result = native.prlimit(
+    target,
+    checkInteger(number, 'resource', 0, 15),
+    limits !== undefined,
+    soft,
+    hard,
+    out,
+  )
+  check(result, 'prlimit64', {
+    path: resource,
+    hints: { EPERM: 'Raising a hard limit takes CAP_SYS_RESOURCE.' },
+  })
   return { soft: out[0]!, hard: out[1]! }
 }

@@ -49,10 +49,21 @@ function readCompiled(key: string): CompiledSeccomp | undefined {
     throw error
   }
   const end = content.indexOf('\n')
-  const { version: of, arch, key: profile, length, ...rest } = JSON.parse(content.toString('utf8', 0, end)) as
-    Omit<CompiledSeccomp, 'program'> & { version: number; arch: string; key: string; length: number }
+  const {
+    version: of,
+    arch,
+    key: profile,
+    length,
+    ...rest
+  } = JSON.parse(content.toString('utf8', 0, end)) as Omit<CompiledSeccomp, 'program'> & {
+    version: number
+    arch: string
+    key: string
+    length: number
+  }
   const program = content.subarray(end + 1)
-  if (of !== version || arch !== process.arch || profile !== key || length !== program.length) return undefined
+  if (of !== version || arch !== process.arch || profile !== key || length !== program.length)
+    return undefined
   return { program, ...rest }
 }
 

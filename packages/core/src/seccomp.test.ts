@@ -33,8 +33,13 @@ function run(program: Buffer, name: string, args: bigint[] = [], audit = arch): 
   throw new Error('ran off the end')
 }
 
-const profile = (syscalls: SeccompProfile['syscalls'], more: Partial<SeccompProfile> = {}): SeccompProfile => ({
-  defaultAction: 'SCMP_ACT_ERRNO', syscalls: syscalls!, ...more,
+const profile = (
+  syscalls: SeccompProfile['syscalls'],
+  more: Partial<SeccompProfile> = {},
+): SeccompProfile => ({
+  defaultAction: 'SCMP_ACT_ERRNO',
+  syscalls: syscalls!,
+  ...more,
 })
 
 describe('compileSeccomp', () => {
@@ -51,27 +56,36 @@ describe('compileSeccomp', () => {
 
   it('compares all 64 bits of an argument', () => {
     const value = 0x1_0000_0002n
-    const { program } = compileSeccomp(profile([
-      { names: ['personality'], action: 'SCMP_ACT_ALLOW', args: [{ index: 0, value, op: 'SCMP_CMP_EQ' }] },
-    ]))
+    const { program } = compileSeccomp(
+      profile([
+        { names: ['personality'], action: 'SCMP_ACT_ALLOW', args: [{ index: 0, value, op: 'SCMP_CMP_EQ' }] },
+      ]),
+    )
     expect(run(program, 'personality', [value])).toBe(ALLOW)
     expect(run(program, 'personality', [2n])).toBe(EPERM)
   })
 
   it('masks as SCMP_CMP_MASKED_EQ says: value is the mask', () => {
-    const { program } = compileSeccomp(profile([{
-      names: ['clone'], action: 'SCMP_ACT_ALLOW',
-      args: [{ index: 0, value: 0x7e02_0000, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
-    }]))
+    const { program } = compileSeccomp(
+      profile([
+        {
+          names: ['clone'],
+          action: 'SCMP_ACT_ALLOW',
+          args: [{ index: 0, value: 0x7e02_0000, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
+        },
+      ]),
+    )
     expect(run(program, 'clone', [0x11n])).toBe(ALLOW)
     expect(run(program, 'clone', [0x1000_0011n])).toBe(EPERM)
   })
 
   it('returns the errno asked for', () => {
-    const { program } = compileSeccomp(profile([
-      { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: 38 },
-      { names: ['read'], action: 'SCMP_ACT_ALLOW' },
-    ]))
+    const { program } = compileSeccomp(
+      profile([
+        { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: 38 },
+        { names: ['read'], action: 'SCMP_ACT_ALLOW' },
+      ]),
+    )
     expect(run(program, 'clone3')).toBe(0x0005_0026)
   })
 
@@ -110,8 +124,18 @@ describe('compileSeccomp', () => {
       const compiled = compileSeccomp(JSON.parse(process.argv[2]))
       console.log(compiled.program.toString('hex'), compiled.skipped.join())`
     const again = (names: string[]) =>
-      execFileSync(process.execPath, ['--conditions=@holdfast/source', '--input-type=module', '-e', script, dir,
-        JSON.stringify(profile([{ names, action: 'SCMP_ACT_ALLOW' }]))], { cwd: import.meta.dirname, encoding: 'utf8' })
+      execFileSync(
+        process.execPath,
+        [
+          '--conditions=@holdfast/source',
+          '--input-type=module',
+          '-e',
+          script,
+          dir,
+          JSON.stringify(profile([{ names, action: 'SCMP_ACT_ALLOW' }])),
+        ],
+        { cwd: import.meta.dirname, encoding: 'utf8' },
+      )
     // Marked, to see that it is the file's content that comes back.
     const path = join(dir, name!)
     const marked = readFileSync(path)
@@ -125,9 +149,11 @@ describe('compileSeccomp', () => {
   })
 
   it('returns the flags for seccomp(2), and whether somebody listens', () => {
-    const compiled = compileSeccomp(profile([{ names: ['mount'], action: 'SCMP_ACT_NOTIFY' }], {
-      flags: ['SECCOMP_FILTER_FLAG_LOG', 'SECCOMP_FILTER_FLAG_SPEC_ALLOW'],
-    }))
+    const compiled = compileSeccomp(
+      profile([{ names: ['mount'], action: 'SCMP_ACT_NOTIFY' }], {
+        flags: ['SECCOMP_FILTER_FLAG_LOG', 'SECCOMP_FILTER_FLAG_SPEC_ALLOW'],
+      }),
+    )
     expect(compiled).toMatchObject({ flags: 6, listener: true })
   })
 
@@ -137,7 +163,9 @@ describe('compileSeccomp', () => {
     expect(() => compileSeccomp(profile([], { architectures: ['SCMP_ARCH_VAX'] }))).toThrow(/seccomp|arch/)
     expect(() => compileSeccomp(profile([], { flags: ['X'] }))).toThrow(/flags/)
     const args = [{ index: 6, value: 0, op: 'SCMP_CMP_EQ' }]
-    expect(() => compileSeccomp(profile([{ names: ['read'], action: 'SCMP_ACT_ALLOW', args }]))).toThrow(/index/)
+    expect(() => compileSeccomp(profile([{ names: ['read'], action: 'SCMP_ACT_ALLOW', args }]))).toThrow(
+      /index/,
+    )
   })
 })
 

@@ -16,7 +16,11 @@ const native = addon as {
 interface CompileRequest {
   defaultAction: number
   architectures: string[]
-  rules: { action: number; names: string[]; args: { index: number; op: number; value: bigint; valueTwo: bigint }[] }[]
+  rules: {
+    action: number
+    names: string[]
+    args: { index: number; op: number; value: bigint; valueTwo: bigint }[]
+  }[]
 }
 
 /** OCI runtime-spec `linux.seccomp`. */
@@ -62,7 +66,12 @@ export const seccompActions: Readonly<Record<string, number>> = {
 }
 
 const operators: Readonly<Record<string, number>> = {
-  SCMP_CMP_NE: 1, SCMP_CMP_LT: 2, SCMP_CMP_LE: 3, SCMP_CMP_EQ: 4, SCMP_CMP_GE: 5, SCMP_CMP_GT: 6,
+  SCMP_CMP_NE: 1,
+  SCMP_CMP_LT: 2,
+  SCMP_CMP_LE: 3,
+  SCMP_CMP_EQ: 4,
+  SCMP_CMP_GE: 5,
+  SCMP_CMP_GT: 6,
   SCMP_CMP_MASKED_EQ: 7,
 }
 
@@ -81,7 +90,9 @@ const EPERM = 1
  * from the directory given to `keepCompiledSeccomp`: compiling takes milliseconds. The program must not be changed.
  */
 export function compileSeccomp(profile: SeccompProfile): CompiledSeccomp {
-  const key = JSON.stringify(profile, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))
+  const key = JSON.stringify(profile, (_, value: unknown) =>
+    typeof value === 'bigint' ? `${value}n` : value,
+  )
   const known = findCompiled(key)
   if (known) return known
   const compiled = compile(profile)
@@ -120,7 +131,10 @@ function compile(profile: SeccompProfile): CompiledSeccomp {
  * this kernel did not have them. A short profile says nothing of what its author knew: nothing older than that of
  * Linux 5.8 counts as newer.
  */
-function withAnswerForNewerCalls(profile: SeccompProfile, { program, highest }: { program: Buffer; highest: number }) {
+function withAnswerForNewerCalls(
+  profile: SeccompProfile,
+  { program, highest }: { program: Buffer; highest: number },
+) {
   if (profile.defaultAction !== 'SCMP_ACT_ERRNO' || profile.defaultErrnoRet === ENOSYS) return program
   const faccessat2 = 439
   return Buffer.concat([
@@ -152,7 +166,8 @@ const compileHints = {
 
 function actionOf(name: string, errnoRet: number | undefined, field: string): number {
   const action = seccompActions[name]
-  if (action === undefined || !Object.hasOwn(seccompActions, name)) throw bad(field, `is unknown: ${String(name)}`)
+  if (action === undefined || !Object.hasOwn(seccompActions, name))
+    throw bad(field, `is unknown: ${String(name)}`)
   if (name !== 'SCMP_ACT_ERRNO' && name !== 'SCMP_ACT_TRACE') return action
   const max = name === 'SCMP_ACT_ERRNO' ? 4095 : 0xffff // MAX_ERRNO; the message of PTRACE_GETEVENTMSG
   return action + checkInteger(errnoRet ?? EPERM, `${field} errnoRet`, 0, max)

@@ -6,7 +6,14 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { closeFd, pipe2, readFd, writeFd } from './descriptor.ts'
 import { pidfdSendSignal } from './pidfd.ts'
-import { peerCredentials, peerPidfd, receiveMessage, sendMessage, socketHandleFd, socketpair } from './socket.ts'
+import {
+  peerCredentials,
+  peerPidfd,
+  receiveMessage,
+  sendMessage,
+  socketHandleFd,
+  socketpair,
+} from './socket.ts'
 
 describe('messages', () => {
   it('carries descriptors, keeps message bounds, and tells waiting from the end', () => {
@@ -52,7 +59,9 @@ describe('peers', () => {
     const client = connect(join(dir, 's'))
     const [socket] = await once(server, 'connection')
     expect(peerCredentials(socketHandleFd(socket))).toEqual({
-      pid: process.pid, uid: process.getuid!(), gid: process.getgid!(),
+      pid: process.pid,
+      uid: process.getuid!(),
+      gid: process.getgid!(),
     })
     const pidfd = peerPidfd(socketHandleFd(socket))
     pidfdSendSignal(pidfd, 0)

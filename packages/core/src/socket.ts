@@ -13,7 +13,12 @@ const native = addon as {
   peerPidfd(fd: number): number
   socketpair(type: number, out: Int32Array): number
   sendMessage(fd: number, data: Uint8Array, fds: Int32Array): number
-  receiveMessage(fd: number, maxBytes: number, maxFds: number, peek: number): { data: Buffer; fds: number[] } | number
+  receiveMessage(
+    fd: number,
+    maxBytes: number,
+    maxFds: number,
+    peek: number,
+  ): { data: Buffer; fds: number[] } | number
   openSocketIn(netnsFd: number, family: number, type: number, protocol: number): number
   bindSocket(fd: number, family: number, address: string, port: number): number
   setReuseAddress(fd: number): number
@@ -68,10 +73,18 @@ const maxFds = 253
  * Sends bytes and descriptors (at most 253) in one message over a unix socket. The number of bytes taken, as on a
  * stream it may be fewer; undefined where it would wait. Descriptors need at least one byte beside them on a stream.
  */
-export function sendMessage(fd: number, data: Uint8Array | string, fds: readonly number[] = []): number | undefined {
+export function sendMessage(
+  fd: number,
+  data: Uint8Array | string,
+  fds: readonly number[] = [],
+): number | undefined {
   if (fds.length > maxFds) throw bad('fds', `must be at most ${maxFds}`)
   const bytes = typeof data === 'string' ? Buffer.from(data) : data
-  const result = native.sendMessage(checkFd(fd), bytes, Int32Array.from(fds, (each) => checkFd(each, 'fds')))
+  const result = native.sendMessage(
+    checkFd(fd),
+    bytes,
+    Int32Array.from(fds, (each) => checkFd(each, 'fds')),
+  )
   return result < 0 && errnoName(-result) === 'EAGAIN' ? undefined : check(result, 'sendmsg')
 }
 
@@ -81,7 +94,9 @@ export function sendMessage(fd: number, data: Uint8Array | string, fds: readonly
  * (MSG_PEEK) the message stays where it is, and the descriptors are duplicates.
  */
 export function receiveMessage(
-  fd: number, maxBytes: number, options: { peek?: boolean } = {},
+  fd: number,
+  maxBytes: number,
+  options: { peek?: boolean } = {},
 ): { data: Buffer; fds: number[] } | undefined {
   checkInteger(maxBytes, 'maxBytes', 1, 1 << 24)
   const result = native.receiveMessage(checkFd(fd), maxBytes, maxFds, options.peek === true ? 1 : 0)
@@ -148,6 +163,7 @@ function openIn(netnsFd: number, family: number, type: number, protocol: number)
 
 function bindSocket(fd: number, family: number, { address, port }: { address: string; port: number }): void {
   const result = native.bindSocket(fd, family, address, port)
-  if (result < 0 && errnoName(-result) === 'EAFNOSUPPORT') throw bad('bind.address', `is not an address: ${address}`)
+  if (result < 0 && errnoName(-result) === 'EAFNOSUPPORT')
+    throw bad('bind.address', `is not an address: ${address}`)
   check(result, 'bind', { path: family === families.inet6 ? `[${address}]:${port}` : `${address}:${port}` })
 }

@@ -3,14 +3,51 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { closeFd, writeFd } from '../src/descriptor.ts'
 import {
-  fchmodat, fchownat, fstat, fstatat, linkat, mkdirat, mknodat, readdir, readlinkat, renameat2, symlinkat, unlinkat,
-  utimensat, RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFCHR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG,
+  fchmodat,
+  fchownat,
+  fstat,
+  fstatat,
+  linkat,
+  mkdirat,
+  mknodat,
+  readdir,
+  readlinkat,
+  renameat2,
+  symlinkat,
+  unlinkat,
+  utimensat,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  S_IFCHR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
 } from '../src/file.ts'
 import {
-  AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, RESOLVE_BENEATH,
-  RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_WRONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_SYMLINKS,
+  openat2,
 } from '../src/path.ts'
-import { fgetxattr, flistxattr, fremovexattr, fsetxattr, lgetxattrat, llistxattrat, lsetxattrat } from '../src/xattr.ts'
+import {
+  fgetxattr,
+  flistxattr,
+  fremovexattr,
+  fsetxattr,
+  lgetxattrat,
+  llistxattrat,
+  lsetxattrat,
+} from '../src/xattr.ts'
 import { describeAsRoot, scratch } from './as-root.ts'
 
 function opened(): { path: string; fd: number } & Disposable {
@@ -61,9 +98,11 @@ describeAsRoot('files on directory descriptors', () => {
     expect(fstatat(dir.fd, 'link').mode & S_IFMT).toBe(S_IFLNK)
     expect(fstatat(dir.fd, Buffer.from([0xfe]))).toMatchObject({ size: 7, mode: S_IFREG | 0o600, nlink: 1 })
     expect(readlinkat(dir.fd, 'link')).toEqual(Buffer.from([0x2f, 0xff]))
-    expect(readdir(dir.fd).map((name) => name.toString('latin1')).sort()).toEqual(
-      ['big', 'd', 'fifo', 'link', 'null', '\xfe'].sort(),
-    )
+    expect(
+      readdir(dir.fd)
+        .map((name) => name.toString('latin1'))
+        .sort(),
+    ).toEqual(['big', 'd', 'fifo', 'link', 'null', '\xfe'].sort())
   })
 
   it('links, renames and removes', () => {
@@ -95,7 +134,11 @@ describeAsRoot('files on directory descriptors', () => {
     fchownat(dir.fd, 'link', 1000, 2 ** 31)
     utimensat(dir.fd, 'link', { atimeNs: 0n, mtimeNs: 1_234_567_890_123_456_789n })
     expect(fstatat(dir.fd, 'victim')).toEqual(before)
-    expect(fstatat(dir.fd, 'link')).toMatchObject({ uid: 1000, gid: 2 ** 31, mtimeNs: 1_234_567_890_123_456_789n })
+    expect(fstatat(dir.fd, 'link')).toMatchObject({
+      uid: 1000,
+      gid: 2 ** 31,
+      mtimeNs: 1_234_567_890_123_456_789n,
+    })
     const fd = openat2(dir.fd, 'victim', { flags: O_PATH })
     fchmodat(fd, '', 0o4755)
     fchownat(fd, '', 5, 6)

@@ -9,11 +9,25 @@ const flags = ['--v8-pool-size=0', '--single-threaded', '--expose-gc', '--condit
 
 describeAsRoot('forkProcess', () => {
   it('makes a child that collects garbage, sleeps, reads, serves, starts programs and takes signals', async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, [...flags, fixture], { env: {}, timeout: 15_000 })
-    const [child, parent] = stdout.trim().split('\n').map((line) => JSON.parse(line) as unknown)
+    const { stdout } = await promisify(execFile)(process.execPath, [...flags, fixture], {
+      env: {},
+      timeout: 15_000,
+    })
+    const [child, parent] = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown)
     expect(child).toEqual({
-      churned: 6000, maps: true, echoed: 'hello', child: '2\n', heard: 'ping', ownPid: true, ownSession: true,
-      hash: 'ca978112', random: 4, signalled: true,
+      churned: 6000,
+      maps: true,
+      echoed: 'hello',
+      child: '2\n',
+      heard: 'ping',
+      ownPid: true,
+      ownSession: true,
+      hash: 'ca978112',
+      random: 4,
+      signalled: true,
     })
     expect(parent).toEqual({ parent: true, exit: { exitCode: 7 } })
   })

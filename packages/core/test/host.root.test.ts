@@ -16,9 +16,13 @@ describeAsRoot('probeHost', () => {
     const host = probeHost()
     expect(readdirSync('/proc/self/fd')).toHaveLength(open)
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(mounts)
-    const atLeast = (minor: number) => host.kernel.major > 6 || (host.kernel.major === 6 && host.kernel.minor >= minor)
+    const atLeast = (minor: number) =>
+      host.kernel.major > 6 || (host.kernel.major === 6 && host.kernel.minor >= minor)
     expect(host).toMatchObject({
-      sealExec: atLeast(3), peerPidfd: atLeast(5), pidfdInfoExit: atLeast(15), overlayLowerFd: atLeast(15),
+      sealExec: atLeast(3),
+      peerPidfd: atLeast(5),
+      pidfdInfoExit: atLeast(15),
+      overlayLowerFd: atLeast(15),
     })
     expect(host.capabilities).toContain('CAP_SYS_ADMIN')
     expect(probeHost()).toBe(host)
@@ -33,7 +37,10 @@ describeAsRoot('probeHost', () => {
 describeAsRoot('attachDeviceFilter', () => {
   it('refuses the device that the rules refuse, and lets the others be', () => {
     const layout = probeHost().cgroup
-    const unified = layout.version === 2 ? layout.mount : layout.hierarchies.find((each) => each.controllers.length === 0)?.mount
+    const unified =
+      layout.version === 2
+        ? layout.mount
+        : layout.hierarchies.find((each) => each.controllers.length === 0)?.mount
     expect(unified).toBeDefined()
     const path = join(unified!, `hf-core-test-${process.pid}`)
     mkdirSync(path)

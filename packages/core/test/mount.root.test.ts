@@ -4,8 +4,21 @@ import { expect, it } from 'vitest'
 import { closeFd } from '../src/descriptor.ts'
 import { fstat, mkdirat, readdir, statfsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC } from '../src/file.ts'
 import {
-  fsconfigCreate, fsconfigFd, fsconfigString, fsmount, fsopen, mountSetattr, moveMount, openTree, umount,
-  MNT_DETACH, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NODEV, MOUNT_ATTR_RDONLY, MS_PRIVATE, OPEN_TREE_CLONE,
+  fsconfigCreate,
+  fsconfigFd,
+  fsconfigString,
+  fsmount,
+  fsopen,
+  mountSetattr,
+  moveMount,
+  openTree,
+  umount,
+  MNT_DETACH,
+  MOUNT_ATTR_IDMAP,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_RDONLY,
+  MS_PRIVATE,
+  OPEN_TREE_CLONE,
 } from '../src/mount.ts'
 import { createUserNamespace } from '../src/namespace.ts'
 import { AT_FDCWD, O_CREAT, O_DIRECTORY, O_PATH, O_WRONLY, openat2 } from '../src/path.ts'

@@ -6,8 +6,18 @@ import { expect, it } from 'vitest'
 import { closeFd } from '../src/descriptor.ts'
 import { umount, MNT_DETACH } from '../src/mount.ts'
 import {
-  bindNamespace, createNamespace, createUserNamespace, namespaceFlags, namespaceInode, namespaceOwner,
-  namespaceOwnerUid, namespaceParent, namespaceType, openNamespace, openNamespaceOf, type NamespaceType,
+  bindNamespace,
+  createNamespace,
+  createUserNamespace,
+  namespaceFlags,
+  namespaceInode,
+  namespaceOwner,
+  namespaceOwnerUid,
+  namespaceParent,
+  namespaceType,
+  openNamespace,
+  openNamespaceOf,
+  type NamespaceType,
 } from '../src/namespace.ts'
 import { describeAsRoot, mountsUnder, scratch } from './as-root.ts'
 
@@ -46,17 +56,20 @@ describeAsRoot('namespaces', () => {
     expect(readdirSync('/proc/self/fd')).toHaveLength(before)
   })
 
-  it.each(['net', 'ipc', 'uts', 'mnt', 'cgroup', 'time'] as const)('makes a %s namespace with nobody in it', (type) => {
-    const userns = createUserNamespace({ uid: range, gid: range })
-    const fd = createNamespace(type, userns)
-    expect(namespaceType(fd)).toBe(type)
-    expect(namespaceInode(fd)).not.toBe(inodeOf(`/proc/self/ns/${type}`))
-    const owner = namespaceOwner(fd)
-    expect(namespaceInode(owner)).toBe(namespaceInode(userns))
-    for (const each of [owner, fd, userns]) closeFd(each)
-    // Ours has not changed.
-    expect(readlinkSync(`/proc/self/ns/${type}`)).toBe(readlinkSync(`/proc/${process.ppid}/ns/${type}`))
-  })
+  it.each(['net', 'ipc', 'uts', 'mnt', 'cgroup', 'time'] as const)(
+    'makes a %s namespace with nobody in it',
+    (type) => {
+      const userns = createUserNamespace({ uid: range, gid: range })
+      const fd = createNamespace(type, userns)
+      expect(namespaceType(fd)).toBe(type)
+      expect(namespaceInode(fd)).not.toBe(inodeOf(`/proc/self/ns/${type}`))
+      const owner = namespaceOwner(fd)
+      expect(namespaceInode(owner)).toBe(namespaceInode(userns))
+      for (const each of [owner, fd, userns]) closeFd(each)
+      // Ours has not changed.
+      expect(readlinkSync(`/proc/self/ns/${type}`)).toBe(readlinkSync(`/proc/${process.ppid}/ns/${type}`))
+    },
+  )
 
   it('refuses a pid namespace, and says why', () => {
     expect(() => createNamespace('pid')).toThrow('a pid namespace cannot be held once its init is gone')

@@ -3,7 +3,14 @@ import { once } from 'node:events'
 import { openSync, readFileSync, readlinkSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { closeFd, pipe2, writeFd } from '../src/descriptor.ts'
-import { pidfdGetfd, pidfdInfo, pidfdOpen, pidfdSendSignal, pidfdWait, processStartTime } from '../src/pidfd.ts'
+import {
+  pidfdGetfd,
+  pidfdInfo,
+  pidfdOpen,
+  pidfdSendSignal,
+  pidfdWait,
+  processStartTime,
+} from '../src/pidfd.ts'
 import { watchFd, type WatchEvents } from '../src/watch.ts'
 import { describeAsRoot } from './as-root.ts'
 
@@ -25,7 +32,13 @@ describeAsRoot('pidfds', () => {
   it('tells what it knows of a living process', async () => {
     const child = spawn('sleep', ['100'])
     const pidfd = pidfdOpen(child.pid!)
-    expect(pidfdInfo(pidfd)).toMatchObject({ pid: child.pid, ppid: process.pid, uid: 0, gid: 0, exit: undefined })
+    expect(pidfdInfo(pidfd)).toMatchObject({
+      pid: child.pid,
+      ppid: process.pid,
+      uid: 0,
+      gid: 0,
+      exit: undefined,
+    })
     const ticks = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 100
     expect(Number(processStartTime(child.pid!))).toBeGreaterThan(ticks - 1000)
     pidfdSendSignal(pidfd, 'SIGKILL')

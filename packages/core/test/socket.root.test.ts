@@ -12,7 +12,11 @@ describeAsRoot('sockets of another network namespace', () => {
     const netns = createNamespace('net')
     const here = readlinkSync('/proc/self/ns/net')
     const listener = openSocketIn(netns, {
-      family: 'inet', type: 'stream', bind: { address: '0.0.0.0', port: 4321 }, reuse: true, listen: 8,
+      family: 'inet',
+      type: 'stream',
+      bind: { address: '0.0.0.0', port: 4321 },
+      reuse: true,
+      listen: 8,
     })
     const netlink = openNetlinkSocketIn(netns, 0)
     const six = openSocketIn(netns, { family: 'inet6', type: 'dgram', bind: { address: '::', port: 4321 } })
@@ -38,10 +42,17 @@ describeAsRoot('sockets of another network namespace', () => {
 
   it('reports a port in use with its address', () => {
     const netns = createNamespace('net')
-    const options = { family: 'inet', type: 'stream', bind: { address: '0.0.0.0', port: 80 }, listen: 1 } as const
+    const options = {
+      family: 'inet',
+      type: 'stream',
+      bind: { address: '0.0.0.0', port: 80 },
+      listen: 1,
+    } as const
     const first = openSocketIn(netns, options)
     expect(() => openSocketIn(netns, options)).toThrow(/bind '0\.0\.0\.0:80': EADDRINUSE/)
-    expect(() => openSocketIn(netns, { ...options, bind: { address: 'localhost', port: 1 } })).toThrow(/address/)
+    expect(() => openSocketIn(netns, { ...options, bind: { address: 'localhost', port: 1 } })).toThrow(
+      /address/,
+    )
     closeFd(first)
     closeFd(netns)
   })
