@@ -113,12 +113,14 @@ function encodeHook(table: TableWriter, step: Step & { do: 'hook' }): void {
 /** Filters by their profile: compiling one takes milliseconds, and most containers have the same. */
 const compiled = new Map<string, { program: Buffer; flags: number }>()
 const compiledLimit = 32
+const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
 
 function encodeSeccomp(table: TableWriter, profile: SeccompProfile): void {
   const key = JSON.stringify(profile, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))
   let filter = compiled.get(key)
   if (filter === undefined) {
-    filter = compileSeccomp(profile)
+    const { program, flags, listener } = compileSeccomp(profile)
+    filter = { program, flags: listener ? flags | SECCOMP_FILTER_FLAG_NEW_LISTENER : flags }
     if (compiled.size >= compiledLimit) compiled.clear()
     compiled.set(key, filter)
   }
