@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import { format } from './format.ts'
 
-const data = { Name: 'web', Ports: ['80', '81'], State: { Running: true, Pid: 7 }, Labels: { b: '2', a: '1' }, Empty: [] }
+const data = { Name: 'web', Ports: ['80', '81'], State: { Running: true, Pid: 7 }, Labels: { b: '2', a: '1' }, Empty: [], List: [{ Port: 80 }, { Port: 90 }] }
 
 describe('format', () => {
   it.each([
@@ -20,6 +20,7 @@ describe('format', () => {
     ['{{.Ports}} {{.Labels}}', '[80 81] map[b:2 a:1]'],
     ['a {{- .Name -}} b', 'awebb'],
     ['{{println (index .Ports 0)}}', '80\n'],
+    ['{{(index .List 1).Port}}', '90'],
   ])('%s', (template, expected) => {
     expect(format(template, data)).toBe(expected)
   })

@@ -164,15 +164,21 @@ function operand(word: string, scope: Scope): unknown {
   if (word === '$') return scope.root
   if (/^".*"$|^`.*`$/s.test(word)) return word.startsWith('`') ? word.slice(1, -1) : (JSON.parse(word) as string)
   if (/^-?\d+$/.test(word)) return Number(word)
-  if (/^\(.*\)$/s.test(word)) return evaluate(word.slice(1, -1), scope)
+  const [, inner, behind] = /^\((.*)\)((?:\.\w+)*)$/s.exec(word) ?? []
+  if (inner !== undefined) return walk(evaluate(inner, scope), behind)
   const [, variable, path] = /^(\$\w*)?((?:\.\w+)+)?$/.exec(word) ?? []
   if (variable === undefined && path === undefined) throw usageError(`"${word}" is not understood in a template`)
   const start = variable === undefined ? scope.dot : variable === '$' ? scope.root : scope.variables.get(variable)
-  return (path ?? '').split('.').slice(1).reduce<any>((value, key) => field(value, key), start)
+  return walk(start, path)
+}
+
+/** `.State.Pid` from `value` on. */
+function walk(value: unknown, path: string | undefined): unknown {
+  return (path ?? '').split('.').slice(1).reduce(field, value)
 }
 
 /** A misspelt field of an object with known fields is an error, as it is with docker; an absent key of a map is not. */
-function field(value: any, key: string): unknown {
+function field(value: any, key: string): any {
   if (value === null || value === undefined) return undefined
   if (typeof value !== 'object') throw usageError(`can't evaluate field ${key} in "${String(value)}"`)
   return Object.hasOwn(value, key) ? value[key] : undefined
