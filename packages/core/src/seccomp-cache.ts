@@ -5,6 +5,7 @@
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { hasCode } from '@holdfast/errors'
 import type { CompiledSeccomp } from './seccomp.ts'
 
 const memory = new Map<string, CompiledSeccomp>()
@@ -34,9 +35,14 @@ export function keepCompiled(key: string, compiled: CompiledSeccomp): void {
   const { program, ...rest } = compiled
   const head = JSON.stringify({ version, arch: process.arch, key, length: program.length, ...rest })
   const path = join(directory, fileName(key))
-  // Renamed into place: another process sees the whole file or none.
-  writeFileSync(`${path}.${process.pid}`, Buffer.concat([Buffer.from(`${head}\n`), program]), { mode: 0o600 })
-  renameSync(`${path}.${process.pid}`, path)
+  try {
+    // Renamed into place: another process sees the whole file or none.
+    writeFileSync(`${path}.${process.pid}`, Buffer.concat([Buffer.from(`${head}\n`), program]), { mode: 0o600 })
+    renameSync(`${path}.${process.pid}`, path)
+  } catch (error) {
+    // A full disk or a directory that was removed costs time, not the filter.
+    if (!hasCode(error, 'ENOSPC', 'EDQUOT', 'ENOENT', 'EROFS')) throw error
+  }
 }
 
 function readCompiled(key: string): CompiledSeccomp | undefined {
@@ -45,26 +51,24 @@ function readCompiled(key: string): CompiledSeccomp | undefined {
   try {
     content = readFileSync(join(directory, fileName(key)))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    if (hasCode(error, 'ENOENT')) return undefined
     throw error
   }
   const end = content.indexOf('\n')
-  const {
-    version: of,
-    arch,
-    key: profile,
-    length,
-    ...rest
-  } = JSON.parse(content.toString('utf8', 0, end)) as Omit<CompiledSeccomp, 'program'> & {
-    version: number
-    arch: string
-    key: string
-    length: number
-  }
+  if (end < 0) return undefined // the machine went down before it was on disk
+  const head = JSON.parse(content.toString('utf8', 0, end)) as Head
+  const { version: of, arch, key: profile, length, ...rest } = head
   const program = content.subarray(end + 1)
   if (of !== version || arch !== process.arch || profile !== key || length !== program.length)
     return undefined
   return { program, ...rest }
+}
+
+interface Head extends Omit<CompiledSeccomp, 'program'> {
+  version: number
+  arch: string
+  key: string
+  length: number
 }
 
 function remember(key: string, compiled: CompiledSeccomp): void {

@@ -1,7 +1,12 @@
-/** The zygote's program: `node --v8-pool-size=0 --single-threaded --expose-gc main-zygote.js [--ahead=N] [--cgroup-parent=PATH]`. */
+/**
+ * The zygote's program:
+ *
+ *     node --v8-pool-size=0 --single-threaded main-zygote.js [--ahead=N] [--cgroup-parent=PATH] [--seccomp-cache=DIR]
+ */
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { keepCompiledSeccomp } from '@holdfast/core'
 import { ignoreDebugger } from './shim-process.ts'
 import { warmUp } from './warm-up.ts'
 import { Zygote } from './zygote.ts'
@@ -9,8 +14,13 @@ import { Zygote } from './zygote.ts'
 ignoreDebugger()
 process.title = 'holdfast: zygote'
 const { values } = parseArgs({
-  options: { ahead: { type: 'string', default: '1' }, 'cgroup-parent': { type: 'string', default: '/holdfast' } },
+  options: {
+    ahead: { type: 'string', default: '1' },
+    'cgroup-parent': { type: 'string', default: '/holdfast' },
+    'seccomp-cache': { type: 'string' },
+  },
 })
+keepCompiledSeccomp(values['seccomp-cache']) // and every shim forked from here
 const ahead = Number(values.ahead)
 if (!Number.isInteger(ahead) || ahead < 0 || ahead > 64) {
   process.stderr.write('--ahead must be from 0 to 64\n')

@@ -53,9 +53,16 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
   const events = new EventBus()
   const undo: (() => unknown)[] = [() => database.close()]
   try {
+    // It takes its time to warm up; nothing waits for it but the first shim.
+    const zygote = ZygoteClient.open({
+      mode: options.plainShims ? 'plain' : 'fork',
+      cgroupParent: `/${instance}`,
+      onLog: (line) => logger.warn({ line }, 'from a shim'),
+    })
+    undo.push(() => zygote.close())
     const idRanges = new IdRanges({ file: options.idRangesFile, base: options.usernsBase, owner: paths.database })
     undo.push(() => idRanges.close())
-    const [images, network, zygote] = await Promise.all([
+    const [images, network] = await Promise.all([
       openImageStore({
         root: paths.images,
         onEvent: (event) => imageEvent(events, event),
@@ -65,6 +72,7 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       ZygoteClient.start({
         mode: options.plainShims ? 'plain' : 'fork',
         cgroupParent: `/${instance}`,
+        seccompCache: paths.seccomp,
         onLog: (line) => logger.warn({ line }, 'from a shim'),
       }),
     ])
@@ -91,7 +99,8 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
 /** State is root's alone from the first moment: an image's setuid programs lie in it. */
 function makeDirectories(paths: Paths): void {
   for (const path of [
-    paths.dataRoot, paths.execRoot, paths.containers, paths.volumes, paths.networks, paths.shims, paths.namespaces,
+    paths.dataRoot, paths.execRoot, paths.containers, paths.volumes, paths.networks, paths.shims, paths.seccomp,
+    paths.namespaces,
   ]) {
     mkdirSync(path, { recursive: true, mode: 0o700 })
     chmodSync(path, 0o700)

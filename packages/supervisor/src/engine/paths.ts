@@ -17,6 +17,8 @@ export interface Paths {
   namespaces: string
   containers: string
   shims: string
+  /** Compiled system-call filters, which the shims share. */
+  seccomp: string
   zygote: string
 }
 
@@ -32,6 +34,7 @@ export function pathsOf(dataRoot: string, execRoot: string): Paths {
     namespaces: join(execRoot, 'ns'),
     containers: join(dataRoot, 'containers'),
     shims: join(execRoot, 'c'),
+    seccomp: join(execRoot, 'seccomp'),
     zygote: join(execRoot, 'zygote'),
   }
 }

@@ -11,6 +11,8 @@ export interface ZygoteOptions {
   ahead?: number
   /** Where the instance's cgroups lie. Default `/holdfast`. */
   cgroupParent?: string
+  /** A directory of root's alone where shims keep compiled system-call filters for each other. */
+  seccompCache?: string
   /** MiB of V8 heap a shim may use. Default 48. */
   heapMiB?: number
   /** Called with each line that the zygote or a plain shim wrote to stderr. */
@@ -44,6 +46,13 @@ export class ZygoteClient {
   static async start(options: ZygoteOptions = {}): Promise<ZygoteClient> {
     const client = new ZygoteClient(options)
     if (options.mode !== 'plain') await client.#zygote()
+    return client
+  }
+
+  /** Returns at once: the zygote warms up meanwhile, and the first `fork` waits for it, or throws what went wrong. */
+  static open(options: ZygoteOptions = {}): ZygoteClient {
+    const client = new ZygoteClient(options)
+    if (options.mode !== 'plain') client.#zygote().catch(() => {})
     return client
   }
 
@@ -108,7 +117,8 @@ class Zygote {
   }
 
   static start(options: ZygoteOptions, onExit: () => void): Promise<Zygote> {
-    const args = [`--ahead=${options.ahead ?? 1}`, `--cgroup-parent=${options.cgroupParent ?? '/holdfast'}`]
+    const args = [`--ahead=${options.ahead ?? 1}`, `--cgroup-parent=${options.cgroupParent ?? '/holdfast'}`,
+      ...seccompCacheFlag(options)]
     const child = spawnNode('zygote', args, options, ['pipe', 'pipe', 'pipe'])
     const zygote = new Zygote(child)
     relayLog(child, options.onLog)
@@ -162,7 +172,7 @@ class Zygote {
 
 /** The fallback where forking is impossible: the same shim in a Node process of its own, in a session of its own. */
 async function startPlainShim(fork: ForkOptions, options: ZygoteOptions): Promise<{ pid: number }> {
-  const args = ['--dir', fork.dir, ...(fork.create ? ['--create'] : [])]
+  const args = ['--dir', fork.dir, ...(fork.create ? ['--create'] : []), ...seccompCacheFlag(options)]
   const child = spawnNode('main', args, options, ['ignore', 'ignore', 'ignore'])
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve)
@@ -172,6 +182,10 @@ async function startPlainShim(fork: ForkOptions, options: ZygoteOptions): Promis
   })
   child.unref()
   return { pid: child.pid! }
+}
+
+function seccompCacheFlag({ seccompCache }: ZygoteOptions): string[] {
+  return seccompCache === undefined ? [] : [`--seccomp-cache=${seccompCache}`]
 }
 
 /**
@@ -184,7 +198,7 @@ function spawnNode(
 ): ChildProcess {
   const script = fileURLToPath(import.meta.resolve(`@holdfast/shim/${program}`))
   const flags = ['--v8-pool-size=0', '--single-threaded', `--max-old-space-size=${options.heapMiB ?? 48}`,
-    '--no-flush-bytecode', '--no-lazy', '--disable-sigusr1', '--disable-warning=ExperimentalWarning',
+    '--no-flush-bytecode', '--disable-sigusr1', '--disable-warning=ExperimentalWarning',
     ...(script.endsWith('.ts') ? ['--conditions=@holdfast/source'] : [])]
   return spawn(process.execPath, [...flags, script, ...args], {
     cwd: '/', env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' }, stdio, detached: true,
