@@ -6,7 +6,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError, hasCode } from '@holdfast/errors'
-import { closeFd, fchmodat, O_DIRECTORY, O_PATH, AT_FDCWD, openat2 } from '@holdfast/core'
+import { closeFd, fchmodat, AT_FDCWD, O_DIRECTORY, openat2 } from '@holdfast/core'
 import { checkDigest, digestOf } from './content.ts'
 import { hexOf, type StoreDirectories } from './directories.ts'
 import { isSha256 } from './reference.ts'
@@ -88,7 +88,7 @@ export class LayerStore {
     mkdirSync(join(directory, 'diff'), { mode: 0o755 })
     const descriptors: number[] = []
     const open = (path: string) => {
-      const fd = openat2(AT_FDCWD, path, { flags: O_PATH | O_DIRECTORY })
+      const fd = openat2(AT_FDCWD, path, { flags: O_DIRECTORY })
       descriptors.push(fd)
       return fd
     }

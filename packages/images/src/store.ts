@@ -40,6 +40,7 @@ class Store implements ImageStore {
   readonly #layerRecords = new Map<string, LayerRecord>()
   /** Imports and loads under way: layers without an image may be theirs. */
   #tasks = 0
+  #closed = false
 
   constructor(options: ImageStoreOptions) {
     const { root } = options
@@ -153,6 +154,8 @@ class Store implements ImageStore {
   }
 
   close(): void {
+    if (this.#closed) return
+    this.#closed = true
     this.#trash.close()
     closeSync(this.#lock)
   }
