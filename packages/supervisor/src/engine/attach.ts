@@ -20,7 +20,7 @@ export async function attach(
     throw new HoldfastError('HF_CONTAINER_PAUSED', 'container is paused, unpause the container before attach')
   }
   containerEvent(context, container, 'attach')
-  if (isRunning(record) && container.shim) return await connect(container, options)
+  if (isRunning(record)) return await connect(container, options)
   const pending = new PendingAttachment(record.config.Tty, options, (each) => container.pending.delete(each))
   container.pending.add(pending)
   return pending
@@ -49,7 +49,7 @@ export function cancelPending(container: Container): void {
 
 async function connect(container: Container, options: AttachOptions): Promise<LiveAttachment> {
   const { stdin, stdout, stderr, logs } = options
-  const client = container.shim?.client ?? shimOf(container).client
+  const { client } = container.shim ?? (await shimOf(container))
   const open = stdin && container.record.config.OpenStdin
   return new LiveAttachment(await client.attach({ stdin: open, stdout, stderr, logs }), container.record.config.Tty)
 }

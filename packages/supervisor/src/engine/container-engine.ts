@@ -25,6 +25,10 @@ import {
   killContainer, pauseContainer, restartContainer, stopContainer, unpauseContainer, type StopOptions,
 } from './stop.ts'
 import { isRunning, type WaitCondition, type WaitResult } from './waits.ts'
+import { within } from './within.ts'
+
+/** How long the end of the engine waits for clean-ups and removals. */
+const settleDeadlineMs = 5000
 
 /** The verbs, each in a module of its own; here they are only brought together. */
 export class ContainerEngine implements Engine {
@@ -123,7 +127,7 @@ export class ContainerEngine implements Engine {
 
   async resize(ref: string, { rows, columns }: { rows: number; columns: number }): Promise<void> {
     const container = this.#find(ref)
-    await shimOf(container).client.request('resize', { rows, columns })
+    await (await shimOf(container)).client.request('resize', { rows, columns })
     containerEvent(this.#context, container, 'resize', { height: String(rows), width: String(columns) })
   }
 
@@ -188,6 +192,14 @@ export class ContainerEngine implements Engine {
   async close(): Promise<void> {
     const context = this.#context
     context.closing = true
+    // What is under way is finished where that is quick; the next engine finishes the rest.
+    const settled = context.containers.list().map(async ({ cleanup, lock }) => {
+      await cleanup
+      await lock.run(() => {})
+    })
+    await within(settleDeadlineMs, 'finishing what is under way', Promise.allSettled(settled)).catch((error: unknown) =>
+      context.logger.warn({ err: error }, 'ending'),
+    )
     for (const { shim } of context.containers.list()) shim?.client.close()
     context.zygote.close()
     await context.network.close()

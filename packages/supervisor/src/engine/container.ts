@@ -29,6 +29,8 @@ export class Container implements StoredContainer {
   /** Clients that attached before the start. */
   readonly pending = new Set<PendingAttachment>()
   shim: LiveShim | undefined
+  /** Settles when a new shim has taken over from one that died, or none could. */
+  adoption: Promise<void> = Promise.resolve()
   /** Resolves when the present run has ended and its log is complete; a container that doesn't run has ended. */
   ended: PromiseWithResolvers<void> = settled()
   /** The work that follows an end: network, mounts, --rm. */

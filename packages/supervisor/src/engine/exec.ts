@@ -25,7 +25,7 @@ export async function execCreate(context: EngineContext, container: Container, o
   if (options.args.length === 0 || options.args[0] === '') {
     throw new HoldfastError('HF_BAD_REQUEST', 'No exec command specified', { details: { field: 'Cmd' } })
   }
-  const { client } = shimOf(container)
+  const { client } = await shimOf(container)
   if (container.record.state.status === 'paused') {
     throw new HoldfastError(
       'HF_CONTAINER_PAUSED', `Container ${container.record.name} is paused, unpause the container before exec`,
@@ -61,7 +61,7 @@ export async function execStart(
 ): Promise<AttachSession | undefined> {
   const { container, exec } = findExec(context, execId)
   if (exec.started) throw new HoldfastError('HF_CONTAINER_STATE', `exec command ${execId} has already run`)
-  const { client } = shimOf(container)
+  const { client } = await shimOf(container)
   exec.started = true
   const { attachStdin, attachStdout, attachStderr } = exec.options
   let attachment: LiveAttachment | undefined
@@ -94,7 +94,7 @@ export async function execStart(
 
 export function execExited(context: EngineContext, container: Container, execId: string, exit: ExitRecord): void {
   const exec = container.execs.get(execId)
-  if (!exec) return
+  if (!exec || exec.record.exitCode !== null) return
   exec.record = { ...exec.record, running: false, exitCode: exit.exitCode ?? 255 }
   exec.ended.resolve()
   listIds(container)
@@ -118,7 +118,7 @@ export async function execResize(
   context: EngineContext, execId: string, size: { rows: number; columns: number },
 ): Promise<void> {
   const { container } = findExec(context, execId)
-  await shimOf(container).client.request('exec.resize', { execId, ...size })
+  await (await shimOf(container)).client.request('exec.resize', { execId, ...size })
 }
 
 function findExec(context: EngineContext, execId: string): { container: Container; exec: ExecInstance } {

@@ -14,6 +14,9 @@ import { shimDirectory } from './paths.ts'
 const adoptDeadlineMs = 10_000
 const adoptAttempts = 5
 
+/** A shim that lives is listening: it need not be waited for. */
+const probeDeadlineMs = 30
+
 /** Events are taken once `running` has resolved: an end that comes with the start's answer must not overtake it. */
 export function followShim(
   context: EngineContext, container: Container, shim: LiveShim, running: Promise<void>,
@@ -23,7 +26,7 @@ export function followShim(
 }
 
 function onEvent(context: EngineContext, container: Container, shim: LiveShim, event: ShimEvent): void {
-  if (container.shim !== shim) return
+  if (container.shim !== shim || context.closing) return
   if (event.event === 'exited') containerExited(context, container, event.exit)
   if (event.event === 'exec-exited') execExited(context, container, event.execId, event.exit)
   if (event.event === 'oom') {
@@ -33,9 +36,13 @@ function onEvent(context: EngineContext, container: Container, shim: LiveShim, e
 }
 
 /** The shim is gone, its container isn't: the keeper holds it, and a new shim takes over. */
-async function onClose(context: EngineContext, container: Container, shim: LiveShim): Promise<void> {
+function onClose(context: EngineContext, container: Container, shim: LiveShim): void {
   if (container.shim !== shim || context.closing) return
   container.shim = undefined
+  container.adoption = adoptAfterLoss(context, container, shim)
+}
+
+async function adoptAfterLoss(context: EngineContext, container: Container, shim: LiveShim): Promise<void> {
   context.logger.warn({ container: container.id, shim: shim.pid }, 'a shim is gone: starting another for its container')
   try {
     const exit = await adopt(context, container)
@@ -55,9 +62,10 @@ export async function adopt(context: EngineContext, container: Container): Promi
   const dir = shimDirectory(context.paths, container.id)
   const { token } = JSON.parse(readFileSync(join(dir, 'shim.json'), 'utf8')) as ShimSpec
   const client = await reachShim(context, dir, token)
-  const { shimPid, keeperPid, namespaces, status, exit } = client.hello
+  const { shimPid, keeperPid, namespaces, status, exit, execs } = client.hello
   const shim: LiveShim = { client, pid: shimPid, keeperPid, namespaces, initPid: client.hello.pid }
   container.shim = shim
+  for (const exec of execs) if (exec.exit) execExited(context, container, exec.id, exec.exit)
   if (status === 'stopped') return exit ?? unknownExit()
   followShim(context, container, shim, Promise.resolve())
   return undefined
@@ -67,7 +75,7 @@ export async function adopt(context: EngineContext, container: Container): Promi
 export async function reachShim(context: EngineContext, dir: string, token: string): Promise<ShimClient> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await connectShim({ dir, token, deadlineMs: 200 })
+      return await connectShim({ dir, token, deadlineMs: probeDeadlineMs })
     } catch (error) {
       if (attempt > adoptAttempts) throw error
     }

@@ -136,9 +136,15 @@ function ownsRange(context: EngineContext, container: Container): boolean {
 async function removeStrayCgroups(context: EngineContext): Promise<void> {
   for (const name of listCgroups(context.cgroupParent)) {
     const container = context.containers.byId(name)
-    if (!/^[0-9a-f]{64}$/.test(name) || (container && isRunning(container.record))) continue
+    if ((container && isRunning(container.record)) || isWarmUp(name)) continue
     await attempt(context, `removing the cgroup ${name}`, () => removeCgroup(`${context.cgroupParent}/${name}`))
   }
+}
+
+/** Our zygote's own cgroup, while it warms up; one of an earlier zygote is a leftover. */
+function isWarmUp(name: string): boolean {
+  const [, pid] = /^warm-up-(\d+)$/.exec(name) ?? []
+  return pid !== undefined && existsSync(`/proc/${pid}`)
 }
 
 /** One leftover that can't be removed must not keep the engine from its other containers. */

@@ -1,9 +1,15 @@
 import { HoldfastError } from '@holdfast/errors'
 import type { Container, LiveShim } from './container.ts'
 import { isRunning } from './waits.ts'
+import { within } from './within.ts'
 
-/** The shim of a running container. Throws HF_CONTAINER_NOT_RUNNING, or HF_SHIM_LOST while a new shim takes over. */
-export function shimOf(container: Container): LiveShim {
+/** How long a request waits for the shim that takes over from one that died. */
+const adoptionDeadlineMs = 5000
+
+/** The shim of a running container. Throws HF_CONTAINER_NOT_RUNNING, or HF_SHIM_LOST where no other could take over. */
+export async function shimOf(container: Container): Promise<LiveShim> {
+  checkRunning(container)
+  if (!container.shim) await within(adoptionDeadlineMs, 'finding the container again', container.adoption)
   checkRunning(container)
   if (container.shim) return container.shim
   throw new HoldfastError('HF_SHIM_LOST', `the shim of container ${container.record.name} does not answer`, {

@@ -64,7 +64,7 @@ export async function killAndWait(context: EngineContext, container: Container):
 }
 
 async function send(context: EngineContext, container: Container, signal: number): Promise<void> {
-  const { client } = shimOf(container)
+  const { client } = await shimOf(container)
   // In somebody else's pid namespace the end of the first process doesn't end the others.
   const all = signal === constants.signals.SIGKILL && choicesOf(context, container).namespaces.pid.kind !== 'own'
   try {
@@ -80,7 +80,7 @@ async function send(context: EngineContext, container: Container, signal: number
 async function sendAndThaw(context: EngineContext, container: Container, signal: number): Promise<void> {
   await send(context, container, signal)
   if (container.record.state.status !== 'paused') return
-  const { client } = shimOf(container)
+  const { client } = await shimOf(container)
   await client.request('resume', {}).catch((error: unknown) => {
     if (isRunning(container.record) && !hasCode(error, 'HF_CONTAINER_STATE', 'HF_CONTAINER_NOT_RUNNING', 'HF_CONTAINER_RUNNING')) throw error
   })
@@ -103,7 +103,7 @@ async function endsWithin(container: Container, seconds: number): Promise<boolea
 
 export async function pauseContainer(context: EngineContext, container: Container): Promise<void> {
   await container.lock.run(async () => {
-    const { client } = shimOf(container)
+    const { client } = await shimOf(container)
     if (container.record.state.status === 'paused') {
       throw new HoldfastError('HF_CONTAINER_PAUSED', `Container ${container.record.name} is already paused`)
     }
@@ -119,7 +119,7 @@ export async function unpauseContainer(context: EngineContext, container: Contai
     if (container.record.state.status !== 'paused') {
       throw new HoldfastError('HF_CONTAINER_STATE', `Container ${container.record.name} is not paused`)
     }
-    await shimOf(container).client.request('resume', {})
+    await (await shimOf(container)).client.request('resume', {})
     if (!isRunning(container.record)) return
     container.update({ status: 'running' })
     containerEvent(context, container, 'unpause')
