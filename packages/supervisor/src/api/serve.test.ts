@@ -1,3 +1,4 @@
+import { HoldfastError } from '@holdfast/errors'
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { connect, type Socket } from 'node:net'
@@ -223,11 +224,23 @@ describe('requests', () => {
     expect(pull.json.message).toContain('docker.io/library/nosuch:latest')
   })
 
+  it('does not answer 404 to a create for anything but the image, or docker would go and pull it', async () => {
+    engine.create = async () => {
+      throw new HoldfastError('HF_NETWORK_NOT_FOUND', 'network x not found')
+    }
+    expect(await ask('POST', '/containers/create', { Image: 'busybox' })).toMatchObject({
+      status: 400,
+      json: { message: 'network x not found', code: 'HF_NETWORK_NOT_FOUND' },
+    })
+  })
+
   it('takes an import of any length, and reports the id', async () => {
     const { status, body } = await ask('POST', '/images/create?fromSrc=-&repo=a/b&tag=t&changes=CMD+x&changes=ENV+A%3D1', 'x'.repeat(5_000_000))
     expect(status).toBe(200)
     expect(JSON.parse(body).status).toMatch(/^sha256:/)
-    expect(engine.calls.at(-1)?.arguments).toEqual([5_000_000, { reference: 'a/b:t', changes: ['CMD x', 'ENV A=1'] }])
+    expect(engine.calls.at(-1)?.arguments).toEqual([5_000_000, {
+      reference: 'a/b:t', changes: ['CMD x', 'ENV A=1'], message: 'Imported from -',
+    }])
   })
 
   it('frames logs, and types them from API 1.42 on', async () => {

@@ -4,6 +4,7 @@ import type { ContainerRecord } from '../../engine/container-record.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { readSpecHost, type SpecHost } from '../../spec/index.ts'
 import { ContainerQuery } from '../container-query.ts'
+import { errorAnswer } from '../error-answer.ts'
 import { flag, integer, text } from '../query.ts'
 import { renderContainer } from '../render/container-inspect.ts'
 import { renderSummary } from '../render/container-summary.ts'
@@ -23,8 +24,15 @@ async function create(call: Call): Promise<void> {
   checkPlatform(text(call.query, 'platform'))
   const { config, host, networking } = parseCreate(await call.json())
   if (config.Image === '') throw new HoldfastError('HF_BAD_REQUEST', 'no image was named', { details: { field: 'Image' } })
-  const { id, warnings } = await call.engine.create(name === '' ? undefined : name, config, host, networking)
-  call.send(201, { Id: id, Warnings: warnings })
+  try {
+    const { id, warnings } = await call.engine.create(name === '' ? undefined : name, config, host, networking)
+    call.send(201, { Id: id, Warnings: warnings })
+  } catch (error) {
+    // docker takes any 404 here for a missing image, and goes to pull it: a missing network is a bad request.
+    const { status, body } = errorAnswer(error)
+    if (status !== 404 || hasCode(error, 'HF_IMAGE_NOT_FOUND')) throw error
+    call.send(400, body)
+  }
 }
 
 function checkPlatform(platform: string): void {

@@ -35,11 +35,12 @@ async function importRootfs(call: Call): Promise<void> {
   const repository = text(call.query, 'repo')
   const tag = text(call.query, 'tag')
   const reference = repository !== '' && tag !== '' ? `${repository}:${tag}` : repository
-  const [message, platform] = [text(call.query, 'message'), text(call.query, 'platform')]
+  const message = text(call.query, 'message') || 'Imported from -'
+  const platform = text(call.query, 'platform')
   const id = await call.engine.images.import(call.stream(), {
     changes: call.query.getAll('changes'),
+    message,
     ...(reference === '' ? {} : { reference }),
-    ...(message === '' ? {} : { message }),
     ...(platform === '' ? {} : { platform }),
   })
   progress(call.begin(200, 'application/json'), { status: id }).end()
