@@ -151,7 +151,7 @@ long op_exec(struct launch *launch, struct reader *reader)
 		become(launch, &program);
 	long child = fork_process(NULL, -1);
 	if (child < 0)
-		return failed(launch, "clone3", "init's child", child);
+		return failed(launch, "clone", "init's child", child);
 	if (child == 0) {
 		// A group of its own, in the foreground: ctrl-C reaches the program, not PID 1.
 		sys(setpgid, 0, 0);

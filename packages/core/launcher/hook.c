@@ -95,7 +95,7 @@ long op_hook(struct launch *launch, struct reader *reader)
 		return state;
 	long child = fork_process(&pidfd, -1);
 	if (child < 0)
-		return failed(launch, "clone3", path, child);
+		return failed(launch, "clone", path, child);
 	if (child == 0)
 		run_hook(launch, state, path, args, env);
 	sys(close, state);

@@ -93,18 +93,18 @@ struct kernel_stat_ids {
 	uint64_t size;
 };
 
-// fork(2): a child with a copy of the memory. `pidfd` may be NULL; `cgroup` is a cgroup v2 directory or -1.
+// fork(2): a child with a copy of the memory. `pidfd` may be NULL; `cgroup` is a cgroup v2 directory or -1. Without a
+// cgroup by clone(2): a container's filter may be loaded by now, and many refuse clone3, whose flags they can't see.
 static inline long fork_process(int *pidfd, int cgroup)
 {
-	struct clone_args args = {.exit_signal = SIG_CHLD};
+	if (cgroup < 0)
+		return sys(clone, SIG_CHLD | (pidfd ? CLONE_PIDFD : 0), NULL, pidfd, NULL, NULL);
+	struct clone_args args = {
+		.flags = CLONE_INTO_CGROUP | (pidfd ? CLONE_PIDFD : 0),
+		.pidfd = (uintptr_t)pidfd,
+		.exit_signal = SIG_CHLD,
+		.cgroup = (uint64_t)cgroup,
+	};
 
-	if (cgroup >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)cgroup;
-	}
-	if (pidfd) {
-		args.flags |= CLONE_PIDFD;
-		args.pidfd = (uintptr_t)pidfd;
-	}
 	return sys(clone3, &args, sizeof args);
 }

@@ -64,8 +64,9 @@ std::vector<scmp_arg_cmp> Conditions(const Napi::Array& args) {
   return conditions;
 }
 
-// One rule for all its names; 0 or -errno. Names without a number go to `skipped`, `highest` grows.
-int AddRule(void* filter, const Napi::Object& rule, std::vector<std::string>* skipped, int* highest) {
+// One rule for all its names; 0 or -errno. Names without a number go to `skipped`, `highest` grows. `foreign`: the
+// filter is for other architectures than this machine's, and numbers reach it through names that libseccomp knows.
+int AddRule(void* filter, bool foreign, const Napi::Object& rule, std::vector<std::string>* skipped, int* highest) {
   uint32_t action = Action(rule.Get("action"));
   std::vector<scmp_arg_cmp> conditions = Conditions(rule.Get("args").As<Napi::Array>());
   Napi::Array names = rule.Get("names").As<Napi::Array>();
@@ -76,6 +77,7 @@ int AddRule(void* filter, const Napi::Object& rule, std::vector<std::string>* sk
       skipped->push_back(name);
       continue;
     }
+    if (foreign && seccomp_syscall_resolve_name(name.c_str()) == __NR_SCMP_ERROR) continue;
     *highest = std::max(*highest, number);
     int result = seccomp_rule_add_array(filter, action, number, static_cast<unsigned>(conditions.size()),
                                         conditions.data());
@@ -86,14 +88,14 @@ int AddRule(void* filter, const Napi::Object& rule, std::vector<std::string>* sk
   return 0;
 }
 
-int AddArchitectures(void* filter, const Napi::Array& names) {
-  for (uint32_t i = 0; i < names.Length(); i++) {
-    uint32_t token = seccomp_arch_resolve_name(names.Get(i).As<Napi::String>().Utf8Value().c_str());
-    if (token == 0) return -EINVAL;
+// A filter for these architectures alone; 0 or -errno. libseccomp starts with this machine's.
+int AddArchitectures(void* filter, const std::vector<uint32_t>& tokens) {
+  for (uint32_t token : tokens) {
     int result = seccomp_arch_add(filter, token);
     if (result < 0 && result != -EEXIST) return result;
   }
-  return 0;
+  bool native = std::find(tokens.begin(), tokens.end(), seccomp_arch_native()) != tokens.end();
+  return native ? 0 : seccomp_arch_remove(filter, seccomp_arch_native());
 }
 
 // libseccomp 2.5 writes to a descriptor only.
@@ -114,19 +116,48 @@ Napi::Value Export(Napi::Env env, void* filter, const std::vector<std::string>& 
   return compiled;
 }
 
+// Splits the architectures into this machine's, which is always there, and others. False: one is not known.
+bool ReadArchitectures(const Napi::Array& names, std::vector<uint32_t>* foreign) {
+  for (uint32_t i = 0; i < names.Length(); i++) {
+    uint32_t token = seccomp_arch_resolve_name(names.Get(i).As<Napi::String>().Utf8Value().c_str());
+    if (token == 0) return false;
+    if (token != seccomp_arch_native()) foreign->push_back(token);
+  }
+  return true;
+}
+
+// Builds a filter; 0 or -errno.
+int Build(Filter* filter, const Napi::Object& request, const std::vector<uint32_t>& architectures, bool foreign,
+          std::vector<std::string>* skipped, int* highest) {
+  filter->reset(seccomp_init(Action(request.Get("defaultAction"))));
+  if (!*filter) return -EINVAL;
+  // A binary tree of numbers instead of a list: a dozen comparisons per system call instead of hundreds.
+  int result = seccomp_attr_set(filter->get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  if (result == 0) result = AddArchitectures(filter->get(), architectures);
+  Napi::Array rules = request.Get("rules").As<Napi::Array>();
+  for (uint32_t i = 0; result == 0 && i < rules.Length(); i++)
+    result = AddRule(filter->get(), foreign, rules.Get(i).As<Napi::Object>(), skipped, highest);
+  return result;
+}
+
 Napi::Value Compile(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Object request = info[0].As<Napi::Object>();
-  Filter filter(seccomp_init(Action(request.Get("defaultAction"))), seccomp_release);
-  if (!filter) return Value(env, -EINVAL);
-  // A binary tree of numbers instead of a list: a dozen comparisons per system call instead of hundreds.
-  int result = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
-  if (result == 0) result = AddArchitectures(filter.get(), request.Get("architectures").As<Napi::Array>());
+  std::vector<uint32_t> foreign;
+  if (!ReadArchitectures(request.Get("architectures").As<Napi::Array>(), &foreign)) return Value(env, -EINVAL);
   std::vector<std::string> skipped;
   int highest = -1;
-  Napi::Array rules = request.Get("rules").As<Napi::Array>();
-  for (uint32_t i = 0; result == 0 && i < rules.Length(); i++)
-    result = AddRule(filter.get(), rules.Get(i).As<Napi::Object>(), &skipped, &highest);
+  Filter filter(nullptr, seccomp_release);
+  int result = Build(&filter, request, {seccomp_arch_native()}, false, &skipped, &highest);
+  if (result == 0 && !foreign.empty()) {
+    // Apart, then merged: a number that libseccomp has no name for can't be added where there are two architectures.
+    std::vector<std::string> ignored;
+    int unused = -1;
+    Filter others(nullptr, seccomp_release);
+    result = Build(&others, request, foreign, true, &ignored, &unused);
+    if (result == 0) result = seccomp_merge(filter.get(), others.get());
+    if (result == 0) others.release(); // seccomp_merge(3) has released it
+  }
   if (result < 0) return Value(env, result);
   return Export(env, filter.get(), skipped, highest);
 }
