@@ -1,5 +1,6 @@
 // The keeper: parent of the container's init (or of an exec'd process), and of nothing else. It holds second copies of
-// the end points, so that a dead shim closes none of them, reaps, writes the exit record, and ends.
+// the end points, so that a dead shim closes none of them, reaps, writes the exit record, and ends once all output was
+// read.
 //
 // All its signals stay blocked: only SIGKILL ends it before its time.
 #include "launcher.h"
@@ -9,6 +10,8 @@
 #include <linux/capability.h>
 #include <linux/prctl.h>
 #include <linux/time_types.h>
+#include <asm/ioctls.h>
+#include <asm/socket.h>
 
 static void close_others(const struct header *header)
 {
@@ -107,6 +110,38 @@ static void drop_capabilities(void)
 	sys(capset, &header, none);
 }
 
+static bool holds_unread(const struct header *header)
+{
+	struct reader keep = header->keep;
+	int waiting, type;
+	unsigned length;
+
+	while (keep.at < keep.end) {
+		int fd = (int)read_fd(&keep);
+		length = sizeof type;
+		waiting = 0;
+		// What waits in a socket is a descriptor kept for later, and no output.
+		if (sys(getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) >= 0)
+			continue;
+		if (sys(ioctl, fd, FIONREAD, &waiting) >= 0 && waiting > 0)
+			return true;
+	}
+	return false;
+}
+
+// The last words of a process lie in its pipes, and are gone with the last descriptor. A shim that lives has read them
+// by now or will in a moment; where it is dead they wait here for the next one.
+static void wait_until_read(const struct header *header)
+{
+	struct __kernel_timespec pause = {0, 500000};
+
+	while (holds_unread(header)) {
+		sys(nanosleep, &pause, NULL);
+		if (pause.tv_nsec < 200000000)
+			pause.tv_nsec *= 2;
+	}
+}
+
 _Noreturn void keep(struct launch *launch, long stage_one)
 {
 	const struct header *header = &launch->header;
@@ -140,6 +175,7 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 	}
 	if (ended && write_record(header->directory, header->record, last) < 0)
 		leave(1);
+	wait_until_read(header);
 	leave(0);
 }
 

@@ -131,6 +131,29 @@ export interface LogLine {
  * a full disk may have a broken line.
  */
 export function parseEntry(bytes: Buffer, start: number, end: number): LogLine | undefined {
+  return parsePlainEntry(bytes, start, end) ?? parseAnyEntry(bytes, start, end)
+}
+
+const backslash = 0x5c
+const suffixLength = entrySuffix('stdout', formatTime(0n)).length - 1
+const streamTag = Buffer.from('","stream":"std')
+const streamAt = streamTag.length
+
+/** An entry as written here, with no escape in it but that of its line end: most are, and need no JSON parser. */
+function parsePlainEntry(bytes: Buffer, start: number, end: number): LogLine | undefined {
+  const textStart = start + prefix.length
+  const textEnd = end - suffixLength
+  if (textEnd < textStart || bytes.compare(streamTag, 0, streamAt, textEnd, textEnd + streamAt) !== 0) return undefined
+  const escape = bytes.indexOf(backslash, textStart)
+  const hasEnd = escape === textEnd - 2 && bytes[textEnd - 1] === 0x6e
+  if (escape >= 0 && escape < textEnd && !hasEnd) return undefined
+  const text = Buffer.from(bytes.subarray(textStart, hasEnd ? textEnd - 1 : textEnd)) // a copy: one byte is changed
+  if (hasEnd) text[text.length - 1] = newline
+  const stream = bytes[textEnd + streamAt] === 0x6f ? 'stdout' : 'stderr'
+  return { stream, time: bytes.toString('latin1', end - 32, end - 2), text }
+}
+
+function parseAnyEntry(bytes: Buffer, start: number, end: number): LogLine | undefined {
   try {
     const entry = JSON.parse(bytes.toString('utf8', start, end)) as { log?: unknown; stream?: unknown; time?: unknown }
     if (typeof entry.log !== 'string' || typeof entry.time !== 'string') return undefined

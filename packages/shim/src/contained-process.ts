@@ -6,13 +6,13 @@ import { decodeStream, type ExitRecord } from '@holdfast/protocol'
 import type { Input } from './input.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
 import { Output } from './output.ts'
-import { processEnd } from './process-end.ts'
+import { endRecord, initEnd, keeperEnd } from './process-end.ts'
 import type { AttachQuery } from './server.ts'
 import type { OutputLog } from './log-writer.ts'
 import { connectStdio } from './stdio.ts'
 
-/** How long output may still come after the end, from what else holds the pipe, before it is cut off. */
-const drainMs = 3_000
+/** How long clients and the log wait, after the end, for output of something else that holds the pipe. As Docker. */
+const drainMs = 2_000
 
 export interface LiveProcess {
   init: ProcessHandle | undefined
@@ -49,18 +49,25 @@ export class ContainedProcess {
     return this.#live?.keeper?.pid ?? 0
   }
 
-  /** From now on it runs: its output is pumped. Resolves when it has ended and all of its output was logged. */
-  async follow(live: LiveProcess): Promise<Omit<ExitRecord, 'oomKilled'>> {
+  /**
+   * From now on it runs: its output is pumped. Resolves when it has ended and all of its output was logged.
+   * `onInitEnd` is called when it has ended and others may still hold its pipes.
+   */
+  async follow(live: LiveProcess, onInitEnd?: () => Promise<void>): Promise<Omit<ExitRecord, 'oomKilled'>> {
     this.#live = live
     const { input, sources } = connectStdio(live.fds, live.console)
     this.#input = input
     for (const attach of this.#early.splice(0)) attach(input)
     this.output.start(sources)
-    const end = await processEnd(live.init, live.keeper, live.recordPath)
+    const exit = await initEnd(live.init)
+    await onInitEnd?.()
+    const patience = AbortSignal.timeout(drainMs)
+    const cutOff = () => this.output.finish()
+    patience.addEventListener('abort', cutOff)
+    await Promise.all([keeperEnd(live.keeper, patience), this.output.ended])
+    patience.removeEventListener('abort', cutOff)
     this.#live = undefined
-    const timer = setTimeout(() => this.output.stop(), drainMs)
-    await this.output.ended
-    clearTimeout(timer)
+    const end = endRecord(live.recordPath, exit)
     this.#over = true
     input.close()
     return end

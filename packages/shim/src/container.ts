@@ -194,8 +194,11 @@ export class Container {
 
   #follow(live: Pick<Parameters<ContainedProcess['follow']>[0], 'init' | 'keeper' | 'fds'> & { console?: number | undefined }): void {
     const { dir } = this.#context
-    const end = this.process.follow({
-      init: live.init, keeper: live.keeper, fds: live.fds, console: live.console, recordPath: `${dir}/exit.json`,
+    const recordPath = `${dir}/exit.json`
+    const { init, keeper, fds, console } = live
+    const end = this.process.follow({ init, keeper, fds, console, recordPath }, async () => {
+      // Without a pid namespace of its own, the end of the first process leaves the others alive.
+      if (this.plan?.namespaces.pid !== 'new') await killCgroup(this.held.cgroups)
     })
     this.ended = end.then((record) => this.#onEnd(record))
     this.ended.catch((error: Error) => this.#context.fail(error))
@@ -203,8 +206,6 @@ export class Container {
 
   async #onEnd(record: Omit<ExitRecord, 'oomKilled'>): Promise<void> {
     await this.#starting // `true` may have ended before `start` was answered: its events keep their order
-    // Without a pid namespace of its own, the end of the first process leaves the others alive.
-    if (this.plan?.namespaces.pid !== 'new') await killCgroup(this.held.cgroups)
     const oomKilled = oomKills(this.held.cgroups) > 0
     if (oomKilled) this.#context.emit({ event: 'oom' })
     this.exit = { ...record, oomKilled }

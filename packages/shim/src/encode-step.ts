@@ -110,19 +110,9 @@ function encodeHook(table: TableWriter, step: Step & { do: 'hook' }): void {
   table.text(before).text(after)
 }
 
-/** Filters by their profile: compiling one takes milliseconds, and most containers have the same. */
-const compiled = new Map<string, { program: Buffer; flags: number }>()
-const compiledLimit = 32
 const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
 
 function encodeSeccomp(table: TableWriter, profile: SeccompProfile): void {
-  const key = JSON.stringify(profile, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))
-  let filter = compiled.get(key)
-  if (filter === undefined) {
-    const { program, flags, listener } = compileSeccomp(profile)
-    filter = { program, flags: listener ? flags | SECCOMP_FILTER_FLAG_NEW_LISTENER : flags }
-    if (compiled.size >= compiledLimit) compiled.clear()
-    compiled.set(key, filter)
-  }
-  table.step('seccomp').u32(filter.flags).bytes(filter.program)
+  const { program, flags, listener } = compileSeccomp(profile)
+  table.step('seccomp').u32(listener ? flags | SECCOMP_FILTER_FLAG_NEW_LISTENER : flags).bytes(program)
 }

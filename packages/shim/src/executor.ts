@@ -9,7 +9,8 @@
 import { closeSync, openSync, constants } from 'node:fs'
 import { closeFd, openNamespaceOfPidfd, pidfdSendSignal } from '@holdfast/core'
 import type { ContainerPlan, ExecPlan, NamespaceType, Step } from '@holdfast/plan'
-import { birthCgroup, joinFile, openMemberDirectory, removeCgroups } from './cgroup.ts'
+import { birthCgroup, joinFile, openMemberDirectory } from './cgroup-members.ts'
+import { removeCgroups } from './cgroup.ts'
 import type {
   CgroupHandle, CreateOptions, ExecOptions, LaunchedContainer, LaunchedProcess, LaunchOptions, ProcessHandle,
 } from './launched.ts'
@@ -100,7 +101,7 @@ function openProcs(steps: readonly Step[], cgroups: readonly CgroupHandle[]): Re
   try {
     for (const name of names) {
       const cgroup = cgroups.find(({ as }) => name === `${as}:procs`)
-      if (cgroup !== undefined) fds[name] = openSync(joinFile(cgroup.path), 'w')
+      if (cgroup !== undefined) fds[name] = openSync(joinFile(cgroup), 'w')
     }
     return fds
   } catch (error) {

@@ -5,7 +5,7 @@
  */
 import { hasCode } from '@holdfast/errors'
 import {
-  closeFd, dupCloexec, receiveMessage, sendMessage, socketpair, watchFd, writeFd, type Watch,
+  closeFd, dupCloexec, receiveMessage, sendMessage, setNonblocking, socketpair, watchFd, writeFd, type Watch,
 } from '@holdfast/core'
 
 /** A socket in which `writeEnd` is in flight, for the keeper. */
@@ -38,6 +38,7 @@ export class Input {
 
   /** Takes both descriptors over. Without `fd` everything that is written is discarded. `vault`: absent on a terminal. */
   constructor(fd: number | undefined, vault?: number) {
+    if (fd !== undefined) setNonblocking(fd) // a program that doesn't read must not stop the shim
     this.#fd = fd
     this.#vault = vault
   }

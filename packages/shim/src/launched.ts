@@ -30,6 +30,8 @@ export interface CgroupHandle {
   /** The directory, read-only. */
   dirFd: number
   controllers: string[]
+  /** Of this hierarchy: a hybrid host has both. */
+  version: 1 | 2
   /** It was there before, empty: not ours to remove. */
   existed?: boolean
 }

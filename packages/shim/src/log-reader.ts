@@ -79,7 +79,7 @@ export class LogReader {
       if (entry && text && text.length > 0) chunks.push({ stream: entry.stream, text })
     }
     this.#carry = bytes.subarray(start)
-    return chunks
+    return joined(chunks)
   }
 
   /** Takes off what the client had before it fell behind. */
@@ -95,4 +95,17 @@ export class LogReader {
     if (back >= this.#source.maxFile) throw new HoldfastError('HF_SHIM_LOST', 'the log was rotated away')
     return openSync(back === 0 ? file.path : `${file.path}.${back}`, 'r')
   }
+}
+
+/** Neighbours of one stream as one chunk: a frame for each line would cost far more than the line. */
+function joined(chunks: LogChunk[]): LogChunk[] {
+  const result: LogChunk[] = []
+  for (let index = 0; index < chunks.length; ) {
+    const { stream } = chunks[index]!
+    let end = index + 1
+    while (chunks[end]?.stream === stream) end++
+    result.push({ stream, text: Buffer.concat(chunks.slice(index, end).map((each) => each.text)) })
+    index = end
+  }
+  return result
 }

@@ -4,7 +4,7 @@
  */
 import type { WebSocket } from 'ws'
 import { hasCode } from '@holdfast/errors'
-import { closeFd, splice, watchFd, type Watch } from '@holdfast/core'
+import { closeFd, readFd, splice, watchFd, type Watch } from '@holdfast/core'
 import { encodeStream } from '@holdfast/protocol'
 import { AttachClient, type Wanted } from './attach-client.ts'
 import type { OutputStream } from './log-encoder.ts'
@@ -54,12 +54,14 @@ export class Output {
     if (this.#over) client.finish()
   }
 
-  /** Takes what is there now and ends: for when the process is gone but something else holds its pipe's other end. */
-  stop(): void {
-    for (const { source } of this.#pumps.values()) {
-      while (this.#takeOne(source));
-      this.#end(source)
-    }
+  /**
+   * Takes what is there now and says goodbye to everyone: for when the process is gone but something else holds its
+   * pipe. What that still writes is read and forgotten, so that it gets no SIGPIPE.
+   */
+  finish(): void {
+    if (this.#over) return
+    for (const { source } of this.#pumps.values()) while (this.#takeOne(source));
+    this.#finish()
   }
 
   #pump(source: OutputSource): void {
@@ -70,6 +72,7 @@ export class Output {
 
   /** False: nothing more now, or the stream has ended. */
   #takeOne(source: OutputSource): boolean {
+    if (this.#over) return this.#forgetOne(source)
     const before = this.#source?.log.position()
     const ended = source.relay ? this.#relay(source.fd, source.relay.write) : false
     const chunk = this.#log.take(source.stream, source.relay?.read ?? source.fd)
@@ -82,6 +85,18 @@ export class Output {
       for (const client of this.#clients) client.publish(source.stream, frame, before)
     }
     return true
+  }
+
+  #forgetOne(source: OutputSource): boolean {
+    try {
+      const chunk = readFd(source.fd, 64 * 1024)
+      if (chunk === undefined) return false
+      if (chunk.length > 0) return true
+    } catch (error) {
+      if (!hasCode(error, 'EIO')) throw error
+    }
+    this.#end(source)
+    return false
   }
 
   /** A terminal's output into its pipe. True at the end: EIO says that no process holds the other side any more. */
@@ -108,6 +123,7 @@ export class Output {
   }
 
   #finish(): void {
+    if (this.#over) return
     this.#over = true
     this.#log.finish()
     for (const client of this.#clients) client.finish()

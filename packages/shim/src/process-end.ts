@@ -7,33 +7,49 @@ import type { KeeperHandle, ProcessHandle } from './launched.ts'
 import { readExitRecord } from './state-file.ts'
 
 /**
- * Resolves when the process was reaped and its keeper has ended, with what the keeper recorded. Where the keeper was
- * killed the kernel may still know (PIDFD_GET_INFO); else the exit code is null. Closes both pidfds.
+ * Resolves when the process was reaped, with what the kernel told of it by then, if anything. Closes init's pidfd. A
+ * pidfd is readable while its process is still a zombie; it hangs up once that was reaped.
  */
-export async function processEnd(
-  init: ProcessHandle | undefined, keeper: KeeperHandle | undefined, recordPath: string,
-): Promise<Omit<ExitRecord, 'oomKilled'>> {
-  let exit: ProcessExit | undefined
-  if (init) {
-    // A pidfd is readable while its process is still a zombie; it hangs up once that was reaped.
-    await hangup(init.pidfd, 'hangup')
-    exit = pidfdInfo(init.pidfd)?.exit
-    closeFd(init.pidfd)
+export async function initEnd(init: ProcessHandle | undefined): Promise<ProcessExit | undefined> {
+  if (!init) return undefined
+  await pidfdEvent(init.pidfd, 'hangup')
+  const exit = pidfdInfo(init.pidfd)?.exit
+  closeFd(init.pidfd)
+  return exit
+}
+
+/**
+ * Resolves when the keeper has ended: it has written its record, and the output was read. Closes its pidfd. `signal`
+ * ends the waiting for one that sits on output which a stranger goes on writing; its record has been written.
+ */
+export async function keeperEnd(keeper: KeeperHandle | undefined, signal: AbortSignal): Promise<void> {
+  if (!keeper) return
+  await pidfdEvent(keeper.pidfd, 'readable', signal)
+  if (signal.aborted) {
+    // It is reaped when it does end, as long as this process lives.
+    void pidfdEvent(keeper.pidfd, 'readable').then(() => reap(keeper.pidfd))
+    return
   }
-  if (keeper) {
-    await hangup(keeper.pidfd, 'readable')
-    reap(keeper.pidfd)
-    closeFd(keeper.pidfd)
-  }
+  reap(keeper.pidfd)
+}
+
+/**
+ * How the process ended: the keeper's record. Where the keeper was killed the kernel may have told (PIDFD_GET_INFO);
+ * else the exit code is null.
+ */
+export function endRecord(recordPath: string, exit: ProcessExit | undefined): Omit<ExitRecord, 'oomKilled'> {
   return readExitRecord(recordPath) ?? { ...exitFields(exit), finishedAt: nowRfc3339() }
 }
 
-function hangup(pidfd: number, interest: 'hangup' | 'readable'): Promise<void> {
+function pidfdEvent(pidfd: number, interest: 'hangup' | 'readable', signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const watch = watchFd(pidfd, { [interest]: true }, () => {
+    const done = () => {
       watch.close()
+      signal?.removeEventListener('abort', done)
       resolve()
-    })
+    }
+    const watch = watchFd(pidfd, { [interest]: true }, done)
+    signal?.addEventListener('abort', done)
   })
 }
 
@@ -43,6 +59,8 @@ function reap(pidfd: number): void {
     pidfdWait(pidfd)
   } catch (error) {
     if (!hasCode(error, 'ECHILD')) throw error
+  } finally {
+    closeFd(pidfd)
   }
 }
 

@@ -3,6 +3,7 @@
  * and promises are in docs/protocol.md.
  */
 import { closeSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '@holdfast/errors'
 import { closeFd, flock } from '@holdfast/core'
 import type { LogSpec, ShimEvent, ShimSpec, ShimState } from '@holdfast/protocol'
@@ -29,18 +30,30 @@ export interface ShimOptions {
   onLeave: () => void
 }
 
+const lockRetryMs = 5
+const lockPatienceMs = 1_000
+
 /** Resolves when it listens. Throws HF_SHIM_LOST where another shim has the directory. */
 export async function startShim({ dir, create, onLeave }: ShimOptions): Promise<Shim> {
   checkSocketPath(`${dir}/shim.sock`)
-  const lock = openSync(`${dir}/shim.lock`, 'a', 0o600)
-  if (!flock(lock, 'exclusive')) {
-    closeSync(lock)
-    throw new HoldfastError('HF_SHIM_LOST', `${dir} has a shim already`)
-  }
+  const lock = await lockDirectory(dir)
   const shim = new Shim(dir, lock, onLeave)
   shim.resumeOrBegin(create)
   await shim.listen()
   return shim
+}
+
+/** A shim that was killed lets go of its lock some moments after its connections have broken. */
+async function lockDirectory(dir: string): Promise<number> {
+  const lock = openSync(`${dir}/shim.lock`, 'a', 0o600)
+  for (let tries = 0; !flock(lock, 'exclusive'); tries++) {
+    if (tries * lockRetryMs >= lockPatienceMs) {
+      closeSync(lock)
+      throw new HoldfastError('HF_SHIM_LOST', `${dir} has a shim already`)
+    }
+    await sleep(lockRetryMs)
+  }
+  return lock
 }
 
 export class Shim implements ShimContext {
@@ -173,6 +186,7 @@ export class Shim implements ShimContext {
     await this.#container.delete(force)
     this.#container.process.abandon()
     this.#log.close()
+    // Whoever is connected stays so; the name goes now, since the directory may once this is answered.
     for (const name of readdirSync(this.dir)) {
       if (ownFile.test(name)) rmSync(`${this.dir}/${name}`, { recursive: true, force: true })
     }
@@ -180,17 +194,15 @@ export class Shim implements ShimContext {
 
   /** After `delete` was answered: clients get what is on its way to them, and the process ends. */
   async #leave(): Promise<void> {
-    rmSync(`${this.dir}/shim.sock`, { force: true })
     this.#control.close()
     await this.#server?.close(goodbyeMs)
-    rmSync(`${this.dir}/shim.lock`, { force: true })
     closeFd(this.#lock)
     this.#onLeave()
   }
 }
 
-/** What a shim makes in its directory, beside the socket and the lock; config.json and shim.json are the supervisor's. */
-const ownFile = /^(\.?state\.json(\.new)?|exit\.json|exec-.*\.exit\.json|(stdout|stderr)\.journal|log\.checkpoint|stage)$/
+/** What a shim makes in its directory; config.json and shim.json are the supervisor's. */
+const ownFile = /^(\.?state\.json(\.new)?|exit\.json|exec-.*\.exit\.json|(stdout|stderr)\.journal|log\.checkpoint|stage|shim\.(sock|lock))$/
 
 function openLog(dir: string, spec: LogSpec, warn: (message: string) => void): OutputLog {
   return spec.driver === 'none' ? new NoLog() : new JsonLog(dir, spec, warn)

@@ -136,3 +136,32 @@ describe('a container in a cgroup', () => {
     await removeAll(cgroup)
   })
 })
+
+const unified = layout.version === 2 ? layout.mount : layout.hierarchies.find(({ controllers }) => controllers.length === 0)?.mount
+
+// On a machine with v1 hierarchies the v2 tree beside them has no controllers, but all of v2's ways.
+describe.skipIf(unified === undefined)('a container in cgroup v2 alone', () => {
+  const v2 = (path = name()): MakeCgroup => ({
+    do: 'make-cgroup', version: 2, directories: [{ as: 'cgroup', path: `${unified}/${path}`, controllers: [] }], enable: [],
+    writes: [], devices: [],
+  })
+
+  it('is born in it, also with a user namespace whose root may not write there', async () => {
+    const cgroup = v2()
+    const live = await world.create(
+      world.plan({
+        preparations: [cgroup], after: [{ do: 'join-cgroups', procs: ['cgroup:procs'] }, { do: 'unshare', namespaces: ['cgroup'] }],
+        args: ['sh', '-c', 'grep ^0 /proc/self/cgroup; sleep 100'],
+      }),
+    )
+    await live.process.start()
+    expect(await live.until(/::/)).toBe('0::/\n')
+    await pauseCgroup(live.container.cgroups)
+    expect(isPaused(live.container.cgroups)).toBe(true)
+    resumeCgroup(live.container.cgroups)
+    killCgroup(live.container.cgroups)
+    expect((await live.finish()).signal).toBe(9)
+    await removeAll(cgroup)
+    expect(existsSync(cgroup.directories[0]!.path)).toBe(false)
+  })
+})

@@ -136,8 +136,11 @@ export class Running {
     return readFileSync(path, 'utf8').split('\n').filter(Boolean).map((line) => (JSON.parse(line) as { log: string }).log).join('')
   }
 
+  /** Resolves when the shim has said goodbye. */
   async delete(): Promise<void> {
+    const gone = new Promise((resolve) => this.client.once('close', resolve))
     await this.client.request('delete', { force: true })
+    await gone
   }
 
   leftovers(): string[] {

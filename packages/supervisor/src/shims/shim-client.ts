@@ -28,6 +28,9 @@ interface OpenRequest {
   reject(error: Error): void
 }
 
+/** Nobody listens there yet, or the shim before this one has just been killed with our connection in its backlog. */
+const notYet = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'HF_SHIM_LOST']
+
 /** Connects and says hello, retrying until the deadline. Throws HF_SHIM_LOST, or what the shim answered. */
 export async function connectShim(options: ConnectOptions): Promise<ShimClient> {
   const deadline = performance.now() + options.deadlineMs
@@ -37,7 +40,7 @@ export async function connectShim(options: ConnectOptions): Promise<ShimClient> 
     try {
       return await ShimClient.connect(options, Math.max(1, deadline - performance.now()))
     } catch (error) {
-      if (!hasCode(error, 'ENOENT', 'ECONNREFUSED')) throw error
+      if (!hasCode(error, ...notYet)) throw error
       if (performance.now() + pause > deadline) {
         throw new HoldfastError('HF_SHIM_LOST', `no shim answers at ${options.dir}`, { cause: error })
       }

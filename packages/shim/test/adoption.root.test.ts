@@ -1,0 +1,186 @@
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { ExitRecord } from '@holdfast/protocol'
+import { collect, exec, until } from './ask.ts'
+import { World, type Running } from './world.ts'
+
+describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', () => {
+  let world: World
+  beforeAll(async () => {
+    world = await World.open()
+  })
+  afterAll(() => world.close())
+
+  /** SIGKILL, and a new shim for the same directory. */
+  async function replaceShim(run: Running, whileGone?: () => Promise<void>): Promise<Running> {
+    const lost = new Promise((resolve) => run.client.once('close', resolve))
+    process.kill(run.shimPid, 'SIGKILL')
+    await lost
+    await whileGone?.()
+    const { pid } = await world.zygote.fork({ dir: run.dir })
+    return world.connect(run.bundle, pid)
+  }
+
+  it('runs on, and is known again', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    const before = await run.client.request('state', {})
+    const next = await replaceShim(run)
+    const after = next.client.hello
+    expect(after).toMatchObject({ status: 'running', pid: before.pid, keeperPid: before.keeperPid, startedAt: before.startedAt })
+    expect(inodes(after)).toEqual(inodes(before))
+    expect((await exec(next, 'e', ['echo', 'still here'])).output).toBe('still here\n')
+    await next.client.request('pause', {})
+    await next.client.request('resume', {})
+    await next.client.request('kill', { signal: 9 })
+    expect((await next.event('exited')).exit).toMatchObject({ exitCode: 137, signal: 9 })
+    await next.delete()
+    expect(next.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+  })
+
+  it('gets neither SIGPIPE nor end of input, and its lines of the meantime are logged', async () => {
+    const script = 'echo before; read a; echo got $a; echo between; read b; echo got $b; exit 6'
+    const run = await world.run({ args: ['sh', '-c', script], stdin: { open: true, once: true } })
+    await run.createAndStart()
+    const first = await run.client.attach({ stdin: true, stdout: true })
+    await until(() => run.log().includes('before'))
+    await first.write(Buffer.from('one\n'))
+    await until(() => run.log().includes('between'))
+    const next = await replaceShim(run)
+    const second = await next.client.attach({ stdin: true, stdout: true, logs: true })
+    const text = collect(second)
+    await second.write(Buffer.from('two\n'))
+    expect((await next.event('exited')).exit.exitCode).toBe(6)
+    expect((await text).toString()).toBe('before\ngot one\nbetween\ngot two\n')
+    expect(next.log()).toBe('before\ngot one\nbetween\ngot two\n')
+    await next.delete()
+  })
+
+  it('sees the end of its input after an adoption', async () => {
+    const run = await world.run({ args: ['cat'], stdin: { open: true, once: true } })
+    await run.createAndStart()
+    const next = await replaceShim(await replaceShim(run))
+    const client = await next.client.attach({ stdin: true, stdout: true })
+    const text = collect(client)
+    await client.write(Buffer.from('hello'))
+    client.end()
+    expect((await text).toString()).toBe('hello')
+    expect((await next.event('exited')).exit.exitCode).toBe(0)
+    await next.delete()
+  })
+
+  it('ends while nobody watches: its exit code and last lines are there', async () => {
+    const run = await world.run({ args: ['sh', '-c', 'sleep 0.3; echo last words; echo -n "no line end"; exit 42'] })
+    await run.createAndStart()
+    const { pid } = await run.client.request('state', {})
+    const next = await replaceShim(run, () => until(() => !alive(pid)))
+    expect(await end(next)).toMatchObject({ exitCode: 42, signal: null })
+    expect(next.log()).toBe('last words\nno line end')
+    await next.delete()
+  })
+
+  it('can still be started when it was only created', async () => {
+    const run = await world.run({ args: ['echo', 'started'] })
+    await run.client.request('create', {})
+    const next = await replaceShim(run)
+    expect(next.client.hello.status).toBe('created')
+    await next.client.request('start', {})
+    expect((await next.event('exited')).exit.exitCode).toBe(0)
+    expect(next.log()).toBe('started\n')
+    await next.delete()
+  })
+
+  it('keeps its terminal', async () => {
+    const run = await world.run({ args: ['sh', '-c', 'echo up; read a; echo got $a; stty size'], terminal: true, stdin: { open: true, once: false } })
+    await run.createAndStart()
+    await until(() => run.log().includes('up'))
+    const next = await replaceShim(run)
+    await next.client.request('resize', { rows: 33, columns: 77 })
+    const client = await next.client.attach({ stdin: true, stdout: true })
+    await client.write(Buffer.from('x\n'))
+    await next.event('exited')
+    expect(next.log()).toBe('up\r\nx\r\ngot x\r\n33 77\r\n')
+    await next.delete()
+  })
+
+  it('keeps its execs and their exit codes', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    const spec = { args: ['sh', '-c', 'sleep 0.3; exit 9'], env: [], user: '', tty: false, stdin: false, privileged: false }
+    await run.client.request('exec.create', { execId: 'x', spec })
+    await run.client.request('exec.start', { execId: 'x' })
+    const next = await replaceShim(run)
+    expect((await next.client.request('exec.state', { execId: 'x' })).running).toBe(true)
+    const { exit } = await next.event('exec-exited')
+    expect(exit.exitCode).toBe(9)
+    await next.delete()
+  })
+
+  it('has each line in the log once, in order, whenever its shim is killed', async () => {
+    const script = 'i=0; while [ $i -lt 300000 ]; do echo "line number $i of many"; i=$((i+1)); done'
+    let run = await world.run({ args: ['sh', '-c', script] })
+    await run.createAndStart()
+    for (let kills = 0; kills < 25 && run.client.hello.status !== 'stopped'; kills++) {
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 30))
+      run = await replaceShim(run)
+    }
+    await end(run)
+    expect(run.log()).toBe(Array.from({ length: 300_000 }, (_, n) => `line number ${n} of many\n`).join(''))
+    await run.delete()
+  }, 60_000)
+
+  it('asks the kernel how it ended where the keeper was killed too, and does not guess', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    const { pid, keeperPid } = await run.client.request('state', {})
+    const next = await replaceShim(run, async () => {
+      process.kill(keeperPid, 'SIGKILL')
+      process.kill(pid, 'SIGKILL')
+      await until(() => !alive(pid))
+    })
+    const { exitCode, signal } = await end(next)
+    // The kernel knows as long as the zombie had not been reaped when the new shim came.
+    expect([[137, 9], [null, null]]).toContainEqual([exitCode, signal])
+    await next.delete()
+  })
+
+  it('outlives the zygote, of which another is started when one is needed', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    process.kill(world.zygote.pid!, 'SIGKILL')
+    expect((await exec(run, 'e', ['echo', 'hi'])).output).toBe('hi\n')
+    const other = await world.run({ args: ['true'] })
+    await other.createAndStart()
+    await other.event('exited')
+    await other.delete()
+    await run.delete()
+  })
+
+  it('has one shim: a second one for the same directory ends by itself', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    const { pid } = await world.zygote.fork({ dir: run.dir })
+    await until(() => !alive(pid))
+    expect(readFileSync(`${run.dir}/shim.log`, 'utf8')).toContain('has a shim already')
+    expect((await run.client.request('state', {})).status).toBe('running')
+    await run.delete()
+  })
+})
+
+/** Of a container that may have ended before we connected. */
+async function end(run: Running): Promise<ExitRecord> {
+  return (await run.client.request('state', {})).exit ?? (await run.event('exited')).exit
+}
+
+function inodes(state: { namespaces: Record<string, { ino: number } | undefined> }): Record<string, number | undefined> {
+  return Object.fromEntries(Object.entries(state.namespaces).map(([type, handle]) => [type, handle?.ino]))
+}
+
+/** Not a zombie either. */
+function alive(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}

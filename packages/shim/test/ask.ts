@@ -1,0 +1,45 @@
+/** What tests ask of a running container. */
+import type { ShimAttachment } from '../../supervisor/src/shims/shim-attachment.ts'
+import type { Running } from './world.ts'
+
+export async function collect(client: ShimAttachment): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const { data } of client.output) chunks.push(data)
+  return Buffer.concat(chunks)
+}
+
+export interface ExecExtras {
+  user?: string
+  cwd?: string
+  env?: string[]
+  tty?: boolean
+  input?: string
+  consoleSize?: [number, number]
+}
+
+export async function exec(run: Running, execId: string, args: string[], extras: ExecExtras = {}) {
+  const { user = '', env = [], tty = false, input, ...rest } = extras
+  const spec = { args, env, user, tty, stdin: input !== undefined, privileged: false, ...rest }
+  await run.client.request('exec.create', { execId, spec })
+  const client = await run.client.attach({ execId, stdin: input !== undefined, stdout: true, stderr: true })
+  const ended = new Promise<number | null>((resolve) =>
+    run.client.on('event', (event) => {
+      if (event.event === 'exec-exited' && event.execId === execId) resolve(event.exit.exitCode)
+    }),
+  )
+  const output = collect(client)
+  await run.client.request('exec.start', { execId })
+  if (input !== undefined) {
+    await client.write(Buffer.from(input))
+    client.end()
+  }
+  return { output: (await output).toString(), exitCode: await ended }
+}
+
+export async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error('the condition did not come true in time')
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}

@@ -1,0 +1,208 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { collect, exec, until } from './ask.ts'
+import { World } from './world.ts'
+
+const modes = ['fork', 'plain'] as const
+describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (mode) => {
+  let world: World
+  beforeAll(async () => {
+    world = await World.open({ mode })
+  })
+  afterAll(() => world.close())
+
+  it('runs a program, logs both streams and reports how it ended', async () => {
+    const run = await world.run({ args: ['sh', '-c', 'echo out; echo err >&2; exit 3'] })
+    await run.createAndStart()
+    const { exit } = await run.event('exited')
+    expect(exit).toMatchObject({ exitCode: 3, signal: null, oomKilled: false })
+    expect(run.log()).toContain('out\n')
+    expect(run.log()).toContain('err\n')
+    expect(run.events.map((each) => each.event)).toEqual(['created', 'started', 'exited'])
+    await run.delete()
+    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+  })
+
+  it('says who killed it', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    await run.client.request('kill', { signal: 15 })
+    await run.client.request('kill', { signal: 9 })
+    expect((await run.event('exited')).exit).toMatchObject({ exitCode: 137, signal: 9 })
+    await run.delete()
+  })
+
+  it('gives stdin to the program, with its end, and output to everyone attached', async () => {
+    const run = await world.run({ args: ['cat'], stdin: { open: true, once: true } })
+    const one = await run.client.attach({ stdin: true, stdout: true, stderr: true })
+    const two = await run.client.attach({ stdout: true })
+    const big = Buffer.alloc(3 << 20, 'abcdefghij\n')
+    const texts = [collect(one), collect(two)]
+    await run.createAndStart()
+    await one.write(big)
+    one.end()
+    for (const text of await Promise.all(texts)) expect(text.equals(big)).toBe(true)
+    expect((await run.event('exited')).exit.exitCode).toBe(0)
+    await run.delete()
+  })
+
+  it('leaves stdin open when a client goes, unless it is for one client only', async () => {
+    const run = await world.run({ args: ['sh', '-c', 'read a; read b; echo $a $b'], stdin: { open: true, once: false } })
+    await run.createAndStart()
+    const first = await run.client.attach({ stdin: true })
+    await first.write(Buffer.from('one\n'))
+    first.end()
+    first.close()
+    await first.closed
+    const second = await run.client.attach({ stdin: true })
+    await second.write(Buffer.from('two\n'))
+    await run.event('exited')
+    expect(run.log()).toBe('one two\n')
+    await run.delete()
+  })
+
+  it('replays the log and goes on live without a gap or a repeat', async () => {
+    const script = 'i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; read go; echo -n partial; read go; echo " end"'
+    const run = await world.run({ args: ['sh', '-c', script], stdin: { open: true, once: false } })
+    await run.createAndStart()
+    const stdin = await run.client.attach({ stdin: true, stdout: true })
+    const live = collect(stdin)
+    await until(() => run.log().includes('line 2999'))
+    const early = collect(await run.client.attach({ stdout: true, logs: true }))
+    await stdin.write(Buffer.from('go\n'))
+    const text = (await run.client.attach({ stdout: true, logs: true }))
+    const late = collect(text)
+    await stdin.write(Buffer.from('go\n'))
+    const expected = Array.from({ length: 3000 }, (_, n) => `line ${n}\n`).join('') + 'partial end\n'
+    expect((await early).toString()).toBe(expected)
+    expect((await late).toString()).toBe(expected)
+    await live
+    const after = await run.client.attach({ stdout: true, logs: true })
+    expect((await collect(after)).toString()).toBe(expected)
+    await run.delete()
+  })
+
+  it('never lets a slow client hold up the container or the others', async () => {
+    const run = await world.run({ args: ['sh', '-c', 'read go; yes 0123456789 | head -c 30000000'], stdin: { open: true, once: false } })
+    await run.createAndStart()
+    const slow = await run.client.attach({ stdin: true, stdout: true })
+    const fast = await run.client.attach({ stdout: true })
+    const quick = collect(fast)
+    await slow.write(Buffer.from('go\n')) // and doesn't read until the container is gone
+    await run.event('exited')
+    expect((await quick).length).toBe(30_000_000)
+    expect((await collect(slow)).length).toBe(30_000_000) // caught up from the log
+    await run.delete()
+  })
+
+  it('gives up a client that lags where there is no log to catch up from', async () => {
+    const run = await world.run({ args: ['sh', '-c', 'read go; yes 0123456789 | head -c 30000000'], log: { driver: 'none' }, stdin: { open: true, once: false } })
+    await run.createAndStart()
+    const slow = await run.client.attach({ stdin: true, stdout: true })
+    await slow.write(Buffer.from('go\n'))
+    await run.event('exited')
+    await expect(collect(slow)).rejects.toMatchObject({ code: 'HF_SHIM_LOST' })
+    expect(await slow.closed).toEqual({ lagged: true })
+    await run.delete()
+  })
+
+  it('runs a program on a terminal that can be resized', async () => {
+    const script = 'tty; stty size; read x; stty size; echo got $x; exit 4'
+    const run = await world.run({ args: ['sh', '-c', script], terminal: true, stdin: { open: true, once: false } })
+    await run.client.request('create', {})
+    await run.client.request('resize', { rows: 30, columns: 100 })
+    const client = await run.client.attach({ stdin: true, stdout: true })
+    const text = collect(client)
+    await run.client.request('start', {})
+    await until(() => run.log().includes('30 100'))
+    await run.client.request('resize', { rows: 40, columns: 120 })
+    await client.write(Buffer.from('typed\n'))
+    expect((await run.event('exited')).exit.exitCode).toBe(4)
+    expect((await text).toString()).toBe('/dev/pts/0\r\n30 100\r\ntyped\r\n40 120\r\ngot typed\r\n')
+    expect(run.log()).toBe((await text).toString())
+    await run.delete()
+  })
+
+  it('tells a command that is not there from one that cannot be run', async () => {
+    const missing = await world.run({ args: ['nowhere'] })
+    await missing.client.request('create', {})
+    await expect(missing.client.request('start', {})).rejects.toMatchObject({ code: 'HF_COMMAND_NOT_FOUND' })
+    expect((await missing.event('exited')).exit.exitCode).toBe(127)
+    await missing.delete()
+    const directory = await world.run({ args: ['/etc'] })
+    await directory.client.request('create', {})
+    await expect(directory.client.request('start', {})).rejects.toMatchObject({ code: 'HF_COMMAND_NOT_EXECUTABLE' })
+    expect((await directory.event('exited')).exit.exitCode).toBe(126)
+    await directory.delete()
+  })
+
+  it('pauses everything, refuses exec meanwhile, and resumes', async () => {
+    const run = await world.run({ args: ['sh', '-c', 'while :; do echo tick; sleep 0.01; done'] })
+    await run.createAndStart()
+    await run.client.request('pause', {})
+    const before = run.log().length
+    await expect(exec(run, 'e', ['true'])).rejects.toMatchObject({ code: 'HF_CONTAINER_PAUSED' })
+    await expect(run.client.request('pause', {})).rejects.toMatchObject({ code: 'HF_CONTAINER_PAUSED' })
+    expect((await run.client.request('state', {})).status).toBe('paused')
+    expect(run.log().length).toBe(before)
+    await run.client.request('resume', {})
+    await until(() => run.log().length > before)
+    await run.client.request('pause', {})
+    await run.delete() // of a paused one
+  })
+
+  it('executes more programs, as the user and in the directory that were asked for', async () => {
+    const run = await world.run({ args: ['sleep', '1000'], env: ['OWN=1'] })
+    await run.createAndStart()
+    const result = await exec(run, 'e1', ['sh', '-c', 'id; pwd; echo $OWN $MORE $HOME; cat; exit 5'], {
+      user: 'web', cwd: '/tmp', env: ['MORE=2'], input: 'input',
+    })
+    expect(result.output).toBe('uid=33(web) gid=34(www) groups=4(adm),34(www)\n/tmp\n1 2 /srv/www\ninput')
+    expect(result.exitCode).toBe(5)
+    expect((await run.client.request('exec.state', { execId: 'e1' })).exit?.exitCode).toBe(5)
+    await expect(exec(run, 'e2', ['true'], { user: 'nobody' })).rejects.toThrow('unable to find user nobody')
+    await expect(exec(run, 'e3', ['nowhere'])).rejects.toMatchObject({ code: 'HF_COMMAND_NOT_FOUND' })
+    expect((await run.client.request('exec.state', { execId: 'e3' })).exit?.exitCode).toBe(127)
+    await run.delete()
+  })
+
+  it('executes on a terminal', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    const { output } = await exec(run, 't', ['sh', '-c', 'stty size; echo $TERM'], { tty: true, consoleSize: [25, 81] })
+    expect(output).toBe('25 81\r\nxterm\r\n')
+    await run.delete()
+  })
+
+  it('ends an exec with its container', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    const running = exec(run, 'long', ['sleep', '1000'])
+    await run.event('exec-started')
+    expect((await run.client.request('processes', {})).pids.length).toBe(2)
+    await run.client.request('kill', { signal: 9 })
+    await run.event('exited')
+    expect((await running).exitCode).toBe(137)
+    await run.delete()
+  })
+
+  it('leaves no process and no cgroup, forced or not', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    const { pid, keeperPid } = await run.client.request('state', {})
+    await expect(run.client.request('delete', { force: false })).rejects.toMatchObject({ code: 'HF_CONTAINER_RUNNING' })
+    await run.delete()
+    for (const each of [pid, keeperPid]) expect(existsSync(`/proc/${each}/exe`)).toBe(false)
+    await until(() => !existsSync(`/proc/${run.shimPid}/exe`))
+    expect(existsSync(`/sys/fs/cgroup/pids/hf-shim-test/${run.bundle.spec.id}`)).toBe(false)
+    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+    expect(readFileSync(`${run.dir}/shim.log`, 'utf8')).toBe('')
+  })
+
+  it('refuses a bad configuration, naming the field, and leaves nothing', async () => {
+    const run = await world.run({ args: ['true'], config: (config) => (config['linux'].namespaces[0].type = 'nonsense') })
+    await expect(run.client.request('create', {})).rejects.toMatchObject({ code: 'HF_INVALID_CONFIG' })
+    await run.delete()
+    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+  })
+})
