@@ -3,16 +3,12 @@ import { TableWriter } from '@holdfast/core'
 import type { Step } from '@holdfast/plan'
 import { encodeStep, sysctlPath } from './encode-step.ts'
 
-/** The payload of one step, in hex. */
+/** A header without names has 57 bytes; then come the step's opcode and size, 8 bytes, and its payload. */
 function encoded(step: Step): string {
   const table = new TableWriter()
   encodeStep(table, step)
-  const bytes = table.finish({ mode: 'launch', report: 'report' })
-  return bytes.subarray(bytes.length - bytes.readUInt32LE(bytes.length - payloadBack(bytes))).toString('hex')
+  return table.finish({ mode: 'launch', report: 'report' }).subarray(65).toString('hex')
 }
-
-/** The header without names is 60 bytes long; then come opcode, size, payload. */
-const payloadBack = (bytes: Buffer): number => bytes.length - 63
 
 describe('a step', () => {
   it('unshares by the flags of its namespaces', () => {
@@ -32,7 +28,7 @@ describe('a step', () => {
 
   it('carries limits of 64 bits', () => {
     expect(encoded({ do: 'rlimit', resource: 'RLIMIT_NOFILE', soft: '1', hard: '18446744073709551615' })).toMatch(
-      /07000000010000000000000000?ffffffffffffffff00000000$/,
+      /070000000100000000000000f{16}00000000$/,
     )
   })
 
