@@ -57,6 +57,7 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
     const zygote = ZygoteClient.open({
       mode: options.plainShims ? 'plain' : 'fork',
       cgroupParent: `/${instance}`,
+      seccompCache: paths.seccomp,
       onLog: (line) => logger.warn({ line }, 'from a shim'),
     })
     undo.push(() => zygote.close())
@@ -69,14 +70,8 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
         onWarning: (error) => logger.warn({ err: error }, 'from the image store'),
       }),
       bridgeOptions(options, paths, store).then(openBridgeNetwork),
-      ZygoteClient.start({
-        mode: options.plainShims ? 'plain' : 'fork',
-        cgroupParent: `/${instance}`,
-        seccompCache: paths.seccomp,
-        onLog: (line) => logger.warn({ line }, 'from a shim'),
-      }),
     ])
-    undo.push(() => images.close(), () => network.close(), () => zygote.close())
+    undo.push(() => images.close(), () => network.close())
     const context: EngineContext = {
       instance, paths, logger, store, images, network, zygote, events, idRanges,
       host: readSpecHost(),
