@@ -105,6 +105,12 @@ function planFilesystem(
   container: Container, mount: OciMount, index: number, options: MountOptions, target: string, steps: MountSteps,
 ): void {
   const type = mount.type ?? ''
+  const { origin } = container.namespaces
+  if (type === 'proc' && origin.pid === 'joined' && origin.user === 'new')
+    throw unsupported(
+      `mounts[${index}].type`, 'a new user namespace has no rights over the pid namespace that is joined',
+      "Join the user namespace that owns the pid namespace too, or use the host's.",
+    )
   if (options.attributes.recursive) {
     // Nothing lies beneath a new mount: recursive attributes are the plain ones.
     Object.assign(options.attributes.set, options.attributes.recursive.set)
@@ -138,10 +144,15 @@ export function addFilesystem(container: Container, as: string, steps: MountStep
   steps.attached.push({ do: 'attach', staged: as, target, kind: 'directory', ...(propagation && { propagation }) })
 }
 
-/** From inside a user namespace the kernel mounts proc, sysfs, … only for namespaces that this one owns. */
-function mayMountInside({ namespaces }: Container, type: string): boolean {
+/**
+ * From inside a user namespace the kernel mounts proc, sysfs, … only for namespaces that this one owns. Procfs shows
+ * the pid namespace that its mounter lives in, which stage one never does: where the container's pid namespace is
+ * another's, the container mounts it, in the user namespace that it joined with it.
+ */
+function mayMountInside({ namespaces: { origin } }: Container, type: string): boolean {
   const owner = ownerOf[type]
-  return owner ? namespaces.origin[owner] === 'new' : mountableInside.has(type.replace(/\..*$/, ''))
+  if (!owner) return mountableInside.has(type.replace(/\..*$/, ''))
+  return origin[owner] === 'new' || (type === 'proc' && origin.pid === 'joined')
 }
 
 /** Mount points that must exist in the root itself: those that no earlier mount covers. */

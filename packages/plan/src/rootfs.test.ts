@@ -120,11 +120,24 @@ describe('file systems that a container may not mount itself', () => {
     expect(stepsOf(plan(configJson({ mounts }, ownUser)).steps, 'stage-mount')).toEqual([])
   })
 
-  it.each([['proc', 'pid'], ['sysfs', 'network'], ['mqueue', 'ipc']])('%s of a foreign %s namespace is staged by the host', (type, namespace) => {
+  it.each([['sysfs', 'network'], ['mqueue', 'ipc']])('%s of a foreign %s namespace is staged by the host', (type, namespace) => {
     const { steps } = plan(configJson({ mounts: [{ destination: '/m', type, options: ['nosuid'] }] }, withUser('/ns', namespace)))
     expect(stepsOf(steps, 'stage-mount')).toMatchObject([{ type, attributes: { nosuid: true } }])
     expect(indexOf(steps, 'join')).toBeLessThan(indexOf(steps, 'stage-mount')) // it shows what the joined one contains
     expect(indexOf(steps, 'stage-mount')).toBeLessThan(indexOf(steps, 'become-root'))
+  })
+
+  it('proc is the container\'s own to mount in a pid namespace that it joined: stage one would show the host\'s processes', () => {
+    const joined = { namespaces: [{ type: 'mount' }, { type: 'user', path: '/u' }, { type: 'pid', path: '/p' }] }
+    const { steps } = plan(configJson({ mounts: [proc] }, joined))
+    expect(stepsOf(steps, 'stage-mount')).toEqual([])
+    expect(indexOf(steps, 'clone')).toBeLessThan(indexOf(steps, 'mount'))
+    expect(refusal(() => plan(configJson({ mounts: [proc] }, withUser('/p', 'pid'))))).toMatchObject({ code: 'HF_UNSUPPORTED', path: 'mounts[0].type' })
+  })
+
+  it('proc of the host is staged by the host', () => {
+    const namespaces = (ownUser.namespaces as { type: string }[]).filter(({ type }) => type !== 'pid')
+    expect(stepsOf(plan(configJson({ mounts: [proc] }, { ...ownUser, namespaces })).steps, 'stage-mount')).toMatchObject([{ type: 'proc' }])
   })
 
   it('are staged when they need a disk', () => {

@@ -24,7 +24,6 @@ const unknownCalls = [
   'file_getattr',
   'file_setattr',
   'listns',
-  'rseq_slice_yield',
 ]
 
 const compiled = new Map<string, SeccompProfile>()
