@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import {
-  addressBytes, addressFromBytes, contains, formatAddress, isLoopback, lastAddress, macBytes, macOf, overlaps, parseAddress,
+  addressBytes,
+  addressFromBytes,
+  contains,
+  formatAddress,
+  isLoopback,
+  lastAddress,
+  macBytes,
+  macOf,
+  overlaps,
+  parseAddress,
   parsePrefix,
 } from './address.ts'
 
@@ -23,13 +32,19 @@ describe('addresses', () => {
     expect(formatAddress(addressFromBytes(addressBytes(address(given))))).toBe(canonical)
   })
 
-  it.each(['', '10.0.0', '10.0.0.256', '1.2.3.4.5', 'fe80::1%eth0', '::g', 'localhost'])('refuses %j', (text) => {
-    expect(() => address(text)).toThrow(/is not an IP address/)
-  })
+  it.each(['', '10.0.0', '10.0.0.256', '1.2.3.4.5', 'fe80::1%eth0', '::g', 'localhost'])(
+    'refuses %j',
+    (text) => {
+      expect(() => address(text)).toThrow(/is not an IP address/)
+    },
+  )
 
-  it.each(['10.0.0.0', '10.0.0.0/33', '10.0.0.1/24', 'fd00::1/64', 'x/8'])('refuses %j as a network', (text) => {
-    expect(() => prefix(text)).toThrow()
-  })
+  it.each(['10.0.0.0', '10.0.0.0/33', '10.0.0.1/24', 'fd00::1/64', 'x/8'])(
+    'refuses %j as a network',
+    (text) => {
+      expect(() => prefix(text)).toThrow()
+    },
+  )
 
   it('knows what lies in a network and where it ends', () => {
     expect(contains(prefix('10.1.0.0/16'), address('10.1.255.255'))).toBe(true)
@@ -38,7 +53,9 @@ describe('addresses', () => {
     expect(overlaps(prefix('10.0.0.0/8'), prefix('10.9.0.0/24'))).toBe(true)
     expect(overlaps(prefix('10.9.0.0/24'), prefix('10.9.1.0/24'))).toBe(false)
     expect(lastAddress(prefix('10.1.2.0/24'))).toBe(address('10.1.2.255').value)
-    expect(isLoopback(address('127.9.9.9')) && isLoopback(address('::1')) && !isLoopback(address('::2'))).toBe(true)
+    expect(
+      isLoopback(address('127.9.9.9')) && isLoopback(address('::1')) && !isLoopback(address('::2')),
+    ).toBe(true)
   })
 
   it('makes a locally administered MAC address from an address', () => {
@@ -47,7 +64,9 @@ describe('addresses', () => {
   })
 
   it.each(['', '0a:68:00:00:00', '01:00:5e:00:00:01', '00:00:00:00:00:00', '0a:68:0a:d5:00:0g'])(
-    'refuses %j as the MAC address of an interface', (mac) => {
+    'refuses %j as the MAC address of an interface',
+    (mac) => {
       expect(() => macBytes(mac, 'mac')).toThrow(/not a MAC address/)
-    })
+    },
+  )
 })

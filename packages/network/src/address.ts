@@ -20,7 +20,9 @@ export function parseAddress(text: string, field: string): Address {
   const family = text.includes('%') ? 0 : isIP(text)
   if (family === 4) return { family, value: bytesToValue(text.split('.').map(Number)) }
   if (family === 6) return { family, value: parseIpv6(text) }
-  throw new HoldfastError('HF_BAD_REQUEST', `${field}: '${text}' is not an IP address`, { details: { field } })
+  throw new HoldfastError('HF_BAD_REQUEST', `${field}: '${text}' is not an IP address`, {
+    details: { field },
+  })
 }
 
 /** `10.1.2.3/24`: the address and its length. */
@@ -115,7 +117,11 @@ export function macOf(address: Address): string {
 /** The six bytes of a MAC address. A multicast or zero address is refused, as the kernel would. */
 export function macBytes(mac: string, field: string): Buffer {
   const bytes = Buffer.from(mac.replaceAll(/[:-]/g, ''), 'hex')
-  if (!/^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(mac) || (bytes[0]! & 1) !== 0 || bytes.every((byte) => byte === 0)) {
+  if (
+    !/^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(mac) ||
+    (bytes[0]! & 1) !== 0 ||
+    bytes.every((byte) => byte === 0)
+  ) {
     throw new HoldfastError('HF_BAD_REQUEST', `${field}: '${mac}' is not a MAC address of one interface`, {
       details: { field },
     })
@@ -136,7 +142,8 @@ function parseIpv6(text: string): bigint {
   const [head = '', tail] = text.split('::')
   const left = head === '' ? [] : head.split(':')
   const right = tail === undefined || tail === '' ? [] : tail.split(':')
-  const zeros: string[] = tail === undefined ? [] : Array.from({ length: 8 - left.length - right.length }, () => '0')
+  const zeros: string[] =
+    tail === undefined ? [] : Array.from({ length: 8 - left.length - right.length }, () => '0')
   return [...left, ...zeros, ...right].reduce((value, group) => (value << 16n) | BigInt(`0x${group}`), 0n)
 }
 

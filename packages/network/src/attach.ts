@@ -3,15 +3,25 @@ import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatAddress, macBytes, macOf, type Address } from './address.ts'
 import type { AttachRequest, Attachment, PublishedPort } from './bridge.ts'
 import { attachmentKey, linkAlias, type NetworkContext } from './context.ts'
+import { holdPorts, releasePorts } from './hold-ports.ts'
 import { ensureBridge, ensureRules, randomLinkName } from './host-bridge.ts'
 import type { LeaseOwner } from './ipam.ts'
 import { inNetns, writeSysctl } from './netns.ts'
 import { NetlinkSocket, NETLINK_ROUTE } from './netlink.ts'
-import { holdPorts, releasePorts, translatePorts } from './publish.ts'
+import { translatePorts } from './publish.ts'
 import { buryLink } from './removal.ts'
+import { enslaveAll } from './restore.ts'
 import {
-  addAddress, addDefaultRoute, addNeighbour, getLink, IN6_ADDR_GEN_MODE_NONE, IPV4_DEVCONF_ARP_NOTIFY, macText, newVeth,
-  parseLink, setLink,
+  addAddress,
+  addDefaultRoute,
+  addNeighbour,
+  getLink,
+  IN6_ADDR_GEN_MODE_NONE,
+  IPV4_DEVCONF_ARP_NOTIFY,
+  macText,
+  newVeth,
+  parseLink,
+  setLink,
 } from './rtnetlink.ts'
 import { validateAttach } from './validate.ts'
 
@@ -21,7 +31,10 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
   const { wishes, mac: wishedMac, ports: mappings } = validateAttach(context.plan, request)
   const key = attachmentKey(request)
   if (context.published.has(key)) {
-    throw new HoldfastError('HF_NETWORK_FAILED', `${request.id} is attached to network ${context.options.name} already`)
+    throw new HoldfastError(
+      'HF_NETWORK_FAILED',
+      `${request.id} is attached to network ${context.options.name} already`,
+    )
   }
   context.published.set(key, { addresses: [], ports: [] })
   const owner: LeaseOwner = { id: request.id, interface: request.interface, link: randomLinkName() }
@@ -41,7 +54,9 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
       hostInterface: owner.link,
       mac: macText(mac),
       addresses: context.plan.ranges.map(({ subnet, gateway }, index) => ({
-        address: texts[index]!, prefixLength: subnet.length, gateway: formatAddress(gateway),
+        address: texts[index]!,
+        prefixLength: subnet.length,
+        gateway: formatAddress(gateway),
       })),
       ports,
     }
@@ -56,8 +71,15 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
   }
 }
 
-/** An address that its last owner just left is free once his link is gone: then, and only then, it is waited for. */
-async function leaseAddresses(context: NetworkContext, owner: LeaseOwner, wishes: Address[]): Promise<Address[]> {
+/**
+ * An address that its last owner just left is free once his link is gone: then, and only then, it is waited
+ * for.
+ */
+async function leaseAddresses(
+  context: NetworkContext,
+  owner: LeaseOwner,
+  wishes: Address[],
+): Promise<Address[]> {
   const { ranges } = context.plan
   try {
     return context.ipam.lease(ranges, owner, wishes)
@@ -77,7 +99,11 @@ interface Connection {
   hairpin: boolean
 }
 
-async function connect(context: NetworkContext, request: AttachRequest, connection: Connection): Promise<void> {
+async function connect(
+  context: NetworkContext,
+  request: AttachRequest,
+  connection: Connection,
+): Promise<void> {
   let peerIndex: number
   try {
     peerIndex = await createPair(context, request, connection)
@@ -85,6 +111,7 @@ async function connect(context: NetworkContext, request: AttachRequest, connecti
     if (!(await bridgeIsGone(context))) throw error
     context.bridge = await ensureBridge(context)
     await ensureRules(context.options, context.plan)
+    await enslaveAll(context)
     peerIndex = await createPair(context, request, connection)
   }
   const inside = openInside(context, request)
@@ -96,7 +123,11 @@ async function connect(context: NetworkContext, request: AttachRequest, connecti
 }
 
 /** One system call; the peer's index, which the link tells as the device that it is "linked" to. */
-async function createPair(context: NetworkContext, request: AttachRequest, connection: Connection): Promise<number> {
+async function createPair(
+  context: NetworkContext,
+  request: AttachRequest,
+  connection: Connection,
+): Promise<number> {
   const { link, mac, addresses, hairpin } = connection
   const replies = await context.route.request([
     newVeth({
@@ -127,8 +158,8 @@ async function bridgeIsGone({ route, options, bridge }: NetworkContext): Promise
 }
 
 /**
- * The only moment in the container's network namespace, one synchronous call: its socket is opened, and what has no
- * netlink message is written to /proc/sys before the interface is up.
+ * The only moment in the container's network namespace, one synchronous call: its socket is opened, and what
+ * has no netlink message is written to /proc/sys before the interface is up.
  */
 function openInside({ plan, routeTurns }: NetworkContext, request: AttachRequest): NetlinkSocket {
   const socket = NetlinkSocket.open(NETLINK_ROUTE, request.netns, routeTurns)
@@ -151,7 +182,10 @@ function openInside({ plan, routeTurns }: NetworkContext, request: AttachRequest
 }
 
 async function configureInside(
-  context: NetworkContext, inside: NetlinkSocket, index: number, { addresses }: Connection,
+  context: NetworkContext,
+  inside: NetlinkSocket,
+  index: number,
+  { addresses }: Connection,
 ): Promise<void> {
   const { plan, bridge, hasIpv6 } = context
   const unusedIpv6 = hasIpv6 && !plan.families.includes(6)
@@ -162,7 +196,9 @@ async function configureInside(
       ipv4: { [IPV4_DEVCONF_ARP_NOTIFY]: 1 },
       ...(unusedIpv6 && { addrGenMode: IN6_ADDR_GEN_MODE_NONE }),
     }),
-    ...addresses.map((address, at) => addAddress(index, { ...address, length: plan.ranges[at]!.subnet.length })),
+    ...addresses.map((address, at) =>
+      addAddress(index, { ...address, length: plan.ranges[at]!.subnet.length }),
+    ),
     setLink({ link: loopbackIndex, up: true }),
     setLink({ link: index, up: true }),
     ...plan.ranges.map(({ gateway }) => addDefaultRoute(index, gateway)),

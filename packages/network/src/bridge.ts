@@ -1,4 +1,7 @@
-/** The library's verbs for a bridge network; modules beside this one implement them. No engine, no global state. */
+/**
+ * The library's verbs for a bridge network; modules beside this one implement them. No engine, no global
+ * state.
+ */
 
 export interface BridgeOptions {
   /** The network's name, for messages, rules and the IPAM store. */
@@ -13,9 +16,15 @@ export interface BridgeOptions {
   stateDir: string
   mtu?: number
   ipMasq: boolean
-  /** Addresses that `-p` without a host address binds, where the network has their family; default 0.0.0.0 and ::. */
+  /**
+   * Addresses that `-p` without a host address binds, where the network has their family; default 0.0.0.0 and
+   * ::.
+   */
   defaultHostIps?: string[]
-  /** Descriptor of the network namespace that is "the host"; default: the process's own. It stays the caller's. */
+  /**
+   * Descriptor of the network namespace that is "the host"; default: the process's own. It stays the
+   * caller's.
+   */
   hostNetns?: number
 }
 
@@ -36,8 +45,8 @@ export interface PublishedPort {
   hostPort: number
   hostIp: string
   /**
-   * The kernel cannot translate this host address: [::1], or one of a family that the network lacks. Nothing is bound
-   * and nothing is translated; who wants it served listens there and relays to the container.
+   * The kernel cannot translate this host address: [::1], or one of a family that the network lacks. Nothing
+   * is bound and nothing is translated; who wants it served listens there and relays to the container.
    */
   relay?: boolean
 }
@@ -72,7 +81,10 @@ export interface DetachOptions {
 
 export interface BridgeNetwork {
   readonly options: BridgeOptions
-  /** What on this host keeps packets from containers, each with the fix: a FORWARD policy of DROP, firewalld, … */
+  /**
+   * What on this host keeps packets from containers, each with the fix: a FORWARD policy of DROP, firewalld,
+   * …
+   */
   readonly warnings: readonly string[]
   /** Both or none: a failed attach leaves nothing. HF_PORT_IN_USE names the holder. */
   attach(request: AttachRequest): Promise<Attachment>
@@ -84,8 +96,9 @@ export interface BridgeNetwork {
   publish(attachment: Attachment, ports: PortMapping[]): Promise<PublishedPort[]>
   unpublish(attachment: Attachment, ports: PublishedPort[]): Promise<void>
   /**
-   * After a restart: these attachments are the living ones. Their sockets, set elements and leases are taken up
-   * again; every other veth, lease, element of this network is removed. Returns what was removed, for the log.
+   * After a restart: these attachments are the living ones. Their sockets, set elements and leases are taken
+   * up again; every other veth, lease, element of this network is removed. Returns what was removed, for the
+   * log.
    */
   restore(attachments: Attachment[]): Promise<string[]>
   /** Closes sockets; the network and its containers go on. */

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import { parseAddress } from './address.ts'
 import { kindOf, vethInfo } from './link-info.ts'
-import { attribute, attributesOf, nested, text, textOf, type Request } from './netlink.ts'
+import { type Request } from './netlink.ts'
+import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 import { addElements, deleteConntrack, dumpConntrack, parseElements, portBytes } from './nfnetlink.ts'
 import { addAddress, deleteLink, parseLink, parseRoute, setLink } from './rtnetlink.ts'
 
@@ -41,59 +42,125 @@ describe('rtnetlink messages', () => {
   })
 
   it('take a port off its bridge and turn hairpin mode on', () => {
-    expect(payload(setLink({ link: 7, master: 0 }))).toBe('00000000' + '07000000' + '00'.repeat(8) + '08000a00' + '00000000')
+    expect(payload(setLink({ link: 7, master: 0 }))).toBe(
+      '00000000' + '07000000' + '00'.repeat(8) + '08000a00' + '00000000',
+    )
     // IFLA_LINKINFO { IFLA_INFO_SLAVE_KIND "bridge", IFLA_INFO_SLAVE_DATA { IFLA_BRPORT_MODE 1 } }
     expect(payload(setLink({ link: 7, hairpin: true })).slice(32)).toBe(
-      '1c001280' + '0b000400' + '6272696467650000' + '0c000580' + '05000400' + '01000000')
+      '1c001280' + '0b000400' + '6272696467650000' + '0c000580' + '05000400' + '01000000',
+    )
   })
 
   it('make a veth whose peer has a header and attributes of its own', () => {
     const info = Buffer.concat(vethInfo(Buffer.alloc(16), [attribute(3, text('eth0'))])).toString('hex')
-    expect(info).toBe('09000100' + '7665746800000000' + '24000280' + '20000180' + '00'.repeat(16) + '09000300' + '6574683000000000')
+    expect(info).toBe(
+      '09000100' +
+        '7665746800000000' +
+        '24000280' +
+        '20000180' +
+        '00'.repeat(16) +
+        '09000300' +
+        '6574683000000000',
+    )
     expect(kindOf(Buffer.from(info, 'hex'))).toBe('veth')
   })
 
   it('add an address with its broadcast address and without duplicate address detection', () => {
     const address = { ...parseAddress('10.1.2.3', 'a'), length: 24 }
     expect(payload(addAddress(2, address))).toBe(
-      '02180200' + '02000000' + '08000200' + '0a010203' + '08000100' + '0a010203' + '08000400' + '0a0102ff')
+      '02180200' + '02000000' + '08000200' + '0a010203' + '08000100' + '0a010203' + '08000400' + '0a0102ff',
+    )
   })
 
   it('are read', () => {
-    const link = parseLink({ type: 16, data: hex(`
+    const link = parseLink({
+      type: 16,
+      data: hex(`
       00000100 05000000 43100100 00000000 09000300 6866303100 000000 08000400 dc050000 08000500 02000000
-      08000a00 03000000 0a000100 0a680ad50002 0000 0c001400 612062206300 0000`) })
-    expect(link).toEqual({
-      index: 5, name: 'hf01', up: true, kind: undefined, alias: 'a b c', mac: '0a:68:0a:d5:00:02', mtu: 1500, master: 3, peerIndex: 2,
+      08000a00 03000000 0a000100 0a680ad50002 0000 0c001400 612062206300 0000`),
     })
-    const route = parseRoute({ type: 24, data: hex('02180000 fe02fd01 00000000 08000f00 fe000000 08000100 0ad50000 08000400 03000000') })
-    expect(route).toEqual({ destination: { family: 4, value: 0x0ad50000n, length: 24 }, table: 254, outputIndex: 3 })
+    expect(link).toEqual({
+      index: 5,
+      name: 'hf01',
+      up: true,
+      kind: undefined,
+      alias: 'a b c',
+      mac: '0a:68:0a:d5:00:02',
+      mtu: 1500,
+      master: 3,
+      peerIndex: 2,
+    })
+    const route = parseRoute({
+      type: 24,
+      data: hex('02180000 fe02fd01 00000000 08000f00 fe000000 08000100 0ad50000 08000400 03000000'),
+    })
+    expect(route).toEqual({
+      destination: { family: 4, value: 0x0ad50000n, length: 24 },
+      table: 254,
+      outputIndex: 3,
+    })
   })
 })
 
 describe('nf_tables elements', () => {
   it('are framed by a batch, parts of key and data padded to four bytes', () => {
-    const [begin, add, end] = addElements([{
-      table: 'T', set: 'publish4',
-      elements: [{
-        key: [Buffer.of(17), hex('7f000001'), portBytes(8082)],
-        data: [hex('0ad50002'), portBytes(80)],
-      }],
-    }])
+    const [begin, add, end] = addElements([
+      {
+        table: 'T',
+        set: 'publish4',
+        elements: [
+          {
+            key: [Buffer.of(17), hex('7f000001'), portBytes(8082)],
+            data: [hex('0ad50002'), portBytes(80)],
+          },
+        ],
+      },
+    ])
     expect([begin!.type, end!.type]).toEqual([16, 17])
     expect(payload(begin!)).toBe('0000000a')
     expect(add!.type).toBe(0xa0c)
     expect(payload(add!)).toBe(
-      '01000000' + '0600010054000000' + '0d0002007075626c6973683400000000' +
-      '2c000380' + '28000180' + '14000180' + '10000100' + '11000000' + '7f000001' + '1f920000' +
-      '10000280' + '0c000100' + '0ad50002' + '00500000')
+      '01000000' +
+        '0600010054000000' +
+        '0d0002007075626c6973683400000000' +
+        '2c000380' +
+        '28000180' +
+        '14000180' +
+        '10000100' +
+        '11000000' +
+        '7f000001' +
+        '1f920000' +
+        '10000280' +
+        '0c000100' +
+        '0ad50002' +
+        '00500000',
+    )
+  })
+
+  it('of one set share a message, as far as an attribute can hold', () => {
+    const requests = Array.from({ length: 1000 }, (_, port) => ({
+      table: 'T',
+      set: port % 2 === 0 ? 'a' : 'b',
+      elements: [{ key: [portBytes(port)], data: [Buffer.alloc(16), portBytes(80)] }],
+    }))
+    const messages = addElements(requests)
+      .slice(1, -1)
+      .map(({ payload: parts }) => Buffer.concat(parts))
+    expect(messages).toHaveLength(4)
+    expect(messages.reduce((count, data) => count + parseElements({ type: 0xa0c, data }).length, 0)).toBe(
+      1000,
+    )
   })
 
   it('are read from a dump', () => {
     const data = hex(`01000000 06000100 54000000 28000380 24000180 10000180 0c000100 11000000 1f920000
       10000280 0c000100 0ad50002 00500000`)
-    expect(parseElements({ type: 0xa0c, data }).map(({ key, data: value }) => [key.toString('hex'), value.toString('hex')]))
-      .toEqual([['110000001f920000', '0ad5000200500000']])
+    expect(
+      parseElements({ type: 0xa0c, data }).map(({ key, data: value }) => [
+        key.toString('hex'),
+        value.toString('hex'),
+      ]),
+    ).toEqual([['110000001f920000', '0ad5000200500000']])
     expect(parseElements({ type: 0xa0c, data: hex('01000000 06000100 54000000') })).toEqual([])
   })
 })
@@ -104,13 +171,29 @@ describe('conntrack', () => {
     expect(request.type).toBe(0x101)
     expect(payload(request)).toBe(
       '02000000' +
-      '18000180' + '14000280' + '05000100' + '11000000' + '06000300' + '00350000' +
-      '10000280' + '0c000180' + '08000100' + '0ad50002' +
-      '14001980' + '08000100' + '28000000' + '08000200' + '01000000')
+        '18000180' +
+        '14000280' +
+        '05000100' +
+        '11000000' +
+        '06000300' +
+        '00350000' +
+        '10000280' +
+        '0c000180' +
+        '08000100' +
+        '0ad50002' +
+        '14001980' +
+        '08000100' +
+        '28000000' +
+        '08000200' +
+        '01000000',
+    )
   })
 
   it('forgets an entry by the tuple and the id that the dump gave', () => {
-    const request = deleteConntrack({ type: 0x100, data: hex('02000000 08000180 aabbccdd 08000c00 00000007') })
+    const request = deleteConntrack({
+      type: 0x100,
+      data: hex('02000000 08000180 aabbccdd 08000c00 00000007'),
+    })
     expect(request.type).toBe(0x102)
     expect(payload(request)).toBe('02000000' + '08000180' + 'aabbccdd' + '08000c00' + '00000007')
   })

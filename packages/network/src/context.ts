@@ -36,7 +36,10 @@ export function attachmentKey({ id, interface: name }: { id: string; interface: 
 }
 
 /** What marks the host's end of a pair as ours, for `restore` and for people (`ip link`). */
-export function linkAlias(bridge: string, { id, interface: name }: { id: string; interface: string }): string {
+export function linkAlias(
+  bridge: string,
+  { id, interface: name }: { id: string; interface: string },
+): string {
   return `${linkAliasPrefix(bridge)}${id} ${name}`
 }
 

@@ -1,10 +1,15 @@
 /** A container leaves. Every step is tried, whatever became of the ones before; the first error is thrown. */
 import type { Attachment, DetachOptions } from './bridge.ts'
 import { attachmentKey, type NetworkContext } from './context.ts'
-import { releasePorts, samePort, withdrawPorts } from './publish.ts'
+import { withdrawPorts } from './publish.ts'
+import { releasePorts, samePort } from './hold-ports.ts'
 import { buryLink, buryLinkLater, silenceLink } from './removal.ts'
 
-export async function detach(context: NetworkContext, attachment: Attachment, options: DetachOptions): Promise<void> {
+export async function detach(
+  context: NetworkContext,
+  attachment: Attachment,
+  options: DetachOptions,
+): Promise<void> {
   const { id, hostInterface: link, ports } = attachment
   const addresses = attachment.addresses.map(({ address }) => address)
   // What was published and withdrawn since counts too.
@@ -29,5 +34,6 @@ export async function detach(context: NetworkContext, attachment: Attachment, op
     buryLinkLater(context, link)
   }
   if (errors.length === 1) throw errors[0]
-  if (errors.length > 1) throw new AggregateError(errors, `detaching ${id} failed in ${errors.length} steps: ${String(errors[0])}`)
+  if (errors.length > 1)
+    throw new AggregateError(errors, `detaching ${id} failed in ${errors.length} steps: ${String(errors[0])}`)
 }

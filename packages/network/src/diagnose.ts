@@ -21,10 +21,22 @@ export interface Diagnosis {
 /** Changes nothing on the host: what must be tried is tried in a network namespace of its own. */
 export async function diagnoseHost(hostNetns?: number): Promise<Diagnosis[]> {
   const checks = [
-    attempt('network namespaces, bridges and veth pairs', 'Load the modules bridge and veth; Holdfast needs root.', tryLinks),
+    attempt(
+      'network namespaces, bridges and veth pairs',
+      'Load the modules bridge and veth; Holdfast needs root.',
+      tryLinks,
+    ),
     attempt('nft', 'Install it: apt-get install nftables.', nftVersion),
-    attempt('nf_tables with nat, fib and masquerade', 'Load nf_tables, nft_chain_nat, nft_fib_inet and nft_masq.', tryRules),
-    attempt('IPv6', 'Published ports and networks are IPv4 only; boot without ipv6.disable=1 to have it.', () => ipv6(hostNetns)),
+    attempt(
+      'nf_tables with nat, fib and masquerade',
+      'Load nf_tables, nft_chain_nat, nft_fib_inet and nft_masq.',
+      tryRules,
+    ),
+    attempt(
+      'IPv6',
+      'Published ports and networks are IPv4 only; boot without ipv6.disable=1 to have it.',
+      () => ipv6(hostNetns),
+    ),
     attempt('forwarding', 'A firewall of the host drops what containers send.', () => forwarding(hostNetns)),
     attempt('bridge-nf-call-iptables', '', () => bridgeNetfilter(hostNetns)),
   ]
@@ -44,7 +56,12 @@ async function attempt(check: string, fix: string, work: () => Promise<string> |
     return { check, ok: true, detail: await work(), fix: '' }
   } catch (error) {
     const own = error instanceof Shortcoming ? error.fix : undefined
-    return { check, ok: false, detail: error instanceof Error ? error.message : String(error), fix: own ?? fix }
+    return {
+      check,
+      ok: false,
+      detail: error instanceof Error ? error.message : String(error),
+      fix: own ?? fix,
+    }
   }
 }
 
@@ -53,11 +70,18 @@ async function tryLinks(): Promise<string> {
   const socket = NetlinkSocket.open(NETLINK_ROUTE, host)
   try {
     const mac = Buffer.from('0a6800000001', 'hex')
-    const [, [bridge]] = await socket.request([newBridge({ name: 'probe', mac, mtu: undefined }), getLink('probe')]) as
-      [unknown, [Parameters<typeof parseLink>[0]]]
-    await socket.request([newVeth({
-      name: 'pair', bridgeIndex: parseLink(bridge).index, mtu: undefined, peer: { name: 'eth0', mac, netns: container },
-    })])
+    const [, [bridge]] = (await socket.request([
+      newBridge({ name: 'probe', mac, mtu: undefined }),
+      getLink('probe'),
+    ])) as [unknown, [Parameters<typeof parseLink>[0]]]
+    await socket.request([
+      newVeth({
+        name: 'pair',
+        bridgeIndex: parseLink(bridge).index,
+        mtu: undefined,
+        peer: { name: 'eth0', mac, netns: container },
+      }),
+    ])
     return 'a pair was made across two namespaces'
   } finally {
     socket.close()
@@ -87,7 +111,8 @@ async function tryRules(): Promise<string> {
 function ipv6(hostNetns: number | undefined): string {
   const disabled = inNetns(hostNetns, () => readSysctl('ipv6/conf/all/disable_ipv6'))
   if (disabled === undefined) throw new Shortcoming('this kernel runs without IPv6')
-  if (disabled !== '0') throw new Shortcoming('IPv6 is switched off', 'sysctl -w net.ipv6.conf.all.disable_ipv6=0')
+  if (disabled !== '0')
+    throw new Shortcoming('IPv6 is switched off', 'sysctl -w net.ipv6.conf.all.disable_ipv6=0')
   return 'available'
 }
 
@@ -95,7 +120,9 @@ async function forwarding(hostNetns: number | undefined): Promise<string> {
   const obstacles = await forwardObstacles('BRIDGE', hostNetns)
   if (obstacles.length > 0) {
     throw new Shortcoming(
-      `dropped by ${obstacles.map(({ what }) => what).join(' and ')}`, obstacles.map(({ fix }) => fix).join(' && '))
+      `dropped by ${obstacles.map(({ what }) => what).join(' and ')}`,
+      obstacles.map(({ fix }) => fix).join(' && '),
+    )
   }
   const on = inNetns(hostNetns, () => readSysctl('ipv4/ip_forward'))
   return on === '1' ? 'on' : 'off; a network switches net.ipv4.ip_forward on when it is opened'
@@ -103,6 +130,7 @@ async function forwarding(hostNetns: number | undefined): Promise<string> {
 
 function bridgeNetfilter(hostNetns: number | undefined): string {
   const value = inNetns(hostNetns, () => readSysctl('bridge/bridge-nf-call-iptables'))
-  if (value === '1') return 'on: what containers of one network send each other passes the host’s FORWARD rules too'
+  if (value === '1')
+    return 'on: what containers of one network send each other passes the host’s FORWARD rules too'
   return 'off'
 }

@@ -1,6 +1,6 @@
 /**
- * Other people's firewalls. A packet that our rules accept may still be dropped by a chain of somebody else's, and
- * that is respected: it is named, with what to do about it, and never changed.
+ * Other people's firewalls. A packet that our rules accept may still be dropped by a chain of somebody
+ * else's, and that is respected: it is named, with what to do about it, and never changed.
  */
 import { readFileSync } from 'node:fs'
 import { hasCode } from '@holdfast/errors'
@@ -17,7 +17,9 @@ export interface ForwardObstacle {
 export async function forwardObstacles(bridge: string, hostNetns?: number): Promise<ForwardObstacle[]> {
   const objects = (await nftList(['chains'], hostNetns)) ?? []
   const chains = objects.flatMap(({ chain }) => (chain ? [chain] : []))
-  const docker = chains.some(({ family, table, name }) => family === 'ip' && table === 'filter' && name === 'DOCKER-USER')
+  const docker = chains.some(
+    ({ family, table, name }) => family === 'ip' && table === 'filter' && name === 'DOCKER-USER',
+  )
   const obstacles = chains
     .filter(({ hook, policy }) => hook === 'forward' && policy === 'drop')
     .map(({ family, table, name }) => ({
@@ -25,15 +27,24 @@ export async function forwardObstacles(bridge: string, hostNetns?: number): Prom
       fix: adviceFor(family ?? '', table ?? '', docker, bridge),
     }))
   if (await legacyDrops(hostNetns)) {
-    obstacles.push({ what: 'iptables-legacy, chain FORWARD', fix: acceptWith('iptables-legacy', 'FORWARD', bridge) })
+    obstacles.push({
+      what: 'iptables-legacy, chain FORWARD',
+      fix: acceptWith('iptables-legacy', 'FORWARD', bridge),
+    })
   }
   return obstacles
 }
 
 function adviceFor(family: string, table: string, docker: boolean, bridge: string): string {
-  if (table === 'firewalld') return `firewall-cmd --permanent --zone=trusted --add-interface=${bridge} && firewall-cmd --reload`
-  if (table !== 'filter') return `nft add rule ${family} ${table} … iifname ${bridge} accept, and the same for oifname`
-  return acceptWith(family === 'ip6' ? 'ip6tables' : 'iptables', docker && family === 'ip' ? 'DOCKER-USER' : 'FORWARD', bridge)
+  if (table === 'firewalld')
+    return `firewall-cmd --permanent --zone=trusted --add-interface=${bridge} && firewall-cmd --reload`
+  if (table !== 'filter')
+    return `nft add rule ${family} ${table} … iifname ${bridge} accept, and the same for oifname`
+  return acceptWith(
+    family === 'ip6' ? 'ip6tables' : 'iptables',
+    docker && family === 'ip' ? 'DOCKER-USER' : 'FORWARD',
+    bridge,
+  )
 }
 
 /** The replies and published ports that `-o` lets in are the ones that our own chain lets through. */

@@ -1,8 +1,8 @@
 /**
  * A bound socket for each published port. Translation happens before any socket is looked at, so without it a
- * server that is started later on the same port would seem to work and never see a connection; and a port that is
- * taken could not be told from a free one. TCP sockets are bound and do not listen: what is not translated is
- * refused at once.
+ * server that is started later on the same port would seem to work and never see a connection; and a port
+ * that is taken could not be told from a free one. TCP sockets are bound and do not listen: what is not
+ * translated is refused at once.
  */
 import { closeSync, openSync } from 'node:fs'
 import { closeFd, openSocketIn } from '@holdfast/core'
@@ -13,6 +13,14 @@ import type { PublishedPort } from './bridge.ts'
 const IPPROTO_SCTP = 132
 
 export type HostPort = Pick<PublishedPort, 'protocol' | 'hostIp' | 'hostPort'>
+
+export interface Place {
+  protocol: HostPort['protocol']
+  address: Address
+  port: number
+  /** Beside connections of an earlier server that are still in TIME-WAIT. */
+  reuse: boolean
+}
 
 export class HeldSockets {
   readonly #netns: number
@@ -26,26 +34,19 @@ export class HeldSockets {
   }
 
   /** Binds; false where something else is bound there. HF_BAD_REQUEST where the address is not the host's. */
-  hold(protocol: HostPort['protocol'], address: Address, port: number, id: string): boolean {
+  hold(place: Place, id: string): boolean {
+    const { protocol, address, port } = place
     const key = keyOf({ protocol, hostIp: formatAddress(address), hostPort: port })
     if (this.#held.has(key)) return false
-    const fd = this.#bind(protocol, address, port, false)
+    const fd = this.#bind(place)
     if (fd === 'taken') return false
     this.#held.set(key, { fd, id })
     return true
   }
 
-  /** As `hold`, past connections of an earlier server that are still in TIME-WAIT. */
-  holdBesideTimeWait(protocol: HostPort['protocol'], address: Address, port: number, id: string): boolean {
-    const fd = this.#bind(protocol, address, port, true)
-    if (fd === 'taken') return false
-    this.#held.set(keyOf({ protocol, hostIp: formatAddress(address), hostPort: port }), { fd, id })
-    return true
-  }
-
   /** Whether the port could be bound now. */
-  isFree(protocol: HostPort['protocol'], address: Address, port: number): boolean {
-    const fd = this.#bind(protocol, address, port, false)
+  isFree(place: Place): boolean {
+    const fd = this.#bind(place)
     if (fd === 'taken') return false
     if (fd !== undefined) closeFd(fd)
     return true
@@ -78,7 +79,7 @@ export class HeldSockets {
   }
 
   /** Undefined: this kernel has no SCTP, so nothing else can listen there either. */
-  #bind(protocol: HostPort['protocol'], address: Address, port: number, reuse: boolean): number | undefined | 'taken' {
+  #bind({ protocol, address, port, reuse }: Place): number | undefined | 'taken' {
     const text = formatAddress(address)
     try {
       return openSocketIn(this.#netns, {
@@ -92,10 +93,14 @@ export class HeldSockets {
       if (hasCode(error, 'EADDRINUSE')) return 'taken'
       if (protocol === 'sctp' && hasCode(error, 'EPROTONOSUPPORT')) return undefined
       if (!hasCode(error, 'EADDRNOTAVAIL', 'EAFNOSUPPORT')) throw error
-      throw new HoldfastError('HF_BAD_REQUEST', `cannot publish a port on ${text}: it is no address of this host`, {
-        cause: error,
-        details: { field: 'ports', hostIp: text },
-      })
+      throw new HoldfastError(
+        'HF_BAD_REQUEST',
+        `cannot publish a port on ${text}: it is no address of this host`,
+        {
+          cause: error,
+          details: { field: 'ports', hostIp: text },
+        },
+      )
     }
   }
 }

@@ -1,6 +1,6 @@
 /** The bridge itself: made or taken up, with its addresses, settings and rules. */
 import { randomBytes } from 'node:crypto'
-import { HoldfastError } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatPrefix, macBytes, macOf, parsePrefix, type Prefix } from './address.ts'
 import type { BridgeOptions } from './bridge.ts'
 import { bridgeAlias } from './context.ts'
@@ -9,8 +9,16 @@ import type { NetlinkSocket } from './netlink.ts'
 import { nftApply, nftList } from './nft.ts'
 import { installText, removeText, sourcesOf, type NetworkRules } from './ruleset.ts'
 import {
-  addAddress, deleteAddress, deleteLink, dumpAddresses, getLink, IPV4_DEVCONF_ROUTE_LOCALNET, newBridge,
-  parseAddressReply, parseLink, setLink, type Link,
+  addAddress,
+  deleteAddress,
+  dumpAddresses,
+  getLink,
+  IPV4_DEVCONF_ROUTE_LOCALNET,
+  newBridge,
+  parseAddressReply,
+  parseLink,
+  setLink,
+  type Link,
 } from './rtnetlink.ts'
 import type { NetworkPlan } from './validate.ts'
 
@@ -24,15 +32,24 @@ export interface BridgeSetup {
 }
 
 /** Idempotent. HF_NETWORK_FAILED where a link of that name is there and isn't ours. */
-export async function ensureBridge({ options, plan, route }: BridgeSetup): Promise<{ index: number; mac: Buffer }> {
+export async function ensureBridge({
+  options,
+  plan,
+  route,
+}: BridgeSetup): Promise<{ index: number; mac: Buffer }> {
   const found = await findLink(route, options.bridge)
-  if (found) refuseForeign(found, options)
-  else await createBridge(route, options, plan)
+  if (!found) await createBridge(route, options, plan)
   const link = (await findLink(route, options.bridge))!
+  refuseForeign(link, options, plan)
+  await route.request([setLink({ link: link.index, alias: bridgeAlias(options) })])
   if (options.mtu !== undefined && link.mtu !== options.mtu) {
-    throw new HoldfastError('HF_NETWORK_FAILED', `bridge ${options.bridge} has an mtu of ${link.mtu}, not ${options.mtu}`, {
-      hint: 'Remove the network and make it again.',
-    })
+    throw new HoldfastError(
+      'HF_NETWORK_FAILED',
+      `bridge ${options.bridge} has an mtu of ${link.mtu}, not ${options.mtu}`,
+      {
+        hint: 'Remove the network and make it again.',
+      },
+    )
   }
   await ensureAddresses(route, link.index, plan)
   await route.request([
@@ -44,12 +61,13 @@ export async function ensureBridge({ options, plan, route }: BridgeSetup): Promi
 }
 
 async function createBridge(route: NetlinkSocket, options: BridgeOptions, plan: NetworkPlan): Promise<void> {
-  const mac = macBytes(macOf(plan.ranges[0]!.gateway), 'bridge')
-  // One system call, which a kill cannot cut in two: a bridge without the mark would be refused as foreign.
-  await route.request([
-    newBridge({ name: options.bridge, mac, mtu: options.mtu }),
-    setLink({ link: options.bridge, alias: bridgeAlias(options) }),
-  ])
+  try {
+    await route.request([newBridge({ name: options.bridge, mac: bridgeMac(plan), mtu: options.mtu })])
+  } catch (error) {
+    // Somebody was faster: another process of ours, or a stranger, whom the caller will find.
+    if (!hasCode(error, 'EEXIST')) throw error
+    return
+  }
   if (plan.families.includes(6)) {
     // Before it is up: a container could answer with router advertisements, and dad would delay its address.
     inNetns(options.hostNetns, () => {
@@ -59,12 +77,24 @@ async function createBridge(route: NetlinkSocket, options: BridgeOptions, plan: 
   }
 }
 
-function refuseForeign(link: Link, options: BridgeOptions): void {
-  if (link.kind === 'bridge' && link.alias === bridgeAlias(options)) return
-  throw new HoldfastError('HF_NETWORK_FAILED', `the host has a link ${options.bridge} already, and it is not ours`, {
-    hint: `It is a ${link.kind ?? 'physical link'}${link.alias ? ` marked '${link.alias}'` : ''}. Choose another name, or remove it.`,
-    details: { link: options.bridge },
-  })
+/** Made without an address of its own, a bridge takes its lowest port's, and changes it as ports come and go. */
+function bridgeMac(plan: NetworkPlan): Buffer {
+  return macBytes(macOf(plan.ranges[0]!.gateway), 'bridge')
+}
+
+/** The mark is written after the link is made. Without one, as a kill in between leaves it, its MAC tells. */
+function refuseForeign(link: Link, options: BridgeOptions, plan: NetworkPlan): void {
+  const marked = link.alias === bridgeAlias(options)
+  const unmarked = link.alias === undefined && link.mac === macOf(plan.ranges[0]!.gateway)
+  if (link.kind === 'bridge' && (marked || unmarked)) return
+  throw new HoldfastError(
+    'HF_NETWORK_FAILED',
+    `the host has a link ${options.bridge} already, and it is not ours`,
+    {
+      hint: `It is a ${link.kind ?? 'physical link'}${link.alias ? ` marked '${link.alias}'` : ''}. Choose another name, or remove it.`,
+      details: { link: options.bridge },
+    },
+  )
 }
 
 export async function findLink(route: NetlinkSocket, name: string): Promise<Link | undefined> {
@@ -101,7 +131,10 @@ export async function ensureRules(options: BridgeOptions, plan: NetworkPlan): Pr
   })
 }
 
-/** A forwarding host ignores router advertisements unless told otherwise: its own default route may depend on them. */
+/**
+ * A forwarding host ignores router advertisements unless told otherwise: its own default route may depend on
+ * them.
+ */
 function enableIpv6Forwarding(bridge: string): void {
   if (readSysctl('ipv6/conf/all/forwarding') === '1') return
   for (const link of listSysctls('ipv6/conf')) {
@@ -114,7 +147,9 @@ function enableIpv6Forwarding(bridge: string): void {
 
 /** Subnets that an earlier configuration of this network left in the map of sources. */
 async function staleSources(rules: NetworkRules, netns: number | undefined): Promise<Prefix[]> {
-  const lists = await Promise.all(['source4', 'source6'].map((map) => nftList(['map', 'inet', rules.table, map], netns)))
+  const lists = await Promise.all(
+    ['source4', 'source6'].map((map) => nftList(['map', 'inet', rules.table, map], netns)),
+  )
   const present = lists.flatMap((objects) => sourcesOf(objects ?? [], rules.bridge))
   const wanted = rules.subnets.map(formatPrefix)
   return present.filter((subnet) => !wanted.includes(subnet)).map((subnet) => parsePrefix(subnet, 'source'))

@@ -26,7 +26,12 @@ function ipam(): Ipam {
 
 function range(subnet: string, first: string, last: string, gateway: string): Range {
   const value = (text: string) => parseAddress(text, 'test').value
-  return { subnet: parsePrefix(subnet, 'test'), first: value(first), last: value(last), gateway: parseAddress(gateway, 'test') }
+  return {
+    subnet: parsePrefix(subnet, 'test'),
+    first: value(first),
+    last: value(last),
+    gateway: parseAddress(gateway, 'test'),
+  }
 }
 
 const small = range('10.1.2.0/29', '10.1.2.1', '10.1.2.6', '10.1.2.1')
@@ -40,8 +45,13 @@ function lease(from: Ipam, name: string, wishes = wish('10.1.2.9').slice(1)): st
 describe('leases', () => {
   it('go out in order, never the gateway, and end with a clear error', () => {
     const pool = ipam()
-    expect(['a', 'b', 'c', 'd', 'e'].map((name) => lease(pool, name))).toEqual(
-      ['10.1.2.2', '10.1.2.3', '10.1.2.4', '10.1.2.5', '10.1.2.6'])
+    expect(['a', 'b', 'c', 'd', 'e'].map((name) => lease(pool, name))).toEqual([
+      '10.1.2.2',
+      '10.1.2.3',
+      '10.1.2.4',
+      '10.1.2.5',
+      '10.1.2.6',
+    ])
     expect(() => lease(pool, 'f')).toThrow(expect.objectContaining({ code: 'HF_ADDRESS_POOL_EXHAUSTED' }))
   })
 
@@ -67,7 +77,9 @@ describe('leases', () => {
   it('can be asked for, once', () => {
     const pool = ipam()
     expect(lease(pool, 'a', wish('10.1.2.3'))).toBe('10.1.2.3')
-    expect(() => lease(pool, 'b', wish('10.1.2.3'))).toThrow(expect.objectContaining({ hint: 'It belongs to id-a.' }))
+    expect(() => lease(pool, 'b', wish('10.1.2.3'))).toThrow(
+      expect.objectContaining({ hint: 'It belongs to id-a.' }),
+    )
     expect([lease(pool, 'b'), lease(pool, 'c')]).toEqual(['10.1.2.2', '10.1.2.4'])
   })
 
@@ -89,7 +101,11 @@ describe('leases', () => {
     const second = ipam() // no close() in between, as after kill -9
     expect(lease(second, 'b')).toBe('10.1.2.3')
     expect(lease(first, 'c')).toBe('10.1.2.4')
-    expect(second.leases().map(({ id, state }) => [id, state])).toEqual([['id-a', 'held'], ['id-b', 'held'], ['id-c', 'held']])
+    expect(second.leases().map(({ id, state }) => [id, state])).toEqual([
+      ['id-a', 'held'],
+      ['id-b', 'held'],
+      ['id-c', 'held'],
+    ])
   })
 
   it('of an earlier boot are dropped', () => {

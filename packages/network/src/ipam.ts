@@ -1,13 +1,13 @@
 /**
  * Leases of addresses, in an SQLite file in the network's state directory.
  *
- * They must survive the death of this process and be shared with other processes, not a power loss: after a reboot
- * nothing is attached. So the file is named after the boot, written without fsync (`synchronous=OFF` loses nothing
- * while the kernel lives; a lease costs 0.1 ms), and those of earlier boots are removed. SQLite's own lock keeps two
- * processes from handing out one address.
+ * They must survive the death of this process and be shared with other processes, not a power loss: after a
+ * reboot nothing is attached. So the file is named after the boot, written without fsync (`synchronous=OFF`
+ * loses nothing while the kernel lives; a lease costs 0.1 ms), and those of earlier boots are removed.
+ * SQLite's own lock keeps two processes from handing out one address.
  *
- * An address that was never used comes first, then the one that has been free for the longest time. It is free once
- * its link is gone, not when it is given back: until then it is `leaving`.
+ * An address that was never used comes first, then the one that has been free for the longest time. It is
+ * free once its link is gone, not when it is given back: until then it is `leaving`.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -36,7 +36,9 @@ export interface Lease {
 
 export type LeaseOwner = Pick<Lease, 'id' | 'interface' | 'link'>
 
-/** An address stays out of the record when it would make the file grow without end: such ranges never run dry. */
+/**
+ * An address stays out of the record when it would make the file grow without end: such ranges never run dry.
+ */
 const rememberedRange = 1n << 20n
 
 export class Ipam {
@@ -63,21 +65,27 @@ export class Ipam {
   }
 
   /**
-   * One address of each range, all or none: the one that is asked for, or one of our choice. HF_BAD_REQUEST where a
-   * wish is impossible; HF_ADDRESS_POOL_EXHAUSTED; HF_NETWORK_FAILED where it is somebody's, with his `details`.
+   * One address of each range, all or none: the one that is asked for, or one of our choice. HF_BAD_REQUEST
+   * where a wish is impossible; HF_ADDRESS_POOL_EXHAUSTED; HF_NETWORK_FAILED where it is somebody's, with his
+   * `details`.
    */
   lease(ranges: Range[], owner: LeaseOwner, wishes: Address[]): Address[] {
     for (const wish of wishes) this.#checkWish(ranges, wish)
-    return this.#transaction(() => ranges.map((range) => {
-      const wish = wishes.find((address) => contains(range.subnet, address))
-      const address = wish ? this.#take(wish) : this.#choose(range)
-      this.#run(
-        `INSERT INTO lease (address, id, interface, link, state) VALUES (?, ?, ?, ?, 'held')
+    return this.#transaction(() =>
+      ranges.map((range) => {
+        const wish = wishes.find((address) => contains(range.subnet, address))
+        const address = wish ? this.#take(wish) : this.#choose(range)
+        this.#run(
+          `INSERT INTO lease (address, id, interface, link, state) VALUES (?, ?, ?, ?, 'held')
          ON CONFLICT (address) DO UPDATE SET id=excluded.id, interface=excluded.interface, link=excluded.link, state='held'`,
-        formatAddress(address), owner.id, owner.interface, owner.link,
-      )
-      return address
-    }))
+          formatAddress(address),
+          owner.id,
+          owner.interface,
+          owner.link,
+        )
+        return address
+      }),
+    )
   }
 
   /** Leases a given set again after a restart: what the record says now is replaced. */
@@ -86,7 +94,10 @@ export class Ipam {
       for (const address of addresses) {
         this.#run(
           `INSERT OR REPLACE INTO lease (address, id, interface, link, state) VALUES (?, ?, ?, ?, 'held')`,
-          formatAddress(address), owner.id, owner.interface, owner.link,
+          formatAddress(address),
+          owner.id,
+          owner.interface,
+          owner.link,
         )
       }
     })
@@ -101,12 +112,18 @@ export class Ipam {
   free(link: string, ranges: Range[]): void {
     this.#transaction(() => {
       const order = Number(this.#get('SELECT coalesce(max(released), 0) + 1 AS value FROM lease')?.value)
-      for (const { address } of this.#all(`SELECT address FROM lease WHERE link=? AND state='leaving'`, link)) {
+      for (const { address } of this.#all(
+        `SELECT address FROM lease WHERE link=? AND state='leaving'`,
+        link,
+      )) {
         const parsed = parseAddress(String(address), 'lease')
         const range = ranges.find(({ subnet }) => contains(subnet, parsed))
         if (range && range.last - range.first < rememberedRange) {
-          this.#run(`UPDATE lease SET state='free', id=NULL, interface=NULL, link=NULL, released=? WHERE address=?`,
-            order, address as string)
+          this.#run(
+            `UPDATE lease SET state='free', id=NULL, interface=NULL, link=NULL, released=? WHERE address=?`,
+            order,
+            address as string,
+          )
         } else {
           this.#run('DELETE FROM lease WHERE address=?', address as string)
         }
@@ -116,7 +133,9 @@ export class Ipam {
 
   /** Every lease that is held or on its way out. */
   leases(): Lease[] {
-    return this.#all(`SELECT address, id, interface, link, state FROM lease WHERE state <> 'free'`) as unknown as Lease[]
+    return this.#all(
+      `SELECT address, id, interface, link, state FROM lease WHERE state <> 'free'`,
+    ) as unknown as Lease[]
   }
 
   /** Forgets everything: the network is removed. */
@@ -132,22 +151,34 @@ export class Ipam {
     const text = formatAddress(wish)
     const range = ranges.find(({ subnet }) => contains(subnet, wish))
     if (!range) {
-      throw new HoldfastError('HF_BAD_REQUEST', `address ${text} is in no subnet of network ${this.#network}`, {
-        hint: `Its subnets are ${ranges.map(({ subnet }) => formatPrefix(subnet)).join(' and ')}.`,
-        details: { field: 'addresses' },
-      })
+      throw new HoldfastError(
+        'HF_BAD_REQUEST',
+        `address ${text} is in no subnet of network ${this.#network}`,
+        {
+          hint: `Its subnets are ${ranges.map(({ subnet }) => formatPrefix(subnet)).join(' and ')}.`,
+          details: { field: 'addresses' },
+        },
+      )
     }
-    const broadcast = wish.family === 4 && wish.value === range.subnet.value + (1n << BigInt(32 - range.subnet.length)) - 1n
+    const broadcast =
+      wish.family === 4 && wish.value === range.subnet.value + (1n << BigInt(32 - range.subnet.length)) - 1n
     if (wish.value === range.subnet.value || broadcast || wish.value === range.gateway.value) {
-      throw new HoldfastError('HF_BAD_REQUEST', `address ${text} is the network's own, its gateway's or its broadcast's`, {
-        details: { field: 'addresses' },
-      })
+      throw new HoldfastError(
+        'HF_BAD_REQUEST',
+        `address ${text} is the network's own, its gateway's or its broadcast's`,
+        {
+          details: { field: 'addresses' },
+        },
+      )
     }
   }
 
   #take(wish: Address): Address {
     const text = formatAddress(wish)
-    const lease = this.#get(`SELECT id, interface, state, link FROM lease WHERE address=? AND state <> 'free'`, text)
+    const lease = this.#get(
+      `SELECT id, interface, state, link FROM lease WHERE address=? AND state <> 'free'`,
+      text,
+    )
     if (!lease) return wish
     throw new HoldfastError('HF_NETWORK_FAILED', `address ${text} is in use in network ${this.#network}`, {
       hint: `It belongs to ${String(lease.id)}.`,
@@ -178,7 +209,9 @@ export class Ipam {
   }
 
   #longestFree(range: Range): Address | undefined {
-    for (const { address } of this.#iterate(`SELECT address FROM lease WHERE state='free' ORDER BY released, address`)) {
+    for (const { address } of this.#iterate(
+      `SELECT address FROM lease WHERE state='free' ORDER BY released, address`,
+    )) {
       const parsed = parseAddress(String(address), 'lease')
       if (parsed.family !== range.subnet.family || parsed.value === range.gateway.value) continue
       if (parsed.value >= range.first && parsed.value <= range.last) return parsed

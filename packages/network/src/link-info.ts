@@ -2,7 +2,7 @@
  * What goes into IFLA_LINKINFO for the kinds of link that a bridge network is made of (linux/if_link.h). The
  * `netlink` package leaves that attribute raw.
  */
-import { attribute, attributesOf, nested, text, textOf } from './netlink.ts'
+import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 
 const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2
@@ -14,7 +14,10 @@ const IFLA_BR_FORWARD_DELAY = 1
 const IFLA_BR_STP_STATE = 5
 const IFLA_BRPORT_MODE = 4
 
-/** VETH_INFO_PEER holds an ifinfomsg and the peer's own attributes: name, address, the namespace it is born in. */
+/**
+ * VETH_INFO_PEER holds an ifinfomsg and the peer's own attributes: name, address, the namespace it is born
+ * in.
+ */
 export function vethInfo(peerHeader: Buffer, peerAttributes: Buffer[]): Buffer[] {
   return [
     attribute(IFLA_INFO_KIND, text('veth')),

@@ -1,19 +1,19 @@
 /**
  * A netlink socket (netlink(7)) and the codecs of its messages and attributes.
  *
- * The kernel answers a request inside the system call that sends it, so sending may take as long as the kernel's
- * network lock is held by someone else (a dying namespace: 20 ms). Requests are therefore written by Node's thread
- * pool, and their answers, which are queued by then, read at once. The codecs are the `netlink` package's; its
- * sockets are not used: they can only be opened in the network namespace of the calling thread, cost two turns of
- * the event loop per message, and cannot send several messages with one system call.
+ * The kernel answers a request inside the system call that sends it, so sending may take as long as the
+ * kernel's network lock is held by someone else (a dying namespace: 20 ms). Requests are therefore written by
+ * Node's thread pool, and their answers, which are queued by then, read at once. The codecs are the `netlink`
+ * package's; its sockets are not used: they can only be opened in the network namespace of the calling
+ * thread, cost two turns of the event loop per message, and cannot send several messages with one system
+ * call.
  */
 import { close, closeSync, openSync, read, write } from 'node:fs'
 import { promisify } from 'node:util'
 import { errnoName, openNetlinkSocketIn, readFdInto, setNonblocking } from '@holdfast/core'
 import { SyscallError } from '@holdfast/errors'
-import {
-  formatAttribute, formatMessage, parseAttributes, parseError, parseMessages, type NetlinkMessage,
-} from 'netlink/dist/structs.js'
+import { formatMessage, parseError, parseMessages, type NetlinkMessage } from 'netlink/dist/structs.js'
+import { padded } from './netlink-attributes.ts'
 
 export const NETLINK_ROUTE = 0
 export const NETLINK_SOCK_DIAG = 4
@@ -85,8 +85,8 @@ export class NetlinkSocket {
   }
 
   /**
-   * `netns`: a descriptor of the network namespace; absent: the caller's. Sockets that share `turns` keep at most one
-   * thread of the pool waiting for the kernel's lock, which lets in one of them at a time anyway.
+   * `netns`: a descriptor of the network namespace; absent: the caller's. Sockets that share `turns` keep at
+   * most one thread of the pool waiting for the kernel's lock, which lets in one of them at a time anyway.
    */
   static open(protocol: number, netns?: number, turns = new Turns()): NetlinkSocket {
     const own = netns === undefined ? openSync('/proc/thread-self/ns/net', 'r') : undefined
@@ -100,8 +100,9 @@ export class NetlinkSocket {
   }
 
   /**
-   * Sends the requests with one system call, in order, and resolves with each one's replies (empty for a plain
-   * acknowledgement). The kernel goes on after a failing one; the first failure that is not tolerated is thrown.
+   * Sends the requests with one system call, in order, and resolves with each one's replies (empty for a
+   * plain acknowledgement). The kernel goes on after a failing one; the first failure that is not tolerated
+   * is thrown.
    */
   request(requests: Request[]): Promise<Reply[][]> {
     return this.#exclusive(async () => {
@@ -198,7 +199,9 @@ export class NetlinkSocket {
 
 function frame(request: Request, seq: number, acknowledge = NLM_F_ACK): Buffer {
   const flags = NLM_F_REQUEST | (request.unanswered ? 0 : acknowledge) | (request.flags ?? 0)
-  return padded(Buffer.concat(formatMessage({ type: request.type, flags, seq, port: 0, data: request.payload })))
+  return padded(
+    Buffer.concat(formatMessage({ type: request.type, flags, seq, port: 0, data: request.payload })),
+  )
 }
 
 function failure(message: NetlinkMessage, request: Request): SyscallError | undefined {
@@ -210,47 +213,7 @@ function failure(message: NetlinkMessage, request: Request): SyscallError | unde
 
 function netlinkError(errno: number, request: Request): SyscallError {
   const code = errnoName(errno)
-  const hint = request.hints?.[code] ?? (code === 'EPERM' ? 'CAP_NET_ADMIN is needed: run Holdfast as root.' : undefined)
+  const hint =
+    request.hints?.[code] ?? (code === 'EPERM' ? 'CAP_NET_ADMIN is needed: run Holdfast as root.' : undefined)
   return new SyscallError({ errno, code, syscall: request.what, hint })
-}
-
-/** One attribute, padded to four bytes. At most 65,531 bytes of data, since its length is a u16 with the header. */
-export function attribute(type: number, data: Uint8Array | Uint8Array[]): Buffer {
-  return padded(Buffer.concat(formatAttribute({ type, data })))
-}
-
-/** An attribute that holds attributes. */
-export function nested(type: number, attributes: Uint8Array[]): Buffer {
-  return padded(Buffer.concat(formatAttribute({ type, data: attributes, nested: true })))
-}
-
-function padded(data: Buffer): Buffer {
-  const over = data.length & 3
-  return over === 0 ? data : Buffer.concat([data, Buffer.alloc(4 - over)])
-}
-
-/** Attributes by type; of one that is there twice, the last. */
-export function attributesOf(data: Buffer): Map<number, Buffer> {
-  const attributes = new Map<number, Buffer>()
-  parseAttributes(data, ({ type, data: value }) => attributes.set(type, value))
-  return attributes
-}
-
-/** Attributes in order: for lists, whose elements share a type. */
-export function attributeList(data: Buffer): Buffer[] {
-  const attributes: Buffer[] = []
-  parseAttributes(data, ({ data: value }) => attributes.push(value))
-  return attributes
-}
-
-/** A C string. */
-export function text(value: string): Buffer {
-  return Buffer.from(`${value}\0`)
-}
-
-/** The text of a C string. */
-export function textOf(data: Buffer | undefined): string | undefined {
-  if (!data) return undefined
-  const end = data.indexOf(0)
-  return data.toString('utf8', 0, end < 0 ? data.length : end)
 }

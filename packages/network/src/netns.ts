@@ -1,9 +1,9 @@
 /**
  * Work inside another network namespace (network_namespaces(7)).
  *
- * /proc/sys/net and a new child process belong to the namespace of the *thread* that opens or forks. Node's main
- * thread may therefore enter one and come back within one synchronous call, in which nothing else can run; the
- * threads of the pool never see it.
+ * /proc/sys/net and a new child process belong to the namespace of the *thread* that opens or forks. Node's
+ * main thread may therefore enter one and come back within one synchronous call, in which nothing else can
+ * run; the threads of the pool never see it.
  */
 import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { setns } from '@holdfast/core'

@@ -1,10 +1,9 @@
 /**
- * nf_tables elements and conntrack entries by netlink (linux/netfilter/nf_tables.h, nfnetlink_conntrack.h): what
- * changes with each container. Rules and chains are written by `nft`, in nft.ts.
+ * nf_tables elements and conntrack entries by netlink (linux/netfilter/nf_tables.h, nfnetlink_conntrack.h):
+ * what changes with each container. Rules and chains are written by `nft`, in nft.ts.
  */
-import {
-  attribute, attributeList, attributesOf, nested, text, NLM_F_CREATE, NLM_F_EXCL, type Reply, type Request,
-} from './netlink.ts'
+import { NLM_F_CREATE, NLM_F_EXCL, type Reply, type Request } from './netlink.ts'
+import { attribute, attributeList, attributesOf, nested, text } from './netlink-attributes.ts'
 
 const NFNL_MSG_BATCH_BEGIN = 16
 const NFNL_MSG_BATCH_END = 17
@@ -48,12 +47,39 @@ export interface ElementRequest {
 
 /** A batch is a transaction: all of it or nothing. EEXIST where a key is there already. */
 export function addElements(requests: ElementRequest[]): Request[] {
-  return batch(requests.map((request) => elementRequest(NFT_MSG_NEWSETELEM, 'NFT_MSG_NEWSETELEM', request)))
+  return batch(
+    merged(requests).map((request) => elementRequest(NFT_MSG_NEWSETELEM, 'NFT_MSG_NEWSETELEM', request)),
+  )
 }
 
 /** ENOENT where a key, the set or the table is gone already. */
 export function deleteElements(requests: ElementRequest[]): Request[] {
-  return batch(requests.map((request) => elementRequest(NFT_MSG_DELSETELEM, 'NFT_MSG_DELSETELEM', request)))
+  return batch(
+    merged(requests).map((request) => elementRequest(NFT_MSG_DELSETELEM, 'NFT_MSG_DELSETELEM', request)),
+  )
+}
+
+/**
+ * An attribute holds 64 KiB, and the answers to one batch must fit into the socket's buffer: few and large
+ * messages.
+ */
+const elementsPerMessage = 400
+
+function merged(requests: ElementRequest[]): ElementRequest[] {
+  const messages: ElementRequest[] = []
+  const open = new Map<string, ElementRequest>()
+  for (const { table, set, elements } of requests) {
+    for (const element of elements) {
+      let message = open.get(set)
+      if (!message || message.elements.length === elementsPerMessage) {
+        message = { table, set, elements: [] }
+        open.set(set, message)
+        messages.push(message)
+      }
+      message.elements.push(element)
+    }
+  }
+  return messages
 }
 
 export function dumpElements(table: string, set: string): Request {
@@ -94,14 +120,17 @@ function elementRequest(message: number, name: string, { table, set, elements }:
     payload: [
       header(NFPROTO_INET),
       ...setName(table, set),
-      nested(NFTA_SET_ELEM_LIST_ELEMENTS, elements.map(({ key, data }) =>
-        nested(NFTA_LIST_ELEM, [
-          nested(NFTA_SET_ELEM_KEY, [attribute(NFTA_DATA_VALUE, concatenation(key))]),
-          ...(message === NFT_MSG_NEWSETELEM
-            ? [nested(NFTA_SET_ELEM_DATA, [attribute(NFTA_DATA_VALUE, concatenation(data))])]
-            : []),
-        ]),
-      )),
+      nested(
+        NFTA_SET_ELEM_LIST_ELEMENTS,
+        elements.map(({ key, data }) =>
+          nested(NFTA_LIST_ELEM, [
+            nested(NFTA_SET_ELEM_KEY, [attribute(NFTA_DATA_VALUE, concatenation(key))]),
+            ...(message === NFT_MSG_NEWSETELEM
+              ? [nested(NFTA_SET_ELEM_DATA, [attribute(NFTA_DATA_VALUE, concatenation(data))])]
+              : []),
+          ]),
+        ),
+      ),
     ],
   }
 }
@@ -134,7 +163,10 @@ const F_IP_DST = 1 << 1
 const F_PROTO_NUM = 1 << 3
 const F_PROTO_DST_PORT = 1 << 5
 
-/** Every entry that fits. The kernel does the search (Linux 5.8); deleting by such a filter is too new to rely on. */
+/**
+ * Every entry that fits. The kernel does the search (Linux 5.8); deleting by such a filter is too new to rely
+ * on.
+ */
 export function dumpConntrack(filter: ConntrackFilter): Request {
   const { destination, answers } = filter
   const family = (destination ?? answers)?.length === 16 ? AF_INET6 : AF_INET

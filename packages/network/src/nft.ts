@@ -36,16 +36,26 @@ async function runNft(args: string[], input: string, netns: number | undefined):
   })
 }
 
-/** Runs a program of the host's in a network namespace (absent: the caller's); undefined where there is none such. */
-export function runProgram(name: string, args: string[], input: string, netns?: number): Promise<Outcome | undefined> {
+/**
+ * Runs a program of the host's in a network namespace (absent: the caller's); undefined where there is none
+ * such.
+ */
+export function runProgram(
+  name: string,
+  args: string[],
+  input: string,
+  netns?: number,
+): Promise<Outcome | undefined> {
   return new Promise((resolve, reject) => {
     const stdin = fileWith(input)
     // A child belongs to the namespace of the thread that forks it.
-    const child = inNetns(netns, () => spawn(name, args, {
-      cwd: '/',
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-      stdio: [stdin, 'pipe', 'pipe'],
-    }))
+    const child = inNetns(netns, () =>
+      spawn(name, args, {
+        cwd: '/',
+        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+        stdio: [stdin, 'pipe', 'pipe'],
+      }),
+    )
     closeFd(stdin)
     let stdout = ''
     let stderr = ''
@@ -56,7 +66,9 @@ export function runProgram(name: string, args: string[], input: string, netns?: 
   })
 }
 
-/** nft may open /dev/stdin anew, which a file in memory allows, and the socket that Node would make does not. */
+/**
+ * nft may open /dev/stdin anew, which a file in memory allows, and the socket that Node would make does not.
+ */
 function fileWith(input: string): number {
   const written = memfdCreate('nft', Buffer.from(input))
   try {

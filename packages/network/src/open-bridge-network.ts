@@ -2,17 +2,25 @@
 import { HoldfastError } from '@holdfast/errors'
 import { attach } from './attach.ts'
 import type {
-  Attachment, AttachRequest, BridgeNetwork, BridgeOptions, DetachOptions, OpenBridgeNetwork, PortMapping, PublishedPort,
+  Attachment,
+  AttachRequest,
+  BridgeNetwork,
+  BridgeOptions,
+  DetachOptions,
+  OpenBridgeNetwork,
+  PortMapping,
+  PublishedPort,
 } from './bridge.ts'
 import { attachmentKey, type NetworkContext } from './context.ts'
 import { detach } from './detach.ts'
 import { forwardObstacles } from './forward-policy.ts'
 import { HeldSockets } from './held-sockets.ts'
+import { holdPorts, releasePorts, samePort } from './hold-ports.ts'
 import { ensureBridge, ensureRules, findLink, removeRules } from './host-bridge.ts'
 import { Ipam } from './ipam.ts'
 import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE, Turns } from './netlink.ts'
 import { readSysctl } from './netns.ts'
-import { holdPorts, releasePorts, samePort, translatePorts, withdrawPorts } from './publish.ts'
+import { translatePorts, withdrawPorts } from './publish.ts'
 import { settleRemovals } from './removal.ts'
 import { restore } from './restore.ts'
 import { deleteLink, setLink } from './rtnetlink.ts'
@@ -35,14 +43,23 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
     await ensureRules(options, plan)
     const obstacles = await forwardObstacles(options.bridge, options.hostNetns)
     const context: NetworkContext = {
-      options, plan, route, routeTurns, ipam, bridge, hasIpv6,
+      options,
+      plan,
+      route,
+      routeTurns,
+      ipam,
+      bridge,
+      hasIpv6,
       removal: opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns)),
       netfilter: opened(NetlinkSocket.open(NETLINK_NETFILTER, options.hostNetns)),
       held: opened(new HeldSockets(options.hostNetns)),
       published: new Map(),
       removals: new Map(),
     }
-    return new OpenNetwork(context, obstacles.map(({ what, fix }) => `forwarded packets are dropped by ${what}: ${fix}`))
+    return new OpenNetwork(
+      context,
+      obstacles.map(({ what, fix }) => `forwarded packets are dropped by ${what}: ${fix}`),
+    )
   } catch (error) {
     for (const close of closers) close()
     throw error
@@ -50,10 +67,14 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
 }
 
 function noIpv6({ name }: BridgeOptions): HoldfastError {
-  return new HoldfastError('HF_UNSUPPORTED', `network ${name} has an IPv6 subnet, and this kernel runs without IPv6`, {
-    hint: 'Boot without ipv6.disable=1, or leave the subnet out.',
-    details: { field: 'subnets' },
-  })
+  return new HoldfastError(
+    'HF_UNSUPPORTED',
+    `network ${name} has an IPv6 subnet, and this kernel runs without IPv6`,
+    {
+      hint: 'Boot without ipv6.disable=1, or leave the subnet out.',
+      details: { field: 'subnets' },
+    },
+  )
 }
 
 class OpenNetwork implements BridgeNetwork {
@@ -125,7 +146,8 @@ class OpenNetwork implements BridgeNetwork {
     }
     await removeRules(context.options, context.plan)
     const link = await findLink(context.route, context.options.bridge)
-    if (link?.index === context.bridge.index) await context.removal.request([deleteLink(context.options.bridge)])
+    if (link?.index === context.bridge.index)
+      await context.removal.request([deleteLink(context.options.bridge)])
     context.ipam.erase()
     await this.close()
   }

@@ -6,7 +6,8 @@ import { NetlinkSocket, NETLINK_SOCK_DIAG, type Request } from './netlink.ts'
 const SOCK_DIAG_BY_FAMILY = 20
 const AF_INET = 2
 const AF_INET6 = 10
-const protocols = { tcp: 6, udp: 17, sctp: 132 } as const
+/** IPPROTO_ numbers. */
+export const protocolNumbers = { tcp: 6, udp: 17, sctp: 132 } as const
 
 const TCP_ESTABLISHED = 1
 const TCP_TIME_WAIT = 6
@@ -22,16 +23,28 @@ export interface PortHolder {
 
 /** Undefined where no socket with that port shows. */
 export async function findPortHolder(
-  protocol: keyof typeof protocols, address: Address, port: number, netns?: number,
+  protocol: keyof typeof protocolNumbers,
+  address: Address,
+  port: number,
+  netns?: number,
 ): Promise<PortHolder | undefined> {
   const socket = NetlinkSocket.open(NETLINK_SOCK_DIAG, netns)
   try {
     const sockets = await Promise.all(
-      [AF_INET, AF_INET6].map(async (family) => (await socket.dump(query(family, protocols[protocol], port))).map(parse)),
+      [AF_INET, AF_INET6].map(async (family) =>
+        (await socket.dump(query(family, protocolNumbers[protocol], port))).map(parse),
+      ),
     )
     // An IPv6 socket that is not IPv6 only takes the IPv4 port too.
-    const inTheWay = sockets.flat().filter((each) => each.port === port &&
-      (isUnspecified(address) || isUnspecified(each.address) || addressBytes(each.address).equals(addressBytes(address))))
+    const inTheWay = sockets
+      .flat()
+      .filter(
+        (each) =>
+          each.port === port &&
+          (isUnspecified(address) ||
+            isUnspecified(each.address) ||
+            addressBytes(each.address).equals(addressBytes(address))),
+      )
     if (inTheWay.length === 0) return undefined
     const holder = inTheWay.find(({ state }) => state !== TCP_TIME_WAIT && state !== TCP_ESTABLISHED)
     if (!holder) return { timeWaitOnly: true }

@@ -1,6 +1,7 @@
 /**
- * The end of a link. Deleting one holds the kernel's network lock through two RCU grace periods (15 to 20 ms), so it
- * happens on a socket of its own, and most often not at all: a dying namespace takes its links along.
+ * The end of a link. Deleting one holds the kernel's network lock through two RCU grace periods (15 to 20
+ * ms), so it happens on a socket of its own, and most often not at all: a dying namespace takes its links
+ * along.
  */
 import type { NetworkContext } from './context.ts'
 import { deleteLink, getLink, setLink } from './rtnetlink.ts'

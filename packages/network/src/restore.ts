@@ -1,6 +1,7 @@
 /**
- * After a restart: what the caller says is living is taken up, the rest of this network is removed. Links are known
- * by their alias, elements by the address they lead to, leases by the owner; what carries none of these is not ours.
+ * After a restart: what the caller says is living is taken up, the rest of this network is removed. Links are
+ * known by their alias, elements by the address they lead to, leases by the owner; what carries none of these
+ * is not ours.
  */
 import { parseAddress } from './address.ts'
 import type { Attachment } from './bridge.ts'
@@ -8,7 +9,7 @@ import { attachmentKey, linkAliasPrefix, type NetworkContext } from './context.t
 import { addElements, deleteElements } from './nfnetlink.ts'
 import { elementKey, elementsOf, presentElements } from './publish.ts'
 import { buryLink } from './removal.ts'
-import { dumpLinks, parseLink, setLink } from './rtnetlink.ts'
+import { dumpLinks, parseLink, setLink, type Link } from './rtnetlink.ts'
 
 /** What was removed or is amiss, one line each. */
 export async function restore(context: NetworkContext, living: Attachment[]): Promise<string[]> {
@@ -16,7 +17,8 @@ export async function restore(context: NetworkContext, living: Attachment[]): Pr
   context.published.clear()
   for (const attachment of living) {
     context.published.set(attachmentKey(attachment), {
-      addresses: attachment.addresses.map(({ address }) => address), ports: attachment.ports,
+      addresses: attachment.addresses.map(({ address }) => address),
+      ports: attachment.ports,
     })
   }
   await restoreLinks(context, living, report)
@@ -26,22 +28,46 @@ export async function restore(context: NetworkContext, living: Attachment[]): Pr
   return report
 }
 
+/** The bridge was deleted and made again: every link of a living attachment becomes its port. */
+export async function enslaveAll(context: NetworkContext): Promise<void> {
+  for (const link of await ourLinks(context)) {
+    const [id, name] = link.alias!.slice(linkAliasPrefix(context.options.bridge).length).split(' ')
+    const publication = context.published.get(attachmentKey({ id: id ?? '', interface: name ?? '' }))
+    if (publication) await enslave(context, link, publication.ports.length > 0)
+  }
+}
+
+async function enslave({ route, bridge }: NetworkContext, link: Link, hairpin: boolean): Promise<void> {
+  if (link.master === bridge.index && link.up) return
+  await route.request([
+    setLink({ link: link.name, master: bridge.index, up: true }),
+    setLink({ link: link.name, hairpin }),
+  ])
+}
+
+async function ourLinks({ route, options }: NetworkContext): Promise<Link[]> {
+  const links = (await route.dump(dumpLinks())).map(parseLink)
+  return links.filter(
+    ({ alias, kind }) => kind === 'veth' && alias?.startsWith(linkAliasPrefix(options.bridge)),
+  )
+}
+
 async function restoreLinks(context: NetworkContext, living: Attachment[], report: string[]): Promise<void> {
-  const links = (await context.route.dump(dumpLinks())).map(parseLink)
-  const ours = links.filter(({ alias, kind }) => kind === 'veth' && alias?.startsWith(linkAliasPrefix(context.options.bridge)))
-  const names = new Set(living.map(({ hostInterface }) => hostInterface))
+  const ours = await ourLinks(context)
+  const attachments = new Map(living.map((attachment) => [attachment.hostInterface, attachment]))
   for (const link of ours) {
-    if (!names.has(link.name)) {
+    const attachment = attachments.get(link.name)
+    if (!attachment) {
       await context.removal.request([setLink({ link: link.name, up: false, tolerate: ['ENODEV'] })])
       await buryLink(context, link.name)
       report.push(`link ${link.name} of ${link.alias?.slice(linkAliasPrefix(context.options.bridge).length)}`)
-    } else if (link.master !== context.bridge.index || !link.up) {
-      // The bridge was deleted and made again.
-      await context.route.request([setLink({ link: link.name, master: context.bridge.index, up: true })])
+    } else {
+      await enslave(context, link, attachment.ports.length > 0)
     }
   }
   for (const { id, hostInterface } of living) {
-    if (!ours.some(({ name }) => name === hostInterface)) report.push(`missing: link ${hostInterface} of ${id}`)
+    if (!ours.some(({ name }) => name === hostInterface))
+      report.push(`missing: link ${hostInterface} of ${id}`)
   }
 }
 
@@ -65,18 +91,32 @@ function holdAgain(context: NetworkContext, living: Attachment[], report: string
       if (relay) continue
       const address = parseAddress(hostIp, 'hostIp')
       if (context.held.ownerOf(protocol, address, hostPort) === id) continue
-      if (context.held.hold(protocol, address, hostPort, id)) continue
+      const place = { protocol, address, port: hostPort }
+      if (context.held.hold({ ...place, reuse: false }, id)) continue
+      if (context.held.hold({ ...place, reuse: true }, id)) continue // only past connections were in the way
       // Translation goes on all the same; that other listener gets nothing from outside.
       report.push(`port ${hostIp}:${hostPort}/${protocol} of ${id} was bound by another process meanwhile`)
     }
   }
 }
 
-async function restoreElements(context: NetworkContext, living: Attachment[], report: string[]): Promise<void> {
+async function restoreElements(
+  context: NetworkContext,
+  living: Attachment[],
+  report: string[],
+): Promise<void> {
   const present = await presentElements(context)
-  const wanted = new Map(living
-    .flatMap(({ addresses, ports }) => elementsOf(context, addresses.map(({ address }) => address), ports))
-    .map((request) => [elementKey(request), request]))
+  const wanted = new Map(
+    living
+      .flatMap(({ addresses, ports }) =>
+        elementsOf(
+          context,
+          addresses.map(({ address }) => address),
+          ports,
+        ),
+      )
+      .map((request) => [elementKey(request), request]),
+  )
   for (const [key, request] of present) {
     if (wanted.has(key)) continue
     await context.netfilter.request(deleteElements([request]))

@@ -2,9 +2,8 @@
 import { formatAddress, formatLink, formatNeighbor, formatRoute } from 'netlink/dist/rt/gen_structs.js'
 import { addressBytes, addressFromBytes, type Address, type Prefix } from './address.ts'
 import { bridgeInfo, bridgePortInfo, kindOf, vethInfo } from './link-info.ts'
-import {
-  attribute, attributesOf, nested, text, textOf, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request,
-} from './netlink.ts'
+import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
+import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 
 const RTM_NEWLINK = 16
 const RTM_DELLINK = 17
@@ -104,7 +103,6 @@ export function newBridge({ name, mac, mtu }: NewBridge): Request {
     payload: [
       formatLink({}),
       attribute(IFLA_IFNAME, text(name)),
-      // A bridge without an address of its own takes its lowest port's, and changes it as ports come and go.
       attribute(IFLA_ADDRESS, mac),
       ...(mtu === undefined ? [] : [attribute(IFLA_MTU, u32(mtu))]),
       nested(IFLA_LINKINFO, bridgeInfo()),
@@ -220,7 +218,9 @@ function addressRequest(type: number, index: number, address: Prefix): Request {
   const broadcast: Buffer[] = []
   if (address.family === 4 && address.length < 31) {
     const hostBits = (1n << BigInt(32 - address.length)) - 1n
-    broadcast.push(attribute(4 /* IFA_BROADCAST */, addressBytes({ family: 4, value: address.value | hostBits })))
+    broadcast.push(
+      attribute(4 /* IFA_BROADCAST */, addressBytes({ family: 4, value: address.value | hostBits })),
+    )
   }
   return {
     type,
@@ -254,7 +254,10 @@ export function addDefaultRoute(index: number, gateway: Address): Request {
     tolerate: ['EEXIST'], // another network of the container's was there first, as in Docker
     payload: [
       formatRoute({
-        family: gateway.family === 4 ? AF_INET : AF_INET6, table: RT_TABLE_MAIN, protocol: 'BOOT', type: RTN_UNICAST,
+        family: gateway.family === 4 ? AF_INET : AF_INET6,
+        table: RT_TABLE_MAIN,
+        protocol: 'BOOT',
+        type: RTN_UNICAST,
       }),
       attribute(5 /* RTA_GATEWAY */, addressBytes(gateway)),
       attribute(4 /* RTA_OIF */, u32(index)),
@@ -292,7 +295,11 @@ export function addNeighbour(index: number, address: Address, mac: Buffer): Requ
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     what: `RTM_NEWNEIGH on link ${index}`,
     payload: [
-      formatNeighbor({ family: address.family === 4 ? AF_INET : AF_INET6, ifindex: index, state: { stale: true } }),
+      formatNeighbor({
+        family: address.family === 4 ? AF_INET : AF_INET6,
+        ifindex: index,
+        state: { stale: true },
+      }),
       attribute(1 /* NDA_DST */, addressBytes(address)),
       attribute(2 /* NDA_LLADDR */, mac),
     ],

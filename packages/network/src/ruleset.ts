@@ -1,6 +1,6 @@
 /**
- * The rules of a bridge network, in a table of our own (family inet). What changes with each container is an element
- * of a map, so the cost per packet does not grow with their number.
+ * The rules of a bridge network, in a table of our own (family inet). What changes with each container is an
+ * element of a map, so the cost per packet does not grow with their number.
  *
  * ```
  * raw prerouting   to or from 127.0.0.0/8 on any link but lo: drop  (route_localnet is on for our bridges)
@@ -11,8 +11,8 @@
  *              to elsewhere: masquerade
  * ```
  *
- * Accepting here overrides nobody: other tables still see the packet. The text is nft's own language and not its
- * JSON: nft 1.0.6 crashes on the JSON of a dnat whose map gives an address and a port.
+ * Accepting here overrides nobody: other tables still see the packet. The text is nft's own language and not
+ * its JSON: nft 1.0.6 crashes on the JSON of a dnat whose map gives an address and a port.
  */
 import { formatPrefix, type Family, type Prefix } from './address.ts'
 
@@ -32,8 +32,8 @@ export const publishMaps = {
 const sourceMaps = { 4: 'source4', 6: 'source6' } as const
 
 /**
- * One transaction. Adding what is there already changes nothing; only chains are flushed, and filled again in the
- * same transaction, so no packet sees them empty. `stale`: subnets that this bridge had and has no more.
+ * One transaction. Adding what is there already changes nothing; only chains are flushed, and filled again in
+ * the same transaction, so no packet sees them empty. `stale`: subnets that this bridge had and has no more.
  */
 export function installText(rules: NetworkRules, stale: Prefix[]): string {
   return baseText(rules.table, rules.bridge) + networkText(rules, stale)
@@ -45,7 +45,9 @@ export function removeText({ table, bridge, subnets }: NetworkRules, last: boole
   return lines([
     `delete element inet ${table} bridges { "${bridge}" }`,
     `delete element inet ${table} leave { "${bridge}" }`,
-    ...subnets.map((subnet) => `delete element inet ${table} ${sourceMaps[subnet.family]} { ${formatPrefix(subnet)} }`),
+    ...subnets.map(
+      (subnet) => `delete element inet ${table} ${sourceMaps[subnet.family]} { ${formatPrefix(subnet)} }`,
+    ),
     `delete chain inet ${table} ${leaveChain(bridge)}`,
     `delete chain inet ${table} ${sourceChain(bridge)}`,
   ])
@@ -148,5 +150,6 @@ export interface NftObject {
 export function sourcesOf(objects: NftObject[], bridge: string): string[] {
   const elements = objects.flatMap(({ map }) => map?.elem ?? [])
   return elements.flatMap(([{ prefix }, { jump }]) =>
-    prefix && jump?.target === sourceChain(bridge) ? [`${prefix.addr}/${prefix.len}`] : [])
+    prefix && jump?.target === sourceChain(bridge) ? [`${prefix.addr}/${prefix.len}`] : [],
+  )
 }

@@ -1,18 +1,28 @@
 /** A free subnet for a new network. */
 import { HoldfastError } from '@holdfast/errors'
 import {
-  familyBits, formatPrefix, lastAddress, networkOf, overlaps, parsePrefix, type Prefix,
+  familyBits,
+  formatPrefix,
+  lastAddress,
+  networkOf,
+  overlaps,
+  parsePrefix,
+  type Prefix,
 } from './address.ts'
 import { NetlinkSocket, NETLINK_ROUTE } from './netlink.ts'
 import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute } from './rtnetlink.ts'
 
 /**
- * First subnet of `pool` with this prefix length that no route or address of the host overlaps. HF_BAD_REQUEST for a
- * bad pool, HF_ADDRESS_POOL_EXHAUSTED. `hostNetns`: as in BridgeOptions.
+ * First subnet of `pool` with this prefix length that no route or address of the host overlaps.
+ * HF_BAD_REQUEST for a bad pool, HF_ADDRESS_POOL_EXHAUSTED. `hostNetns`: as in BridgeOptions.
  */
 export async function chooseSubnet(pool: string, prefixLength: number, hostNetns?: number): Promise<string> {
   const whole = parsePrefix(pool, 'pool')
-  if (!Number.isInteger(prefixLength) || prefixLength < whole.length || prefixLength > familyBits[whole.family] - 2) {
+  if (
+    !Number.isInteger(prefixLength) ||
+    prefixLength < whole.length ||
+    prefixLength > familyBits[whole.family] - 2
+  ) {
     throw new HoldfastError('HF_BAD_REQUEST', `${pool} cannot be cut into subnets of /${prefixLength}`, {
       details: { field: 'prefixLength' },
     })
@@ -25,7 +35,7 @@ export async function chooseSubnet(pool: string, prefixLength: number, hostNetns
     if (!obstacle) return formatPrefix(subnet)
     // Past the obstacle in one step: an IPv6 pool has more subnets than could be tried.
     const past = lastAddress(obstacle) + 1n
-    value = past > value + step ? (past + step - 1n) / step * step : value + step
+    value = past > value + step ? ((past + step - 1n) / step) * step : value + step
   }
   throw new HoldfastError('HF_ADDRESS_POOL_EXHAUSTED', `the host routes every /${prefixLength} of ${pool}`, {
     hint: 'Name a subnet, or give the engine another pool with --default-address-pool.',
@@ -36,9 +46,12 @@ export async function chooseSubnet(pool: string, prefixLength: number, hostNetns
 async function takenPrefixes(hostNetns: number | undefined): Promise<Prefix[]> {
   const socket = NetlinkSocket.open(NETLINK_ROUTE, hostNetns)
   try {
-    const addresses = (await socket.dump(dumpAddresses())).map(parseAddressReply).flatMap((each) =>
-      each ? [networkOf(each.address, each.prefixLength)] : [])
-    const routes = (await socket.dump(dumpRoutes())).map(parseRoute).flatMap((route) => (route ? [route.destination] : []))
+    const addresses = (await socket.dump(dumpAddresses()))
+      .map(parseAddressReply)
+      .flatMap((each) => (each ? [networkOf(each.address, each.prefixLength)] : []))
+    const routes = (await socket.dump(dumpRoutes()))
+      .map(parseRoute)
+      .flatMap((route) => (route ? [route.destination] : []))
     return [...addresses, ...routes].filter(({ length }) => length > 0)
   } finally {
     socket.close()

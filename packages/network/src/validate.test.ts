@@ -5,7 +5,13 @@ import { validateAttach, validateOptions } from './validate.ts'
 
 function options(change: Partial<BridgeOptions> = {}): BridgeOptions {
   return {
-    name: 'bridge', bridge: 'hf0', table: 'hf', stateDir: '/nowhere', ipMasq: true, subnets: [{ subnet: '10.1.2.0/24' }], ...change,
+    name: 'bridge',
+    bridge: 'hf0',
+    table: 'hf',
+    stateDir: '/nowhere',
+    ipMasq: true,
+    subnets: [{ subnet: '10.1.2.0/24' }],
+    ...change,
   }
 }
 
@@ -17,13 +23,22 @@ describe('options of a network', () => {
   it('get a gateway and a range from the subnet', () => {
     const [range] = validateOptions(options()).ranges
     expect(formatAddress(range!.gateway)).toBe('10.1.2.1')
-    expect([range!.first, range!.last].map((value) => formatAddress({ family: 4, value }))).toEqual(['10.1.2.1', '10.1.2.254'])
+    expect([range!.first, range!.last].map((value) => formatAddress({ family: 4, value }))).toEqual([
+      '10.1.2.1',
+      '10.1.2.254',
+    ])
   })
 
   it('take a gateway and a range of their own', () => {
-    const subnets = [{ subnet: '10.1.2.0/24', gateway: '10.1.2.254', range: '10.1.2.128/25' }, { subnet: 'fd00::/64' }]
+    const subnets = [
+      { subnet: '10.1.2.0/24', gateway: '10.1.2.254', range: '10.1.2.128/25' },
+      { subnet: 'fd00::/64' },
+    ]
     const [range] = validateOptions(options({ subnets })).ranges
-    expect([range!.first, range!.last].map((value) => formatAddress({ family: 4, value }))).toEqual(['10.1.2.128', '10.1.2.254'])
+    expect([range!.first, range!.last].map((value) => formatAddress({ family: 4, value }))).toEqual([
+      '10.1.2.128',
+      '10.1.2.254',
+    ])
   })
 
   it.each<[string, Partial<BridgeOptions>]>([
@@ -41,7 +56,8 @@ describe('options of a network', () => {
     ['mtu', { mtu: 10 }],
   ])('with a bad %s are refused', (field, change) => {
     expect(() => validateOptions(options(change))).toThrow(
-      expect.objectContaining({ code: 'HF_BAD_REQUEST', details: expect.objectContaining({ field }) }))
+      expect.objectContaining({ code: 'HF_BAD_REQUEST', details: expect.objectContaining({ field }) }),
+    )
   })
 })
 
@@ -72,6 +88,7 @@ describe('a request to attach', () => {
     ['ports[0].hostIp', { ports: [{ protocol: 'tcp', containerPort: 1, hostPort: 9, hostIp: 'localhost' }] }],
   ])('with a bad %s is refused', (field, change) => {
     expect(() => validateAttach(plan, request(change))).toThrow(
-      expect.objectContaining({ code: 'HF_BAD_REQUEST', details: expect.objectContaining({ field }) }))
+      expect.objectContaining({ code: 'HF_BAD_REQUEST', details: expect.objectContaining({ field }) }),
+    )
   })
 })

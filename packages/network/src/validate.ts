@@ -1,8 +1,14 @@
 /** Checks what a caller gave before anything is changed, and turns it into numbers and bytes. */
 import { HoldfastError } from '@holdfast/errors'
 import {
-  contains, formatAddress, lastAddress, macBytes, parseAddress, parsePrefix,
-  type Address, type Family,
+  contains,
+  formatAddress,
+  lastAddress,
+  macBytes,
+  parseAddress,
+  parsePrefix,
+  type Address,
+  type Family,
 } from './address.ts'
 import type { AttachRequest, BridgeOptions, PortMapping } from './bridge.ts'
 import type { Range } from './ipam.ts'
@@ -16,15 +22,18 @@ export interface NetworkPlan {
 export function validateOptions(options: BridgeOptions): NetworkPlan {
   checkLinkName(options.bridge, 'bridge')
   // It becomes part of nft's text.
-  if (!/^[\w.-]+$/.test(options.bridge)) throw bad('bridge', `'${options.bridge}' has more than letters, digits, _.-`)
+  if (!/^[\w.-]+$/.test(options.bridge))
+    throw bad('bridge', `'${options.bridge}' has more than letters, digits, _.-`)
   // nft takes 255 bytes; the table's name is part of chain names and of messages.
-  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/.test(options.table)) throw bad('table', `'${options.table}' is no table name`)
+  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/.test(options.table))
+    throw bad('table', `'${options.table}' is no table name`)
   if (options.name === '') throw bad('name', 'a network needs a name')
   if (options.mtu !== undefined) checkNumber(options.mtu, 68, 65_535, 'mtu')
   if (options.subnets.length === 0) throw bad('subnets', 'a network needs a subnet')
   const ranges = options.subnets.map((entry, index) => validateSubnet(entry, `subnets[${index}]`))
   const families = ranges.map(({ subnet }) => subnet.family)
-  if (new Set(families).size !== families.length) throw bad('subnets', 'a network has one subnet per family at most')
+  if (new Set(families).size !== families.length)
+    throw bad('subnets', 'a network has one subnet per family at most')
   const hostIps = options.defaultHostIps ?? ['0.0.0.0', '::']
   return { ranges, families, defaultHostIps: hostIps.map((ip) => parseAddress(ip, 'defaultHostIps')) }
 }
@@ -37,9 +46,10 @@ function validateSubnet(entry: BridgeOptions['subnets'][number], field: string):
   const { family } = subnet
   // IPv4 keeps its last address for broadcasts.
   const last = lastAddress(subnet) - (family === 4 ? 1n : 0n)
-  const gateway = entry.gateway === undefined
-    ? { family, value: subnet.value + 1n }
-    : parseAddress(entry.gateway, `${field}.gateway`)
+  const gateway =
+    entry.gateway === undefined
+      ? { family, value: subnet.value + 1n }
+      : parseAddress(entry.gateway, `${field}.gateway`)
   if (!contains(subnet, gateway) || gateway.value === subnet.value || gateway.value > last) {
     throw bad(`${field}.gateway`, `${formatAddress(gateway)} is no host of ${entry.subnet}`)
   }
@@ -74,7 +84,8 @@ export interface CheckedMapping {
 }
 
 export function validateAttach(plan: NetworkPlan, request: AttachRequest): AttachPlan {
-  if (request.id === '' || /[^\x21-\x7e]/.test(request.id)) throw bad('id', 'an id is made of printable ASCII')
+  if (request.id === '' || /[^\x21-\x7e]/.test(request.id))
+    throw bad('id', 'an id is made of printable ASCII')
   if (Buffer.byteLength(request.id) > 128) throw bad('id', 'an id has at most 128 bytes')
   checkNumber(request.netns, 0, 0x7fff_ffff, 'netns')
   checkLinkName(request.interface, 'interface')
@@ -93,13 +104,15 @@ export function validatePorts(plan: NetworkPlan, mappings: PortMapping[]): Check
   return mappings.map((mapping, index) => {
     const field = `ports[${index}]`
     const { protocol, containerPort, hostPort, hostPortEnd = hostPort } = mapping
-    if (!['tcp', 'udp', 'sctp'].includes(protocol)) throw bad(`${field}.protocol`, `'${protocol}' is no protocol`)
+    if (!['tcp', 'udp', 'sctp'].includes(protocol))
+      throw bad(`${field}.protocol`, `'${protocol}' is no protocol`)
     checkNumber(containerPort, 1, 65_535, `${field}.containerPort`)
     checkNumber(hostPort, 0, 65_535, `${field}.hostPort`)
     checkNumber(hostPortEnd, hostPort, 65_535, `${field}.hostPortEnd`)
-    const hostIps = mapping.hostIp === undefined || mapping.hostIp === ''
-      ? plan.defaultHostIps.filter(({ family }) => plan.families.includes(family))
-      : [parseAddress(mapping.hostIp, `${field}.hostIp`)]
+    const hostIps =
+      mapping.hostIp === undefined || mapping.hostIp === ''
+        ? plan.defaultHostIps.filter(({ family }) => plan.families.includes(family))
+        : [parseAddress(mapping.hostIp, `${field}.hostIp`)]
     if (hostPort === 0 && hostPortEnd !== 0) throw bad(`${field}.hostPort`, 'a range starts at 1 or above')
     return { protocol, containerPort, first: hostPort, last: hostPortEnd, hostIps }
   })
@@ -107,7 +120,13 @@ export function validatePorts(plan: NetworkPlan, mappings: PortMapping[]): Check
 
 /** An interface's name, as dev_valid_name() in the kernel checks it. */
 export function checkLinkName(name: string, field: string): void {
-  if (name === '' || name === '.' || name === '..' || Buffer.byteLength(name) > 15 || /[\s/:\0"%]/.test(name)) {
+  if (
+    name === '' ||
+    name === '.' ||
+    name === '..' ||
+    Buffer.byteLength(name) > 15 ||
+    /[\s/:\0"%]/.test(name)
+  ) {
     throw bad(field, `'${name}' is no name of a network interface`)
   }
 }

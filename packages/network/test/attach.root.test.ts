@@ -38,11 +38,16 @@ describe.skipIf(process.getuid?.() !== 0)('attach', () => {
     const inside = await links(netns)
     const eth0 = inside.find(({ ifname }) => ifname === 'eth0')!
     expect(eth0.address).toBe('0a:68:0a:4d:00:02')
-    expect(eth0.addr_info.filter(({ scope }) => scope === 'global').map(({ local, prefixlen }) => `${local}/${prefixlen}`))
-      .toEqual(['10.77.0.2/24', 'fd00:77::2/64'])
+    expect(
+      eth0.addr_info
+        .filter(({ scope }) => scope === 'global')
+        .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    ).toEqual(['10.77.0.2/24', 'fd00:77::2/64'])
     expect(eth0.addr_info.some(({ tentative }) => tentative)).toBe(false)
     expect(inside.find(({ ifname }) => ifname === 'lo')!.flags).toContain('UP')
-    expect(await run(netns, 'ip route show default; ip -6 route show default')).toMatch(/via 10\.77\.0\.1[^]*via fd00:77::1/)
+    expect(await run(netns, 'ip route show default; ip -6 route show default')).toMatch(
+      /via 10\.77\.0\.1[^]*via fd00:77::1/,
+    )
     expect(await run(netns, 'cat /proc/sys/net/ipv6/conf/eth0/accept_ra')).toBe('0')
   })
 
@@ -76,43 +81,84 @@ describe.skipIf(process.getuid?.() !== 0)('attach', () => {
     const network = await host.open({ mtu: 1400 })
     const netns = host.namespace()
     const attachment = await network.attach({
-      id: 'wishes', netns, interface: 'net7', addresses: ['10.77.0.99', 'fd00:77::99'], mac: '02:11:22:33:44:55',
+      id: 'wishes',
+      netns,
+      interface: 'net7',
+      addresses: ['10.77.0.99', 'fd00:77::99'],
+      mac: '02:11:22:33:44:55',
     })
     expect(attachment.mac).toBe('02:11:22:33:44:55')
-    expect(await run(netns, 'ip -br addr show net7; ip link show net7')).toMatch(/10\.77\.0\.99\/24 fd00:77::99\/64[^]*mtu 1400[^]*02:11:22:33:44:55/)
+    expect(await run(netns, 'ip -br addr show net7; ip link show net7')).toMatch(
+      /10\.77\.0\.99\/24 fd00:77::99\/64[^]*mtu 1400[^]*02:11:22:33:44:55/,
+    )
   })
 
   it('that fails leaves nothing behind', async () => {
     const network = await host.open()
     const { netns } = await host.container(network)
     const before = await host.run('ip -o link | wc -l; nft list ruleset | sha256sum')
-    await expect(network.attach({ id: 'again', netns, interface: 'eth0', ports: [{ protocol: 'tcp', containerPort: 80, hostPort: 8080 }] }))
-      .rejects.toMatchObject({ code: 'EEXIST' })
+    await expect(
+      network.attach({
+        id: 'again',
+        netns,
+        interface: 'eth0',
+        ports: [{ protocol: 'tcp', containerPort: 80, hostPort: 8080 }],
+      }),
+    ).rejects.toMatchObject({ code: 'EEXIST' })
     expect(await host.run('ip -o link | wc -l; nft list ruleset | sha256sum')).toBe(before)
-    const next = await network.attach({ id: 'next', netns: host.namespace(), interface: 'eth0', ports: [{ protocol: 'tcp', containerPort: 80, hostPort: 8080 }] })
+    const next = await network.attach({
+      id: 'next',
+      netns: host.namespace(),
+      interface: 'eth0',
+      ports: [{ protocol: 'tcp', containerPort: 80, hostPort: 8080 }],
+    })
     expect(next.addresses[0]!.address).toBe('10.77.0.4') // 10.77.0.3 was used, if only for a moment
   })
 
   it('refuses a bridge name that is somebody else’s, and says whose', async () => {
     await host.run('ip link add hf0 type bridge')
-    await expect(host.open()).rejects.toMatchObject({ code: 'HF_NETWORK_FAILED', message: expect.stringContaining('hf0') as string })
+    await expect(host.open()).rejects.toMatchObject({
+      code: 'HF_NETWORK_FAILED',
+      message: expect.stringContaining('hf0') as string,
+    })
     expect(await host.run('ip -o link show hf0')).toContain('hf0')
   })
 
-  it('makes the bridge again when somebody deleted it', async () => {
+  it('takes up a bridge that was made and not yet marked when its maker was killed', async () => {
+    await host.run('ip link add hf0 address 0a:68:0a:4d:00:01 type bridge')
     const network = await host.open()
+    expect(await host.run('ip link show hf0')).toContain('alias holdfast network hft/test')
+    await host.container(network)
+  })
+
+  it('shares its network with another process that opens it at the same time', async () => {
+    const [a, b] = await Promise.all([host.open(), host.open()])
+    const containers = await Promise.all([a, b, a, b].map((network) => host.container(network)))
+    expect(new Set(containers.map(({ ip }) => ip)).size).toBe(4)
+    await run(containers[0]!.netns, `busybox ping -c1 -W1 ${containers[1]!.ip}`)
+  })
+
+  it('makes the bridge again when somebody deleted it, with everyone who was on it', async () => {
+    const network = await host.open()
+    const earlier = await host.container(network)
     await host.run('ip link delete hf0')
     const a = await host.container(network)
     await host.run(`busybox ping -c1 -W1 ${a.ip}`)
+    await run(a.netns, `busybox ping -c1 -W1 ${earlier.ip}`)
   })
 
   it('gives fifty containers at once an address each', async () => {
     const network = await host.open()
-    const containers = await Promise.all(Array.from({ length: 50 }, (_, index) =>
-      host.container(network, [{ protocol: 'tcp', containerPort: 80, hostPort: 0 }], `many${index}`)))
+    const containers = await Promise.all(
+      Array.from({ length: 50 }, (_, index) =>
+        host.container(network, [{ protocol: 'tcp', containerPort: 80, hostPort: 0 }], `many${index}`),
+      ),
+    )
     expect(new Set(containers.map(({ ip }) => ip)).size).toBe(50)
     expect(new Set(containers.map(({ attachment }) => attachment.ports[0]!.hostPort)).size).toBe(50)
-    expect(await run(containers[49]!.netns, `busybox ping -c1 -W1 ${containers[0]!.ip}`)).toContain('1 packets received')
+    expect(await run(containers[49]!.netns, `busybox ping -c1 -W1 ${containers[0]!.ip}`)).toContain(
+      '1 packets received',
+    )
     await Promise.all(containers.map(({ attachment }) => network.detach(attachment, { wait: true })))
     expect(await host.run('ip -o link | grep -c "hf.*veth\\|@" || true')).toBe('0')
   })
@@ -134,7 +180,12 @@ describe.skipIf(process.getuid?.() !== 0)('detach', () => {
     expect(await host.run('ip -o link')).not.toContain(a.attachment.hostInterface)
     await network.detach(a.attachment, { wait: true })
     await network.detach(a.attachment)
-    const again = await network.attach({ id: 'again', netns: host.namespace(), interface: 'eth0', addresses: [a.ip] })
+    const again = await network.attach({
+      id: 'again',
+      netns: host.namespace(),
+      interface: 'eth0',
+      addresses: [a.ip],
+    })
     expect(again.addresses[0]!.address).toBe(a.ip)
   })
 
@@ -151,18 +202,29 @@ describe.skipIf(process.getuid?.() !== 0)('detach', () => {
     const network = await host.open()
     const a = await host.container(network)
     await network.detach(a.attachment)
-    const again = await network.attach({ id: 'again', netns: host.namespace(), interface: 'eth0', addresses: [a.ip] })
+    const again = await network.attach({
+      id: 'again',
+      netns: host.namespace(),
+      interface: 'eth0',
+      addresses: [a.ip],
+    })
     expect(again.addresses[0]!.address).toBe(a.ip)
   })
 })
 
 describe.skipIf(process.getuid?.() !== 0)('chooseSubnet', () => {
   it('skips what the host routes or has an address in', async () => {
-    await host.run('ip link add br0 type bridge; ip link set br0 up; ip addr add 10.213.0.9/24 dev br0; ip route add 10.213.1.128/25 dev br0')
+    await host.run(
+      'ip link add br0 type bridge; ip link set br0 up; ip addr add 10.213.0.9/24 dev br0; ip route add 10.213.1.128/25 dev br0',
+    )
     expect(await chooseSubnet('10.213.0.0/16', 24, host.netns)).toBe('10.213.2.0/24')
     expect(await chooseSubnet('fd00::/16', 64, host.netns)).toBe('fd00::/64')
-    await expect(chooseSubnet('10.213.0.0/23', 24, host.netns)).rejects.toMatchObject({ code: 'HF_ADDRESS_POOL_EXHAUSTED' })
-    await expect(chooseSubnet('10.213.0.0/16', 8, host.netns)).rejects.toMatchObject({ code: 'HF_BAD_REQUEST' })
+    await expect(chooseSubnet('10.213.0.0/23', 24, host.netns)).rejects.toMatchObject({
+      code: 'HF_ADDRESS_POOL_EXHAUSTED',
+    })
+    await expect(chooseSubnet('10.213.0.0/16', 8, host.netns)).rejects.toMatchObject({
+      code: 'HF_BAD_REQUEST',
+    })
   })
 })
 
@@ -178,7 +240,12 @@ describe.skipIf(process.getuid?.() !== 0)('remove', () => {
 
   it('leaves the rules of another network in the same table alone', async () => {
     const first = await host.open()
-    const second = await host.open({ name: 'two', bridge: 'hf1', stateDir: `${host.stateDir}/two`, subnets: [{ subnet: '10.78.0.0/24' }] })
+    const second = await host.open({
+      name: 'two',
+      bridge: 'hf1',
+      stateDir: `${host.stateDir}/two`,
+      subnets: [{ subnet: '10.78.0.0/24' }],
+    })
     await second.remove()
     const rules = await host.run('nft list ruleset')
     expect(rules).toContain('source-hf0')

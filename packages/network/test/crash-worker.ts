@@ -2,7 +2,12 @@
 import { openBridgeNetwork, type Attachment } from '../src/index.ts'
 
 const network = await openBridgeNetwork({
-  name: 'test', bridge: 'hf0', table: 'hft', ipMasq: true, stateDir: process.argv[2]!, hostNetns: 3,
+  name: 'test',
+  bridge: 'hf0',
+  table: 'hft',
+  ipMasq: true,
+  stateDir: process.argv[2]!,
+  hostNetns: 3,
   subnets: [{ subnet: '10.77.0.0/24' }, { subnet: 'fd00:77::/64' }],
 })
 process.stdout.write('open\n')
@@ -10,7 +15,10 @@ process.stdout.write('open\n')
 async function live(netns: number): Promise<never> {
   for (let round = 0; ; round++) {
     const attachment: Attachment = await network.attach({
-      id: `n${netns}r${round}`, netns, interface: 'eth0', ports: [{ protocol: 'tcp', containerPort: 80, hostPort: 8000 + netns }],
+      id: `n${netns}r${round}`,
+      netns,
+      interface: 'eth0',
+      ports: [{ protocol: 'tcp', containerPort: 80, hostPort: 8000 + netns }],
     })
     process.stdout.write(`attached ${JSON.stringify(attachment)}\n`)
     await new Promise((resolve) => setImmediate(resolve))

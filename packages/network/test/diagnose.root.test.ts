@@ -25,7 +25,9 @@ describe.skipIf(process.getuid?.() !== 0)('diagnoseHost', () => {
       echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6`)
     const checks = new Map((await diagnoseHost(host.netns)).map((check) => [check.check, check]))
     expect(checks.get('forwarding')).toEqual({
-      check: 'forwarding', ok: false, detail: 'dropped by table ip filter, chain FORWARD',
+      check: 'forwarding',
+      ok: false,
+      detail: 'dropped by table ip filter, chain FORWARD',
       fix: 'iptables -I DOCKER-USER -i BRIDGE -j ACCEPT && iptables -I DOCKER-USER -o BRIDGE -j ACCEPT',
     })
     expect(checks.get('IPv6')).toMatchObject({ ok: false, fix: 'sysctl -w net.ipv6.conf.all.disable_ipv6=0' })

@@ -8,7 +8,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createNamespace, openSocketIn } from '@holdfast/core'
 import { inNetns } from '../src/netns.ts'
-import { openBridgeNetwork, type Attachment, type BridgeNetwork, type BridgeOptions, type PortMapping } from '../src/index.ts'
+import {
+  openBridgeNetwork,
+  type Attachment,
+  type BridgeNetwork,
+  type BridgeOptions,
+  type PortMapping,
+} from '../src/index.ts'
 
 export class TestHost implements AsyncDisposable {
   readonly netns = createNamespace('net')
@@ -25,7 +31,11 @@ export class TestHost implements AsyncDisposable {
   /** A network of this host, with both families unless told otherwise. */
   async open(change: Partial<BridgeOptions> = {}): Promise<BridgeNetwork> {
     const network = await openBridgeNetwork({
-      name: 'test', bridge: 'hf0', table: 'hft', ipMasq: true, stateDir: join(this.stateDir, 'leases'),
+      name: 'test',
+      bridge: 'hf0',
+      table: 'hft',
+      ipMasq: true,
+      stateDir: join(this.stateDir, 'leases'),
       subnets: [{ subnet: '10.77.0.0/24' }, { subnet: 'fd00:77::/64' }],
       hostNetns: this.netns,
       ...change,
@@ -35,10 +45,19 @@ export class TestHost implements AsyncDisposable {
   }
 
   /** A new namespace, attached. */
-  async container(network: BridgeNetwork, ports: PortMapping[] = [], id = `c${++this.#count}`): Promise<TestContainer> {
+  async container(
+    network: BridgeNetwork,
+    ports: PortMapping[] = [],
+    id = `c${++this.#count}`,
+  ): Promise<TestContainer> {
     const netns = this.namespace()
     const attachment = await network.attach({ id, netns, interface: 'eth0', ports })
-    return { netns, attachment, ip: attachment.addresses[0]!.address, ip6: attachment.addresses[1]?.address ?? '' }
+    return {
+      netns,
+      attachment,
+      ip: attachment.addresses[0]!.address,
+      ip6: attachment.addresses[1]?.address ?? '',
+    }
   }
 
   namespace(): number {
@@ -47,14 +66,20 @@ export class TestHost implements AsyncDisposable {
     return netns
   }
 
-  /** A machine next door: 192.0.2.1 and fd00:2::1 here, 192.0.2.2 and fd00:2::2 there, which routes everything to us. */
+  /**
+   * A machine next door: 192.0.2.1 and fd00:2::1 here, 192.0.2.2 and fd00:2::2 there, which routes everything
+   * to us.
+   */
   async neighbour(): Promise<number> {
     const netns = this.namespace()
     const there = `/proc/${process.pid}/fd/${netns}`
     await this.run(`ip link add up0 type veth peer name up0 netns ${there}
       ip addr add 192.0.2.1/24 dev up0; ip addr add fd00:2::1/64 dev up0 nodad; ip link set up0 up`)
-    await run(netns, `ip addr add 192.0.2.2/24 dev up0; ip addr add fd00:2::2/64 dev up0 nodad
-      ip link set up0 up; ip link set lo up; ip route add 10.77.0.0/16 via 192.0.2.1`)
+    await run(
+      netns,
+      `ip addr add 192.0.2.2/24 dev up0; ip addr add fd00:2::2/64 dev up0 nodad
+      ip link set up0 up; ip link set lo up; ip route add 10.77.0.0/16 via 192.0.2.1`,
+    )
     return netns
   }
 
@@ -63,8 +88,15 @@ export class TestHost implements AsyncDisposable {
   }
 
   /** Answers each connection or datagram with `NAME PEER-ADDRESS`. */
-  async serve(netns: number, name: string, port: number, kind: 'tcp' | 'udp' = 'tcp', address = '0.0.0.0'): Promise<void> {
-    const server = kind === 'tcp' ? await serveTcp(netns, name, address, port) : await serveUdp(netns, name, address, port)
+  async serve(
+    netns: number,
+    name: string,
+    port: number,
+    kind: 'tcp' | 'udp' = 'tcp',
+    address = '0.0.0.0',
+  ): Promise<void> {
+    const server =
+      kind === 'tcp' ? await serveTcp(netns, name, address, port) : await serveUdp(netns, name, address, port)
     this.#closers.push(() => server.close())
   }
 
@@ -89,8 +121,13 @@ export async function run(netns: number, command: string): Promise<string> {
   return stdout
 }
 
-export async function attempt(netns: number, command: string): Promise<{ status: number | null; stdout: string; stderr: string }> {
-  const child: ChildProcess = inNetns(netns, () => spawn('sh', ['-ec', command], { stdio: ['ignore', 'pipe', 'pipe'] }))
+export async function attempt(
+  netns: number,
+  command: string,
+): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  const child: ChildProcess = inNetns(netns, () =>
+    spawn('sh', ['-ec', command], { stdio: ['ignore', 'pipe', 'pipe'] }),
+  )
   let stdout = ''
   let stderr = ''
   child.stdout!.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
@@ -106,7 +143,7 @@ export async function fetchTcp(netns: number, address: string, port: number): Pr
 
 /** What a UDP server answered; empty where nobody did. */
 export async function fetchUdp(netns: number, address: string, port: number, from?: Socket): Promise<string> {
-  const socket = from ?? await udpSocket(netns, address.includes(':') ? '::' : '0.0.0.0', 0)
+  const socket = from ?? (await udpSocket(netns, address.includes(':') ? '::' : '0.0.0.0', 0))
   try {
     const answer = once(socket, 'message', { signal: AbortSignal.timeout(2_000) })
     socket.send('?', port, address)
@@ -131,7 +168,11 @@ export async function udpSocket(netns: number, address: string, port: number): P
 
 async function serveTcp(netns: number, name: string, address: string, port: number): Promise<Server> {
   const fd = openSocketIn(netns, {
-    family: address.includes(':') ? 'inet6' : 'inet', type: 'stream', bind: { address, port }, listen: 16, reuse: true,
+    family: address.includes(':') ? 'inet6' : 'inet',
+    type: 'stream',
+    bind: { address, port },
+    listen: 16,
+    reuse: true,
   })
   const server = createServer((socket) => {
     socket.on('error', () => undefined)

@@ -16,7 +16,12 @@ afterEach(async () => {
   await host[Symbol.asyncDispose]()
 })
 
-const tcp = (hostPort: number, change: Partial<PortMapping> = {}): PortMapping => ({ protocol: 'tcp', containerPort: 80, hostPort, ...change })
+const tcp = (hostPort: number, change: Partial<PortMapping> = {}): PortMapping => ({
+  protocol: 'tcp',
+  containerPort: 80,
+  hostPort,
+  ...change,
+})
 
 describe.skipIf(process.getuid?.() !== 0)('a published port', () => {
   it('answers on the loopback, on the bridge’s address, from next door and from other containers, in both families', async () => {
@@ -80,12 +85,20 @@ describe.skipIf(process.getuid?.() !== 0)('a published port', () => {
     const web = await host.container(network, [tcp(8080, { hostIp: '127.0.0.1' })])
     await host.serve(web.netns, 'web', 80)
     await host.serve(host.netns, 'secret', 9999, 'tcp', '127.0.0.1')
-    expect(web.attachment.ports).toEqual([{ protocol: 'tcp', containerPort: 80, hostPort: 8080, hostIp: '127.0.0.1' }])
+    expect(web.attachment.ports).toEqual([
+      { protocol: 'tcp', containerPort: 80, hostPort: 8080, hostIp: '127.0.0.1' },
+    ])
     expect(await fetchTcp(host.netns, '127.0.0.1', 8080)).toBe('web 10.77.0.1')
     expect(await fetchTcp(outside, '192.0.2.1', 8080)).toBe('')
-    await run(outside, 'ip addr flush dev lo; ip route add 127.0.0.1/32 via 192.0.2.1 src 192.0.2.2; sysctl -qw net.ipv4.conf.all.route_localnet=1')
+    await run(
+      outside,
+      'ip addr flush dev lo; ip route add 127.0.0.1/32 via 192.0.2.1 src 192.0.2.2; sysctl -qw net.ipv4.conf.all.route_localnet=1',
+    )
     expect(await fetchTcp(outside, '127.0.0.1', 8080)).toBe('')
-    await run(web.netns, 'ip addr flush dev lo; ip route add 127.0.0.1/32 via 10.77.0.1 src 10.77.0.2; sysctl -qw net.ipv4.conf.all.route_localnet=1')
+    await run(
+      web.netns,
+      'ip addr flush dev lo; ip route add 127.0.0.1/32 via 10.77.0.1 src 10.77.0.2; sysctl -qw net.ipv4.conf.all.route_localnet=1',
+    )
     expect(await fetchTcp(web.netns, '127.0.0.1', 9999)).toBe('')
     expect(await fetchTcp(host.netns, '127.0.0.1', 9999)).toBe('secret 127.0.0.1')
   })
@@ -98,7 +111,10 @@ describe.skipIf(process.getuid?.() !== 0)('a published port', () => {
     service.on('message', (_message, peer) => peers.push(peer.address))
     await run(villain.netns, 'sysctl -qw net.ipv4.conf.all.route_localnet=1')
     // 127.0.0.1 itself the kernel would refuse, since the host has it; the rest of 127.0.0.0/8 it would not.
-    const [forged, honest] = [await udpSocket(villain.netns, '127.0.0.2', 0), await udpSocket(villain.netns, villain.ip, 0)]
+    const [forged, honest] = [
+      await udpSocket(villain.netns, '127.0.0.2', 0),
+      await udpSocket(villain.netns, villain.ip, 0),
+    ]
     forged.send('?', 7777, '10.77.0.1')
     honest.send('?', 7777, '10.77.0.1')
     await eventually(() => peers.includes(villain.ip))
@@ -119,7 +135,12 @@ describe.skipIf(process.getuid?.() !== 0)('a published port', () => {
   it('is the only way in: what is not published cannot be reached by routing to the container', async () => {
     const outside = await host.neighbour()
     const network = await host.open()
-    const other = await host.open({ name: 'two', bridge: 'hf1', stateDir: `${host.stateDir}/two`, subnets: [{ subnet: '10.77.1.0/24' }] })
+    const other = await host.open({
+      name: 'two',
+      bridge: 'hf1',
+      stateDir: `${host.stateDir}/two`,
+      subnets: [{ subnet: '10.77.1.0/24' }],
+    })
     const web = await host.container(network, [tcp(8080)])
     const stranger = await host.container(other)
     await host.serve(web.netns, 'web', 80)
@@ -135,8 +156,11 @@ describe.skipIf(process.getuid?.() !== 0)('a host port', () => {
     const network = await host.open()
     inNetns(host.netns, () => writeSysctl('ipv4/ip_local_port_range', '40000 40004'))
     const ports = []
-    for (let index = 0; index < 5; index++) ports.push((await host.container(network, [tcp(0)])).attachment.ports)
-    expect(ports.map(([port]) => port!.hostPort).sort()).toEqual([40000, 40001, 40002, 40003, 40004])
+    for (let index = 0; index < 5; index++)
+      ports.push((await host.container(network, [tcp(0)])).attachment.ports)
+    expect(ports.map(([port]) => port!.hostPort).sort((a, b) => a - b)).toEqual([
+      40000, 40001, 40002, 40003, 40004,
+    ])
     for (const [v4, v6] of ports) expect(v6!.hostPort).toBe(v4!.hostPort)
     await expect(host.container(network, [tcp(0)])).rejects.toMatchObject({ code: 'HF_PORT_IN_USE' })
   })
@@ -145,11 +169,14 @@ describe.skipIf(process.getuid?.() !== 0)('a host port', () => {
     const network = await host.open()
     const ports = []
     for (let index = 0; index < 3; index++) {
-      ports.push((await host.container(network, [tcp(8000, { hostPortEnd: 8002 })])).attachment.ports[0]!.hostPort)
+      ports.push(
+        (await host.container(network, [tcp(8000, { hostPortEnd: 8002 })])).attachment.ports[0]!.hostPort,
+      )
     }
     expect(ports).toEqual([8000, 8001, 8002])
     await expect(host.container(network, [tcp(8000, { hostPortEnd: 8002 })])).rejects.toMatchObject({
-      code: 'HF_PORT_IN_USE', message: 'every tcp port from 8000 to 8002 is in use',
+      code: 'HF_PORT_IN_USE',
+      message: 'every tcp port from 8000 to 8002 is in use',
     })
   })
 
@@ -157,11 +184,15 @@ describe.skipIf(process.getuid?.() !== 0)('a host port', () => {
     const network = await host.open()
     await host.serve(host.netns, 'mine', 8080)
     await expect(host.container(network, [tcp(8080)])).rejects.toMatchObject({
-      code: 'HF_PORT_IN_USE', details: { port: 8080, holder: { pid: process.pid } },
+      code: 'HF_PORT_IN_USE',
+      details: { port: 8080, holder: { pid: process.pid } },
     })
     await host.serve(host.netns, 'mine', 5353, 'udp')
-    await expect(host.container(network, [{ protocol: 'udp', containerPort: 53, hostPort: 5353 }])).rejects.toMatchObject({
-      code: 'HF_PORT_IN_USE', details: { port: 5353, holder: { pid: process.pid } },
+    await expect(
+      host.container(network, [{ protocol: 'udp', containerPort: 53, hostPort: 5353 }]),
+    ).rejects.toMatchObject({
+      code: 'HF_PORT_IN_USE',
+      details: { port: 5353, holder: { pid: process.pid } },
     })
     expect(await host.run('nft list ruleset')).not.toContain('8080')
   })
@@ -170,14 +201,22 @@ describe.skipIf(process.getuid?.() !== 0)('a host port', () => {
     const network = await host.open()
     await host.container(network, [tcp(8080)], 'first')
     await expect(host.container(network, [tcp(8080)])).rejects.toMatchObject({
-      code: 'HF_PORT_IN_USE', message: 'port 0.0.0.0:8080/tcp is in use by container first', details: { holder: { container: 'first' } },
+      code: 'HF_PORT_IN_USE',
+      message: 'port 0.0.0.0:8080/tcp is in use by container first',
+      details: { holder: { container: 'first' } },
     })
     await host.container(network, [{ protocol: 'udp', containerPort: 80, hostPort: 8080 }])
   })
 
   it('of another instance on this host is refused', async () => {
     const network = await host.open()
-    const other = await host.open({ name: 'other', bridge: 'ot0', table: 'other', stateDir: `${host.stateDir}/other`, subnets: [{ subnet: '10.78.0.0/24' }] })
+    const other = await host.open({
+      name: 'other',
+      bridge: 'ot0',
+      table: 'other',
+      stateDir: `${host.stateDir}/other`,
+      subnets: [{ subnet: '10.78.0.0/24' }],
+    })
     const web = await host.container(network, [tcp(8080)])
     await host.serve(web.netns, 'web', 80)
     await expect(host.container(other, [tcp(8080)])).rejects.toMatchObject({ code: 'HF_PORT_IN_USE' })
@@ -193,7 +232,14 @@ describe.skipIf(process.getuid?.() !== 0)('a host port', () => {
   it('cannot be bound by anybody else while it is published, and can afterwards', async () => {
     const network = await host.open()
     const web = await host.container(network, [tcp(8080)])
-    const bind = () => openSocketIn(host.netns, { family: 'inet', type: 'stream', bind: { address: '0.0.0.0', port: 8080 }, reuse: true, listen: 1 })
+    const bind = () =>
+      openSocketIn(host.netns, {
+        family: 'inet',
+        type: 'stream',
+        bind: { address: '0.0.0.0', port: 8080 },
+        reuse: true,
+        listen: 1,
+      })
     expect(bind).toThrow(expect.objectContaining({ code: 'EADDRINUSE' }))
     await network.detach(web.attachment)
     closeSync(bind())
@@ -212,16 +258,28 @@ describe.skipIf(process.getuid?.() !== 0)('a host port', () => {
 
   it('on an address that the host does not have is refused', async () => {
     const network = await host.open()
-    await expect(host.container(network, [tcp(8080, { hostIp: '203.0.113.7' })])).rejects.toMatchObject({ code: 'HF_BAD_REQUEST' })
+    await expect(host.container(network, [tcp(8080, { hostIp: '203.0.113.7' })])).rejects.toMatchObject({
+      code: 'HF_BAD_REQUEST',
+    })
   })
 
   it('that the kernel cannot translate is marked for a relay: ::1, and IPv6 in front of an IPv4 network', async () => {
     const network = await host.open()
     const a = await host.container(network, [tcp(8080, { hostIp: '::1' })])
-    expect(a.attachment.ports).toEqual([{ protocol: 'tcp', containerPort: 80, hostPort: 8080, hostIp: '::1', relay: true }])
-    const v4 = await host.open({ name: 'v4', bridge: 'hf4', stateDir: `${host.stateDir}/v4`, subnets: [{ subnet: '10.79.0.0/24' }] })
+    expect(a.attachment.ports).toEqual([
+      { protocol: 'tcp', containerPort: 80, hostPort: 8080, hostIp: '::1', relay: true },
+    ])
+    const v4 = await host.open({
+      name: 'v4',
+      bridge: 'hf4',
+      stateDir: `${host.stateDir}/v4`,
+      subnets: [{ subnet: '10.79.0.0/24' }],
+    })
     const b = await host.container(v4, [tcp(8081, { hostIp: '::' }), tcp(8082)])
-    expect(b.attachment.ports.map(({ hostIp, relay }) => [hostIp, relay])).toEqual([['::', true], ['0.0.0.0', undefined]])
+    expect(b.attachment.ports.map(({ hostIp, relay }) => [hostIp, relay])).toEqual([
+      ['::', true],
+      ['0.0.0.0', undefined],
+    ])
   })
 })
 
@@ -241,7 +299,13 @@ describe.skipIf(process.getuid?.() !== 0)('published ports', () => {
 async function listenOnce(netns: number, port: number): Promise<{ closed: Promise<unknown> }> {
   const { createServer } = await import('node:net')
   const { once } = await import('node:events')
-  const fd = openSocketIn(netns, { family: 'inet', type: 'stream', bind: { address: '0.0.0.0', port }, listen: 1, reuse: true })
+  const fd = openSocketIn(netns, {
+    family: 'inet',
+    type: 'stream',
+    bind: { address: '0.0.0.0', port },
+    listen: 1,
+    reuse: true,
+  })
   const server = createServer((socket) => {
     socket.end('bye')
     server.close()

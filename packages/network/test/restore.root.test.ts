@@ -17,11 +17,20 @@ afterEach(async () => {
   await host[Symbol.asyncDispose]()
 })
 
-/** Runs the worker until it has attached at least once and `milliseconds` passed, kills it; what it said was attached. */
+/**
+ * Runs the worker until it has attached at least once and `milliseconds` passed, kills it; what it said was
+ * attached.
+ */
 async function crash(containers: number[], milliseconds: number): Promise<Attachment[]> {
-  const worker = spawn(process.execPath, [
-    '--conditions=@holdfast/source', fileURLToPath(new URL('crash-worker.ts', import.meta.url)), `${host.stateDir}/leases`,
-  ], { stdio: ['ignore', 'pipe', 'inherit', host.netns, ...containers] })
+  const worker = spawn(
+    process.execPath,
+    [
+      '--conditions=@holdfast/source',
+      fileURLToPath(new URL('crash-worker.ts', import.meta.url)),
+      `${host.stateDir}/leases`,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit', host.netns, ...containers] },
+  )
   const ended = once(worker, 'close')
   const living = new Map<string, Attachment>()
   const lines = createInterface(worker.stdout!)
@@ -44,8 +53,12 @@ async function crash(containers: number[], milliseconds: number): Promise<Attach
 
 async function expectExactly(living: Attachment[]): Promise<void> {
   const links = JSON.parse(await host.run('ip -j link')) as { ifname: string }[]
-  expect(links.map(({ ifname }) => ifname).sort()).toEqual(['hf0', 'lo', ...living.map(({ hostInterface }) => hostInterface)].sort())
-  const rules = JSON.parse(await host.run('nft -j list map inet hft publish4_any')) as { nftables: { map?: { elem?: unknown[] } }[] }
+  expect(links.map(({ ifname }) => ifname).sort()).toEqual(
+    ['hf0', 'lo', ...living.map(({ hostInterface }) => hostInterface)].sort(),
+  )
+  const rules = JSON.parse(await host.run('nft -j list map inet hft publish4_any')) as {
+    nftables: { map?: { elem?: unknown[] } }[]
+  }
   const elements = rules.nftables.flatMap(({ map }) => map?.elem ?? [])
   expect(elements).toHaveLength(living.length)
 }
@@ -68,7 +81,9 @@ describe.skipIf(process.getuid?.() !== 0)('after kill -9', () => {
       expect(report.filter((line) => line.startsWith('missing'))).toEqual([])
       // Leases: no address of the living is handed out again.
       const next = await network.attach({ id: 'next', netns: keep, interface: `k${milliseconds}` })
-      expect(living.flatMap(({ addresses }) => addresses.map(({ address }) => address))).not.toContain(next.addresses[0]!.address)
+      expect(living.flatMap(({ addresses }) => addresses.map(({ address }) => address))).not.toContain(
+        next.addresses[0]!.address,
+      )
       for (const attachment of [...living, next]) await network.detach(attachment, { wait: true })
       await expectExactly([])
       await network.close()
@@ -94,7 +109,9 @@ describe.skipIf(process.getuid?.() !== 0)('restore', () => {
     const report = await network.restore([a.attachment])
     expect(report.join('\n')).toMatch(new RegExp(`link ${b.attachment.hostInterface} of c2 eth0`))
     expect(await fetchTcp(host.netns, '127.0.0.1', 8080)).toBe('a 10.77.0.1')
-    await expect(host.container(network, [{ protocol: 'tcp', containerPort: 80, hostPort: 8080 }])).rejects.toMatchObject({
+    await expect(
+      host.container(network, [{ protocol: 'tcp', containerPort: 80, hostPort: 8080 }]),
+    ).rejects.toMatchObject({
       details: { holder: { container: 'c1' } },
     })
     await host.container(network, [{ protocol: 'tcp', containerPort: 80, hostPort: 8081 }])
@@ -120,13 +137,19 @@ describe.skipIf(process.getuid?.() !== 0)('restore', () => {
     await host.serve(host.netns, 'thief', 8080)
     network = await host.open()
     expect((await network.restore([a.attachment])).sort()).toEqual([
-      expect.stringMatching(/^missing: link hf/), 'port 0.0.0.0:8080/tcp of c1 was bound by another process meanwhile',
+      expect.stringMatching(/^missing: link hf/),
+      'port 0.0.0.0:8080/tcp of c1 was bound by another process meanwhile',
     ])
   })
 
   it('touches nothing that is not this network’s', async () => {
     const network = await host.open()
-    const other = await host.open({ name: 'other', bridge: 'hf1', stateDir: `${host.stateDir}/other`, subnets: [{ subnet: '10.78.0.0/24' }] })
+    const other = await host.open({
+      name: 'other',
+      bridge: 'hf1',
+      stateDir: `${host.stateDir}/other`,
+      subnets: [{ subnet: '10.78.0.0/24' }],
+    })
     const stranger = await host.container(other, [{ protocol: 'tcp', containerPort: 80, hostPort: 8080 }])
     await host.run(`ip link add hfffffffffffff type veth peer name foreign; ip link set hfffffffffffff master hf0
       nft 'add table inet foreign; add chain inet foreign x { type filter hook input priority 0; }'`)

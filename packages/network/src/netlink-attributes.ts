@@ -1,0 +1,48 @@
+/**
+ * Attributes of netlink messages: type, length, data, padding. The one place where their length is checked.
+ */
+import { formatAttribute, parseAttributes } from 'netlink/dist/structs.js'
+
+/**
+ * One attribute, padded to four bytes. At most 65,531 bytes of data, since its length is a u16 with the
+ * header.
+ */
+export function attribute(type: number, data: Uint8Array | Uint8Array[]): Buffer {
+  return padded(Buffer.concat(formatAttribute({ type, data })))
+}
+
+/** An attribute that holds attributes. */
+export function nested(type: number, attributes: Uint8Array[]): Buffer {
+  return padded(Buffer.concat(formatAttribute({ type, data: attributes, nested: true })))
+}
+
+export function padded(data: Buffer): Buffer {
+  const over = data.length & 3
+  return over === 0 ? data : Buffer.concat([data, Buffer.alloc(4 - over)])
+}
+
+/** Attributes by type; of one that is there twice, the last. */
+export function attributesOf(data: Buffer): Map<number, Buffer> {
+  const attributes = new Map<number, Buffer>()
+  parseAttributes(data, ({ type, data: value }) => attributes.set(type, value))
+  return attributes
+}
+
+/** Attributes in order: for lists, whose elements share a type. */
+export function attributeList(data: Buffer): Buffer[] {
+  const attributes: Buffer[] = []
+  parseAttributes(data, ({ data: value }) => attributes.push(value))
+  return attributes
+}
+
+/** A C string. */
+export function text(value: string): Buffer {
+  return Buffer.from(`${value}\0`)
+}
+
+/** The text of a C string. */
+export function textOf(data: Buffer | undefined): string | undefined {
+  if (!data) return undefined
+  const end = data.indexOf(0)
+  return data.toString('utf8', 0, end < 0 ? data.length : end)
+}
