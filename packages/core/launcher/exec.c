@@ -147,6 +147,8 @@ long op_exec(struct launch *launch, struct reader *reader)
 		return -EBADMSG;
 	if (!program.args[0])
 		return failed(launch, "execve", "no program given", -EINVAL);
+	if (!launch->has_umask)
+		sys(umask, 022);
 	if (!init)
 		become(launch, &program);
 	long child = fork_process(NULL, -1);

@@ -50,18 +50,6 @@ static bool matches(const struct kernel_stat_ids *status, uint32_t type, uint32_
 	       (type == 0010000 || (status->rdev_major == major && status->rdev_minor == minor));
 }
 
-static long adjust_node(struct launch *launch, int parent, const char *name, uint32_t uid, uint32_t gid,
-			uint32_t mode)
-{
-	long result = sys(fchownat, parent, name, uid, gid, AT_SYMLINK_NOFOLLOW);
-
-	if (result < 0)
-		return failed(launch, "fchownat", name, result);
-	// The umask took bits away. fchmodat follows links, but this entry was just made or verified to be a node.
-	result = sys(fchmodat, parent, name, mode);
-	return result < 0 ? failed(launch, "fchmodat", name, result) : 0;
-}
-
 long op_mknod(struct launch *launch, struct reader *reader)
 {
 	const char *path = read_text(reader);
@@ -75,16 +63,19 @@ long op_mknod(struct launch *launch, struct reader *reader)
 	long parent = open_parent(launch, path, &name);
 	if (parent < 0)
 		return parent;
+	// The mode is exact, the umask being 0: a chmod by name might follow a link that was put there meanwhile.
 	long result = sys(mknodat, parent, name, type | mode, device_number(major, minor));
-	if (result == -EEXIST) {
-		result = stat_fd((int)parent, name, &status);
-		if (result == 0 && !matches(&status, type, major, minor))
-			result = -EEXIST;
+	if (result == 0) {
+		result = sys(fchownat, parent, name, uid, gid, AT_SYMLINK_NOFOLLOW);
+		if (result < 0)
+			failed(launch, "fchownat", path, result);
+	} else {
+		if (result == -EEXIST && stat_fd((int)parent, name, &status) == 0 &&
+		    matches(&status, type, major, minor))
+			result = 0;
+		else
+			failed(launch, "mknodat", path, result);
 	}
-	if (result < 0)
-		failed(launch, "mknodat", path, result);
-	else
-		result = adjust_node(launch, (int)parent, name, uid, gid, mode);
 	sys(close, parent);
 	return result;
 }

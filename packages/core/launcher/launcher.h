@@ -53,7 +53,7 @@ struct launch {
 	// Whom what make_beneath makes belongs to, where that is not the maker.
 	bool has_owner;
 	uint32_t owner_uid, owner_gid;
-	bool has_terminal;
+	bool has_terminal, has_umask;
 	// Where ps(1) reads the command line.
 	char *title;
 	size_t title_size;

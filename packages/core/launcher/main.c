@@ -121,6 +121,8 @@ static _Noreturn void stage_one(struct launch *launch)
 	close_fd(&launch->header.directory);
 	close_fd(&launch->header.keeper_end);
 	close_all_on_exec();
+	// What the steps make has the modes that they name, whatever the shim's umask; the program's is set before it runs.
+	sys(umask, 0);
 	launch->null = (int)sys(fcntl, STDIN, F_DUPFD_CLOEXEC, 3);
 	long result = open_proc(launch);
 	if (result >= 0)

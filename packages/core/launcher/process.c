@@ -146,7 +146,7 @@ long op_umask(struct launch *launch, struct reader *reader)
 {
 	uint32_t mask = read_u32(reader);
 
-	(void)launch;
+	launch->has_umask = true;
 	if (!reader->broken)
 		sys(umask, mask);
 	return 0;

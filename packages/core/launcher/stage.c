@@ -176,10 +176,7 @@ long op_stage_device(struct launch *launch, struct reader *reader)
 	if (result < 0)
 		return failed(launch, "mknodat", as, result);
 	result = sys(fchownat, launch->stage, as, uid, gid, AT_SYMLINK_NOFOLLOW);
-	if (result < 0)
-		return failed(launch, "fchownat", as, result);
-	result = sys(fchmodat, launch->stage, as, mode); // the umask took bits away
-	return result < 0 ? failed(launch, "fchmodat", as, result) : 0;
+	return result < 0 ? failed(launch, "fchownat", as, result) : 0;
 }
 
 static long make_mount_point(struct launch *launch, struct reader *reader)

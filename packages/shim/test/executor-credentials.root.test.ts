@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { SeccompProfile, Step } from '@holdfast/plan'
 import { ExecutorWorld } from './executor-world.ts'
@@ -113,11 +114,28 @@ describe('a process', () => {
     expect(output).toBe('123\n456\n0027\n/made/here\n5\nCpus_allowed_list:\t0\n')
   })
 
-  it('is told by oom_score_adj and timing what its plan says, its keeper is not', async () => {
+  it('makes what it makes with the modes of its steps, whatever the umask of the shim', async () => {
+    const before = process.umask(0o077)
+    try {
+      const { output } = await world.run({ mounts: [{ do: 'mkdir', path: '/deep/er', mode: 0o751 }], args: ['sh', '-c', 'umask; stat -c %a /deep /deep/er /dev/pts/..'] })
+      expect(output).toBe('0022\n755\n751\n755\n')
+    } finally {
+      process.umask(before)
+    }
+  })
+
+  it('has the personality and the I/O priority of the plan', async () => {
+    const { output } = await world.run({
+      after: [{ do: 'io-priority', class: 'IOPRIO_CLASS_BE', priority: 6 }, { do: 'personality', domain: 'LINUX32' }],
+      args: ['sh', '-c', 'busybox ionice -p $$; uname -m'],
+    })
+    expect(output).toMatch(/^best-effort: prio 6\ni686\n|armv8l\n$/)
+  })
+
+  it('is told by oom_score_adj what its plan says, its keeper is not', async () => {
     const live = await world.create(world.plan({
       staged: [{ do: 'oom-score-adj', value: 500 }], args: ['cat', '/proc/self/oom_score_adj'],
     }))
-    const { readFileSync } = await import('node:fs')
     expect(readFileSync(`/proc/${live.process.keeper.pid}/oom_score_adj`, 'utf8')).toBe(
       readFileSync('/proc/self/oom_score_adj', 'utf8'),
     )

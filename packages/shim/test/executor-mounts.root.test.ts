@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync, chownSync, existsSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync, chownSync, existsSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Step } from '@holdfast/plan'
 import { ExecutorWorld, hostRoot } from './executor-world.ts'
@@ -166,6 +166,32 @@ describe('a file system', () => {
     })
     const plan = world.plan({ namespaces: ['mnt', 'pid'], mounts: [node(3), node(5)] })
     await expect(world.create(plan)).rejects.toMatchObject({ code: 'EEXIST', hint: 'Another file is at this path in the image.' })
+  })
+})
+
+describe('a root', () => {
+  it('is entered by chroot where it is asked for', async () => {
+    const plan = world.plan({ args: ['sh', '-c', 'ls -d /bin /work /stage 2>&1; grep -c . /proc/mounts >/dev/null && echo ok'] })
+    for (const step of plan.steps) if (step.do === 'pivot') step.method = 'chroot'
+    const live = await world.create(plan)
+    await live.process.start()
+    const { output } = await live.finish()
+    expect(output).toContain('/bin\n')
+    expect(output).toContain('ok')
+    expect(output).toContain('ls: /work: No such file')
+  })
+
+  it("of the host is the container's where it has no mount namespace of its own", async () => {
+    const { output } = await world.run({ namespaces: ['pid', 'net', 'uts'], args: ['readlink', '/proc/self/ns/mnt'] })
+    expect(output.trim()).toBe(readlinkSync('/proc/self/ns/mnt'))
+  })
+
+  it('has its layers named by path where the kernel takes no descriptors', async () => {
+    const plan = world.plan({ args: ['sh', '-c', 'stat -c %u /bin/busybox; touch /new && echo ok'] })
+    for (const step of plan.steps) if (step.do === 'stage-overlay') step.method = 'path'
+    const live = await world.create(plan)
+    await live.process.start()
+    expect((await live.finish()).output).toBe('0\nok\n')
   })
 })
 
