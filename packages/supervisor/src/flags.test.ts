@@ -20,6 +20,7 @@ describe('the flags', () => {
     expect(() => parseFlags(['--exec-root', `/${'x'.repeat(40)}`])).toThrow('too long')
     expect(() => parseFlags(['--default-address-pool', 'base=10.0.0.0/16,size=12'])).toThrow('invalid --default-address-pool')
     expect(() => parseFlags(['--userns-base', '7'])).toThrow('invalid --userns-base')
+    expect(() => parseFlags(['--fixed-cidr-v6', '10.0.0.0/24'])).toThrow('invalid --fixed-cidr-v6')
     expect(() => parseFlags(['--nope'])).toThrow("Unknown option '--nope'")
   })
 })

@@ -1,4 +1,5 @@
 /** The supervisor's flags, dockerd's names where dockerd has one; what isn't given derives from the instance. */
+import { isIPv6 } from 'node:net'
 import { parseArgs } from 'node:util'
 import { HoldfastError } from '@holdfast/errors'
 import { parseCidr } from './cidr.ts'
@@ -13,6 +14,8 @@ export interface Flags {
   execRoot: string
   pidfile: string
   bip: string | undefined
+  /** The bridge's IPv6 subnet; without it containers have IPv4 alone. */
+  fixedCidrV6: string | undefined
   addressPool: { base: string; size: number }
   logLevel: string
   plainShims: boolean
@@ -33,6 +36,7 @@ export const usage = `Usage: hold supervisor [flags]
       --exec-root DIR               what lives as long as the machine is up (/run/<instance>)
       --pidfile FILE                (/run/<instance>/<instance>.pid)
       --bip CIDR                    the bridge's address, 10.213.0.1/24; else one is chosen
+      --fixed-cidr-v6 CIDR          give the bridge and its containers IPv6 too, fd00:db8::/64
       --default-address-pool base=CIDR,size=N
                                     where subnets are taken from (base=10.213.0.0/16,size=24)
       --userns-base N               first user id for containers' user namespaces (${defaultBase})
@@ -66,6 +70,7 @@ export function parseFlags(args: string[]): Flags {
     execRoot,
     pidfile: absolute('pidfile', values.pidfile ?? `${execRoot}/${instance}.pid`),
     bip: values.bip === undefined ? undefined : checkBip(values.bip),
+    fixedCidrV6: values['fixed-cidr-v6'] === undefined ? undefined : checkCidrV6(values['fixed-cidr-v6']),
     addressPool: parsePool(values['default-address-pool']),
     logLevel,
     plainShims: values['shim-process'] ?? false,
@@ -89,6 +94,7 @@ function parse(args: string[]) {
         'exec-root': { type: 'string' },
         pidfile: { type: 'string', short: 'p' },
         bip: { type: 'string' },
+        'fixed-cidr-v6': { type: 'string' },
         'default-address-pool': { type: 'string' },
         'userns-base': { type: 'string' },
         'log-level': { type: 'string', short: 'l' },
@@ -112,6 +118,13 @@ function checkBip(text: string): string {
   const cidr = parseCidr(text)
   if (cidr) return text
   throw bad('bip', `invalid --bip "${text}"`, 'It is the bridge\'s own address with its prefix, 10.213.0.1/24.')
+}
+
+function checkCidrV6(text: string): string {
+  const [address = '', prefix = '', ...rest] = text.split('/')
+  const length = /^\d{1,3}$/.test(prefix) ? Number(prefix) : 0
+  if (rest.length === 0 && isIPv6(address) && length >= 48 && length <= 126) return text
+  throw bad('fixed-cidr-v6', `invalid --fixed-cidr-v6 "${text}"`, 'It is an IPv6 subnet of /48 to /126, fd00:db8::/64.')
 }
 
 /** `base=10.213.0.0/16,size=24`. */

@@ -26,8 +26,11 @@ export async function attach(
   return pending
 }
 
-/** Connects everyone who attached before: between `create` and `start`, so that no output is missed. */
-export async function connectPending(container: Container): Promise<void> {
+/**
+ * Connects everyone who attached before: between `create` and `start`, so that no output is missed. A client that
+ * can't be connected sees the end of output; the container starts without it.
+ */
+export async function connectPending(context: EngineContext, container: Container): Promise<void> {
   const waiting = [...container.pending]
   container.pending.clear()
   await Promise.all(
@@ -36,7 +39,7 @@ export async function connectPending(container: Container): Promise<void> {
         pending.connected(await connect(container, pending.options))
       } catch (error) {
         pending.cancel()
-        throw error
+        context.logger.warn({ err: error, container: container.id }, 'a client could not be attached')
       }
     }),
   )

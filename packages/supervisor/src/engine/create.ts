@@ -7,6 +7,7 @@ import { containerEvent } from './container-event.ts'
 import type { ContainerRecord } from './container-record.ts'
 import { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
+import { nameDiskFull } from './disk-full.ts'
 import { emptyNetworks } from './endpoint.ts'
 import { takeIdRange } from './id-map.ts'
 import { mergeImageDefaults } from './image-defaults.ts'
@@ -47,8 +48,9 @@ export async function createContainer(
     containerEvent(context, container, 'create')
     return { id: container.id, warnings: warningsOf(checked) }
   } catch (error) {
-    await undoAll(undo, error)
-    throw error
+    const shown = nameDiskFull(error)
+    await undoAll(undo, shown)
+    throw shown
   }
 }
 

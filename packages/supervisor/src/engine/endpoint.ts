@@ -70,13 +70,18 @@ export async function disconnectNetwork(context: EngineContext, container: Conta
   const { attachment } = container.book
   if (!attachment) return
   await context.network.detach(attachment)
+  forgetAttachment(container)
+  networkEvent(context, container, 'bridge', 'disconnect')
+}
+
+/** The record no longer says that the container has addresses. */
+export function forgetAttachment(container: Container): void {
   const networks = Object.fromEntries(
     Object.entries(container.record.networks).map(([name, { networkId, aliases }]) => [
       name, { ...emptyEndpoint(networkId), aliases },
     ]),
   )
   container.update({}, { networks }, { attachment: null })
-  networkEvent(context, container, 'bridge', 'disconnect')
 }
 
 /** A descriptor of one of the container's namespaces, taken out of its shim: no pid that may be reused is trusted. */

@@ -32,6 +32,7 @@ export interface EngineOptions {
   logger: Logger
   /** `10.213.0.1/24`: the bridge's address; else a subnet is chosen from the pool once and kept. */
   bip?: string | undefined
+  fixedCidrV6?: string | undefined
   /** Where the bridge's subnet is taken from, and how large it is. */
   addressPool: { base: string; size: number }
   /** Every shim a process of its own instead of a fork of the zygote. */
@@ -100,12 +101,13 @@ function makeDirectories(paths: Paths): void {
     mkdirSync(path, { recursive: true, mode: 0o700 })
     chmodSync(path, 0o700)
   }
+  chmodSync(paths.execRoot, 0o711) // the API's socket lies in it, and has an owner and a group of its own
   makeInitLayer(paths.initLayer)
 }
 
 /** The subnet is chosen once, so that addresses stay what they were across restarts. */
 async function bridgeOptions(
-  { instance, bip, addressPool }: EngineOptions, paths: Paths, store: ContainerStore,
+  { instance, bip, fixedCidrV6, addressPool }: EngineOptions, paths: Paths, store: ContainerStore,
 ): Promise<BridgeOptions> {
   let subnet: { subnet: string; gateway?: string }
   if (bip !== undefined) {
@@ -119,7 +121,7 @@ async function bridgeOptions(
     name: 'bridge',
     bridge: bridgeName(instance),
     table: instance,
-    subnets: [subnet],
+    subnets: [subnet, ...(fixedCidrV6 === undefined ? [] : [{ subnet: fixedCidrV6 }])],
     stateDir: join(paths.networks, 'bridge'),
     ipMasq: true,
   }

@@ -9,6 +9,7 @@ import type { Attachment } from '@holdfast/network'
 import { listCgroups, removeCgroup } from './cgroup-tree.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
+import { forgetAttachment } from './endpoint.ts'
 import { containerExited, unknownExit } from './exit.ts'
 import { adopt } from './follow-shim.ts'
 import { containerDirectory, shimDirectory } from './paths.ts'
@@ -43,7 +44,7 @@ async function forgetEarlierBoot(context: EngineContext): Promise<void> {
   await rm(context.paths.shims, { recursive: true, force: true })
   mkdirSync(context.paths.shims, { mode: 0o700 })
   for (const container of context.containers.list()) {
-    container.update({}, {}, { attachment: null })
+    forgetAttachment(container)
     if (isRunning(container.record)) endUnseen(context, container, 'the machine was restarted')
   }
 }
@@ -91,7 +92,7 @@ async function restoreNetwork(context: EngineContext): Promise<void> {
     await container.cleanup
     const { attachment } = container.book
     if (attachment && isRunning(container.record)) living.push(attachment)
-    else if (attachment) container.update({}, {}, { attachment: null })
+    else if (attachment) forgetAttachment(container)
   }
   const removed = await context.network.restore(living)
   if (removed.length > 0) context.logger.info({ removed }, 'removed leftovers of the network')

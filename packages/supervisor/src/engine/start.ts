@@ -27,6 +27,7 @@ import { shimDirectory } from './paths.ts'
 import { autoRemove } from './remove.ts'
 import { mountShm } from './shared-memory.ts'
 import { discardShim } from './shim-directory.ts'
+import { nameDiskFull } from './disk-full.ts'
 import { within } from './within.ts'
 
 /** How long a forked shim may take to listen, and then to make the container. */
@@ -65,7 +66,7 @@ async function startLocked(context: EngineContext, container: Container): Promis
     container.shim = shim
     const [network] = await settle([
       choices.network === 'bridge' ? connectNetwork(context, container, shim) : Promise.resolve(undefined),
-      connectPending(container),
+      connectPending(context, container),
     ])
     if (network) {
       container.update({}, { networks: network.networks }, { attachment: network.attachment })
@@ -73,8 +74,9 @@ async function startLocked(context: EngineContext, container: Container): Promis
     }
     await run(context, container, shim)
   } catch (error) {
-    await undoStart(context, container, error)
-    throw error
+    const shown = nameDiskFull(error)
+    await undoStart(context, container, shown)
+    throw shown
   }
 }
 
