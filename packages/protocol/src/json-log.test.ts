@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { entrySuffix, formatTime, maxEntrySize, parseEntry, writeEntry, writePlainEntries } from './json-log.ts'
+import { entrySuffix, formatTime, maxEntrySize, parseEntry, writeEntries, writeEntry } from './json-log.ts'
 
 const time = formatTime(1_700_000_000_123_456_789n)
 
@@ -38,13 +38,23 @@ it.each([
   expect((JSON.parse(bytes.toString()) as { log: string }).log).toBe(text)
 })
 
-it('writes plain lines in one go exactly as one by one', () => {
+it('writes whole lines until the limit, and says where the rest starts', () => {
   const lines = ['one\n', '\n', 'a "b" \\n <c> & d\n']
-  const out = Buffer.alloc(1024)
-  const end = writePlainEntries(out, Buffer.from(lines.join('')), entrySuffix('stdout', time))
-  expect(out.toString('utf8', 0, end)).toBe(lines.map((line) => entry(line).toString()).join(''))
-  expect(writePlainEntries(out, Buffer.from('tab\t\n'), entrySuffix('stdout', time))).toBe(-1)
-  expect(writePlainEntries(Buffer.alloc(40), Buffer.from('no room\n'), entrySuffix('stdout', time))).toBe(-1)
+  const text = Buffer.from(lines.join('') + 'rest')
+  const out = new Uint8Array(1024)
+  const suffix = entrySuffix('stdout', time)
+  const all = writeEntries(out, text, { start: 0, suffix, limit: 1000 })
+  expect(Buffer.from(out.subarray(0, all.end)).toString()).toBe(lines.map((line) => entry(line).toString()).join(''))
+  expect(text.toString('utf8', all.rest)).toBe('rest')
+  const one = writeEntries(out, text, { start: 0, suffix, limit: 1 })
+  expect(Buffer.from(out.subarray(0, one.end)).toString()).toBe(entry('one\n').toString())
+  expect(writeEntries(out, text, { start: all.rest, suffix, limit: 1 })).toEqual({ end: 0, rest: all.rest })
+})
+
+it('cuts a line after 16 KiB', () => {
+  const text = Buffer.from('x'.repeat(20_000))
+  const { rest } = writeEntries(new Uint8Array(200_000), text, { start: 0, suffix: entrySuffix('stdout', time), limit: 9 })
+  expect(rest).toBe(16_384)
 })
 
 it('reads entries of other writers, and nothing from broken ones', () => {

@@ -1,5 +1,5 @@
 /** Output bytes → entries of a json-file log. What a stream said after its last line end waits here for the rest. */
-import { entrySuffix, maxEntrySize, maxLogText, writeEntry, writePlainEntries } from '@holdfast/protocol'
+import { entrySuffix, maxEntrySize, maxLogText, writeEntries, writeEntry } from '@holdfast/protocol'
 
 export type OutputStream = 'stdout' | 'stderr'
 
@@ -10,10 +10,10 @@ export const noPartials: Partials = { stdout: new Uint8Array(0), stderr: new Uin
 
 /** Room for entries before they are handed on; an entry may be longer than what is left. */
 const batchSize = 256 * 1024
-const newline = 0x0a
+const outSize = batchSize + maxEntrySize(maxLogText)
 
 /** `entries` holds whole entries and is only valid during the call. Returns the room left in the log file, in bytes. */
-export type Emit = (entries: Buffer) => number
+export type Emit = (entries: Uint8Array) => number
 
 /** What one call of `encode` works on. */
 export interface EncodeInput {
@@ -27,59 +27,42 @@ export interface EncodeInput {
 
 export class LogEncoder {
   partials: Partials = { ...noPartials }
-  #out: Buffer | undefined
+  // Kept once made, so that a talkative container makes no garbage; an idle shim has none.
+  #out: Uint8Array | undefined
+  #text: Uint8Array | undefined
 
   /** The same input after the same partials gives the same entries: recovery after a kill depends on it. */
   encode(input: EncodeInput, emit: Emit): void {
     const { stream } = input
-    const partial = this.partials[stream]
-    const text = partial.length === 0 ? input.bytes : Buffer.concat([partial, input.bytes])
-    const end = this.#encodeText(text, input, emit)
-    this.partials[stream] = end === text.length ? noPartials[stream] : Uint8Array.prototype.slice.call(text, end)
+    const text = this.#withPartial(this.partials[stream], input.bytes)
+    const suffix = entrySuffix(stream, input.time)
+    const out = (this.#out ??= new Uint8Array(outSize))
+    let { room } = input
+    let start = 0
+    for (;;) {
+      const { end, rest } = writeEntries(out, text, { start, suffix, limit: Math.min(batchSize, Math.max(1, room)) })
+      start = rest
+      if (end === 0) break
+      room = emit(out.subarray(0, end))
+    }
+    this.partials[stream] = start === text.length ? noPartials[stream] : text.slice(start)
   }
 
   /** The stream has ended: what is left becomes an entry without a line end. */
-  finish(input: Omit<EncodeInput, 'bytes'>, emit: Emit): void {
-    const partial = this.partials[input.stream]
+  finish({ stream, time }: Omit<EncodeInput, 'bytes'>, emit: Emit): void {
+    const partial = this.partials[stream]
     if (partial.length === 0) return
-    const out = this.#buffer(maxEntrySize(partial.length))
-    const end = writeEntry(out, 0, partial, 0, partial.length, entrySuffix(input.stream, input.time))
-    this.partials[input.stream] = noPartials[input.stream]
+    const out = (this.#out ??= new Uint8Array(outSize))
+    const end = writeEntry(out, 0, partial, 0, partial.length, entrySuffix(stream, time))
+    this.partials[stream] = noPartials[stream]
     emit(out.subarray(0, end))
   }
 
-  /** Returns where the rest without a line end starts. */
-  #encodeText(text: Uint8Array, input: EncodeInput, emit: Emit): number {
-    const suffix = entrySuffix(input.stream, input.time)
-    const out = this.#buffer(batchSize + maxEntrySize(maxLogText + 1))
-    let { room } = input
-    let at = 0
-    let start = text.lastIndexOf(newline) + 1
-    if (start > 0) {
-      const lines = Buffer.from(text.buffer, text.byteOffset, start)
-      const end = writePlainEntries(out, lines, suffix)
-      // Beyond the room the file must be rotated between two entries.
-      if (end >= 0 && end < room) room = emit(out.subarray(0, end))
-      else start = 0
-    }
-    while (start < text.length) {
-      const lineEnd = text.indexOf(newline, start)
-      let end = lineEnd < 0 ? text.length : lineEnd + 1
-      if ((lineEnd < 0 ? end : lineEnd) - start >= maxLogText) end = start + maxLogText
-      else if (lineEnd < 0) break
-      at = writeEntry(out, at, text, start, end, suffix)
-      start = end
-      if (at < batchSize && at < room) continue
-      room = emit(out.subarray(0, at))
-      at = 0
-    }
-    if (at > 0) emit(out.subarray(0, at))
-    return start
-  }
-
-  /** Kept once made; an idle shim has none. */
-  #buffer(size: number): Buffer {
-    if (!this.#out || this.#out.length < size) this.#out = Buffer.allocUnsafeSlow(size)
-    return this.#out
+  #withPartial(partial: Uint8Array, bytes: Uint8Array): Uint8Array {
+    const length = partial.length + bytes.length
+    if (!this.#text || this.#text.length < length) this.#text = new Uint8Array(Math.max(length, maxLogText + 65_536))
+    this.#text.set(partial)
+    this.#text.set(bytes, partial.length)
+    return this.#text.subarray(0, length)
   }
 }

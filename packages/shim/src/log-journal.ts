@@ -5,6 +5,7 @@ import { splice } from '@holdfast/core'
 export class Journal {
   readonly #path: string
   #fd: number
+  #bytes = new Uint8Array(0)
   /** What lies before this offset is done with. */
   end = 0
 
@@ -18,11 +19,12 @@ export class Journal {
     return splice(pipe, this.#fd, length)
   }
 
-  /** What is not done with yet. */
-  read(): Buffer {
-    const bytes = Buffer.allocUnsafe(Math.max(0, fstatSync(this.#fd).size - this.end))
-    for (let at = 0; at < bytes.length; ) at += readSync(this.#fd, bytes, at, bytes.length - at, this.end + at)
-    return bytes
+  /** What is not done with yet. Valid until the next call. */
+  read(): Uint8Array {
+    const length = Math.max(0, fstatSync(this.#fd).size - this.end)
+    if (length > this.#bytes.length) this.#bytes = new Uint8Array(Math.max(length, 65_536))
+    for (let at = 0; at < length; ) at += readSync(this.#fd, this.#bytes, at, length - at, this.end + at)
+    return this.#bytes.subarray(0, length)
   }
 
   /** Frees the room. The descriptor's offset stays, so that what comes next lies behind a hole, at `end`. */

@@ -11,7 +11,7 @@
  * chunk at the same time gives the same entries, and the log's size tells how many of them had got there.
  */
 import { hasCode } from '@holdfast/errors'
-import { readFd } from '@holdfast/core'
+import { readFd, readFdInto } from '@holdfast/core'
 import type { LogSpec } from '@holdfast/protocol'
 import { nowRfc3339 } from './clock.ts'
 import { Journal } from './log-journal.ts'
@@ -30,7 +30,8 @@ export interface LogPosition {
   ahead: Record<OutputStream, number>
 }
 
-export type TakenChunk = Buffer | 'later' | 'end'
+/** Bytes are valid until the next call. */
+export type TakenChunk = Uint8Array | 'later' | 'end'
 
 /** Where output goes before anyone attached sees it. */
 export interface OutputLog {
@@ -43,10 +44,14 @@ export interface OutputLog {
 
 /** Log driver `none`. */
 export class NoLog implements OutputLog {
+  #bytes: Uint8Array | undefined
+
   take(_stream: OutputStream, pipe: number): TakenChunk {
-    const chunk = readFd(pipe, chunkSize)
-    return chunk === undefined ? 'later' : chunk.length === 0 ? 'end' : chunk
+    this.#bytes ??= new Uint8Array(chunkSize)
+    const length = readFdInto(pipe, this.#bytes)
+    return length === undefined ? 'later' : length === 0 ? 'end' : this.#bytes.subarray(0, length)
   }
+
   finish(): void {}
   close(): void {}
 }
@@ -58,7 +63,7 @@ interface Recovery {
 
 interface Chunk {
   stream: OutputStream
-  bytes: Buffer
+  bytes: Uint8Array
   time: string
 }
 
@@ -136,7 +141,7 @@ export class JsonLog implements OutputLog {
   }
 
   /** Appends the pieces of one chunk's entries, each behind a checkpoint of its own. */
-  #appender({ stream, time }: Omit<Chunk, 'bytes'>, recovery?: Recovery): (entries: Buffer) => number {
+  #appender({ stream, time }: Omit<Chunk, 'bytes'>, recovery?: Recovery): (entries: Uint8Array) => number {
     const partials = { ...this.#encoder.partials }
     let done = 0
     return (entries) => {
@@ -155,7 +160,7 @@ export class JsonLog implements OutputLog {
     }
   }
 
-  #append(entries: Buffer): void {
+  #append(entries: Uint8Array): void {
     if (this.file.append(entries)) return
     for (const byte of entries) if (byte === 0x0a) this.dropped++
     this.#warnOnce(`the log ${this.file.path} lies on a full disk: lines are being dropped`)
