@@ -139,6 +139,11 @@ describe('device rules', () => {
     expect(rest).not.toContain('+c 5:1 rwm')
   })
 
+  it('let the nodes that are asked for be made, and no more than that', () => {
+    const linux = { devices: [{ type: 'c', path: '/dev/x', major: 5, minor: 1 }, { type: 'p', path: '/p' }], resources: { devices: [] } }
+    expect(cgroup(linux).devices).toContainEqual({ allow: true, type: 'c', major: 5, minor: 1, access: 'm' })
+  })
+
   it('keep the configuration\'s order, and don\'t say its first rule twice', () => {
     const [first, second] = rules([{ allow: false, access: 'rwm' }, { allow: true, type: 'b', major: 8, minor: 0 }])
     expect([first, second]).toEqual(['-a *:* rwm', '+b 8:0 rwm'])

@@ -4,6 +4,7 @@ import { invalid } from './config/reader.ts'
 import { defaultDeviceRules } from './devices.ts'
 import { resourceWrites } from './cgroup-resources.ts'
 import type { OciConfig } from './config/config.ts'
+import type { OciDevice } from './config/linux.ts'
 import type { OciDeviceRule } from './config/resources.ts'
 import type { DeviceRule, PlanOptions, Preparation } from './plan.ts'
 import type { FdName } from './step.ts'
@@ -54,7 +55,7 @@ export function cgroupPreparation(config: OciConfig, options: PlanOptions, direc
       if (!directory) throw missingController(controller, field)
       return directory.as
     }),
-    devices: deviceRules(resources.devices ?? []),
+    devices: deviceRules(resources.devices ?? [], config.linux?.devices ?? []),
   }
 }
 
@@ -66,10 +67,11 @@ function missingController(controller: string, field: string): HoldfastError {
 }
 
 /**
- * The rules as listed, with two additions: nothing is allowed that no rule names, and the default devices work
- * whatever the rules say, since the specification has them supplied always.
+ * The rules as listed, with three additions: nothing is allowed that no rule names; the default devices work whatever
+ * the rules say, since the specification has them supplied always; and the nodes that are asked for can be made
+ * (mknod(2) asks the cgroup too), which is not yet to open them.
  */
-export function deviceRules(rules: OciDeviceRule[]): DeviceRule[] {
+export function deviceRules(rules: OciDeviceRule[], nodes: OciDevice[]): DeviceRule[] {
   const everything: DeviceRule = { allow: false, type: 'a', major: '*', minor: '*', access: 'rwm' }
   const listed = rules.flatMap((rule): DeviceRule[] => {
     const { allow, access = 'rwm' } = rule
@@ -82,7 +84,10 @@ export function deviceRules(rules: OciDeviceRule[]): DeviceRule[] {
     return types.map((each) => ({ allow, type: each, major, minor, access }))
   })
   const deniesFirst = listed[0]?.type === 'a' && !listed[0].allow
-  return [...(deniesFirst ? [] : [everything]), ...listed, ...defaultDeviceRules]
+  const makeable = nodes.flatMap(({ type, major = 0, minor = 0 }): DeviceRule[] =>
+    type === 'p' ? [] : [{ allow: true, type: type === 'b' ? 'b' : 'c', major, minor, access: 'm' }],
+  )
+  return [...(deniesFirst ? [] : [everything]), ...listed, ...makeable, ...defaultDeviceRules]
 }
 
 function deviceNumber(number: number | undefined): number | '*' {

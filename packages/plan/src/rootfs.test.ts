@@ -18,7 +18,8 @@ describe('the root', () => {
   })
 
   it('turns read-only after everything is made in it', () => {
-    const { steps } = plan(configJson({ root: { path: 'r', readonly: true }, mounts: [dev] }))
+    const { steps } = plan(configJson({ root: { path: 'r', readonly: true }, mounts: [dev] }, {}, { cwd: '/work' }))
+    expect(steps[indexOf(steps, 'root-attributes') - 2]).toEqual({ do: 'mkdir', path: '/work', mode: 0o755 })
     expect(stepsOf(steps, 'root-attributes')).toEqual([{ do: 'root-attributes', set: { readonly: true } }])
     expect(indexOf(steps, 'root-attributes')).toBeGreaterThan(indexOf(steps, 'mknod'))
   })

@@ -81,8 +81,10 @@ export function leaveOldRoot(container: Container, mounts: MountSteps): Step[] {
   const { config, options } = container
   const propagation = rootfsPropagation(container)
   const readonly = config.root?.readonly === true && !readonlyEarly(container, mounts)
+  const cwd = normalize(config.process?.cwd ?? '/')
   return [
     { do: 'pivot', method: options.pivot },
+    ...(readonly && cwd !== '/' ? [{ do: 'mkdir' as const, path: cwd, mode: 0o755 }] : []), // while it can be made
     ...mounts.late,
     ...(readonly || propagation
       ? [{ do: 'root-attributes' as const, set: readonly ? { readonly } : {}, ...(propagation && { propagation }) }]
