@@ -101,7 +101,7 @@ export class MemoryEngine implements Engine {
       this.exit(process, 3)
     } else if (path === 'cat') {
       process.stdin.on('data', (chunk: Buffer) => this.emit(process, 'stdout', chunk))
-      process.stdin.on('end', () => this.exit(process, 0))
+      process.stdin.on('end', () => this.exit(process, 0)).on('error', () => {})
     } else if (path === 'flood') {
       for (let index = 0; index < 64; index += 1) this.emit(process, 'stdout', Buffer.alloc(65_536, index))
       this.exit(process, 0)
@@ -190,7 +190,10 @@ export class MemoryEngine implements Engine {
     return {
       tty,
       output: output(),
-      write: async (data) => void process.stdin.write(data),
+      write: async (data) => {
+        if (process.stdin.destroyed) throw new Error('the container takes no input')
+        process.stdin.write(data)
+      },
       end: () => void process.stdin.end(),
       close: () => {
         process.watchers.delete(watcher)

@@ -19,7 +19,8 @@ export async function processTable(pids: number[], args: string): Promise<Proces
   if (/(^|\s)\S*=\s*PID/i.test(args) || /(^|[\s,])pid=/i.test(args)) {
     throw new HoldfastError('HF_BAD_REQUEST', `specifying "PID" under another title is not allowed: ps ${args}`)
   }
-  const output = await runPs(args.split(' ').filter((word) => word !== ''))
+  const words = args.split(' ').filter((word) => word !== '')
+  const output = await runPs(words, pids)
   if (output === undefined) {
     if (args === '-ef') return await readProcTable(pids)
     throw new HoldfastError('HF_UNSUPPORTED', `this host has no ps, which "${args}" needs`, {
@@ -29,16 +30,29 @@ export async function processTable(pids: number[], args: string): Promise<Proces
   return parsePs(output, new Set(pids))
 }
 
-/** undefined where the host has no ps. */
-function runPs(args: string[]): Promise<string | undefined> {
-  return new Promise((resolve, reject) => {
+/**
+ * undefined where the host has no ps. `-q` selects the processes, whoever's they are and whatever terminal they have; it
+ * can't be combined with every flag, and busybox doesn't know it: then ps is asked for what the flags alone select.
+ */
+async function runPs(args: string[], pids: number[]): Promise<string | undefined> {
+  const selected = await execute([...args, `-q${pids.join(',')}`])
+  if (selected.ok || selected.missing) return selected.output
+  const all = await execute(args)
+  if (all.ok || all.missing) return all.output
+  throw new HoldfastError('HF_BAD_REQUEST', `ps ${args.join(' ')}: ${all.reason}`)
+}
+
+type PsResult =
+  | { ok: true; missing: false; output: string }
+  | { ok: false; missing: true; output: undefined }
+  | { ok: false; missing: false; reason: string }
+
+function execute(args: string[]): Promise<PsResult> {
+  return new Promise((resolve) => {
     execFile('ps', args, { ...limits, encoding: 'utf8' }, (error, stdout, stderr) => {
-      if (!error) resolve(stdout)
-      else if (error.code === 'ENOENT') resolve(undefined)
-      else {
-        const reason = stderr.trim().split('\n')[0] || error.message
-        reject(new HoldfastError('HF_BAD_REQUEST', `ps ${args.join(' ')}: ${reason}`, { cause: error }))
-      }
+      if (!error) resolve({ ok: true, missing: false, output: stdout })
+      else if (error.code === 'ENOENT') resolve({ ok: false, missing: true, output: undefined })
+      else resolve({ ok: false, missing: false, reason: stderr.trim().split('\n')[0] || error.message })
     })
   })
 }

@@ -122,5 +122,6 @@ export class RequestCall implements Call {
  */
 function releaseFromHttp(socket: Socket): void {
   for (const event of ['data', 'end', 'drain', 'timeout', 'error']) socket.removeAllListeners(event)
+  socket.on('error', () => socket.destroy())
   socket.setTimeout(0)
 }

@@ -358,6 +358,31 @@ describe('hijacked connections', () => {
     expect(client.stream.length).toBe(64 * (65_536 + 8))
   })
 
+  it('survives a client that is reset, and a container that takes no more input, in the middle of a stream', async () => {
+    const id = await created(['cat'], { OpenStdin: true })
+    await ask('POST', `/containers/${id}/start`)
+    const { stdin } = [...engine.processes_.values()].at(-1)!
+    for (const end of [(client: RawClient) => client.socket.destroy(), () => stdin.destroy(new Error('gone'))]) {
+      const client = new RawClient()
+      client.socket.write(attachTo(id, `${upgrade}\r\n`))
+      await client.until(({ received }) => received.includes('\r\n\r\n'))
+      client.socket.write('x'.repeat(100_000))
+      end(client)
+      client.socket.write('y')
+      client.socket.on('error', () => {})
+      expect((await ask('GET', '/_ping')).status).toBe(200)
+      client.socket.destroy()
+    }
+  })
+
+  it('refuses a bad WebSocket handshake', async () => {
+    const id = await created(['cat'])
+    const client = new RawClient()
+    client.socket.write(`GET /containers/${id}/attach/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`)
+    await client.until(({ ended }) => ended)
+    expect(client.head).toMatch(/^HTTP\/1\.1 400 /)
+  })
+
   it('ignores an upgrade on other routes', async () => {
     const client = new RawClient()
     client.socket.write(`GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`)

@@ -112,6 +112,7 @@ class ConnectionServer {
     }
     if (mayConnect(uid, this.#options)) return true
     this.#options.logger.warn({ uid }, 'refused a connection')
+    socket.on('error', () => socket.destroy())
     this.#answerRaw(socket, '403 Forbidden', new HoldfastError('HF_FORBIDDEN', `user ${uid} may not use this engine`))
     return false
   }

@@ -1,8 +1,7 @@
-import { once } from 'node:events'
 import type { Duplex, Writable } from 'node:stream'
 import type { AttachSession } from '../engine/engine.ts'
 import { DetachScanner } from './detach-keys.ts'
-import type { Hijacked } from './route.ts'
+import type { Hijacked, Logger } from './route.ts'
 import { frameHeader } from './stream-frame.ts'
 
 export interface PumpOptions {
@@ -12,6 +11,7 @@ export interface PumpOptions {
   stdin: boolean
   /** Keys that end the attachment; only looked for in a terminal's input. */
   detachKeys: Buffer | undefined
+  logger: Logger
 }
 
 /** How long a client may take to close its side after the output ended. */
@@ -23,9 +23,19 @@ const lingerMs = 10_000
  */
 export async function pumpSession(session: AttachSession, hijacked: Hijacked, options: PumpOptions): Promise<void> {
   const { socket } = hijacked
-  socket.on('error', () => socket.destroy()) // the reader went away; `close` follows
-  const closed = once(socket, 'close').then(() => session.close())
-  const input = pumpInput(session, hijacked, options)
+  socket.on('error', () => socket.destroy()) // the client went away; `close` follows
+  const closed = new Promise<void>((resolve) => {
+    const onClose = () => {
+      session.close()
+      resolve()
+    }
+    if (socket.closed) onClose()
+    else socket.once('close', onClose)
+  })
+  // The container may close its input, or end, while output is still on its way: that must not cut the output off.
+  const input = pumpInput(session, hijacked, options).catch((error: unknown) => {
+    options.logger.debug({ err: error }, 'the input of an attachment ended early')
+  })
   try {
     await pumpOutput(session, socket, options.multiplexed)
   } finally {
@@ -75,9 +85,6 @@ async function pumpInput(session: AttachSession, hijacked: Hijacked, options: Pu
       if (!(await take(chunk))) return
     }
     if (options.stdin) session.end()
-  } catch (error) {
-    // A read from a client that went away, or a write to a container that did, ends the input and no more than that.
-    if (!socket.destroyed && !isGone(error)) throw error
   } finally {
     socket.resume() // whatever still comes is dropped; unread bytes would turn the close into a reset
   }
@@ -95,11 +102,6 @@ async function pumpInput(session: AttachSession, hijacked: Hijacked, options: Pu
     endGently(socket)
     return false
   }
-}
-
-function isGone(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return ['HF_SHIM_LOST', 'HF_CONTAINER_NOT_RUNNING', 'EPIPE', 'ECONNRESET', 'ABORT_ERR'].includes(String(code))
 }
 
 /** Closes our side after what was written is out, and the connection when the client has closed its own. */

@@ -24,7 +24,8 @@ async function attach(call: Call): Promise<void> {
   await call.json() // some clients repeat the query as a body, and it must not end up in the container
   const { session, stdin, detachKeys } = await openAttachment(call)
   const { tty } = session
-  await pumpSession(session, call.hijack(streamType(call.api, tty)), { multiplexed: !tty, stdin, detachKeys })
+  const options = { multiplexed: !tty, stdin, detachKeys, logger: call.logger }
+  await pumpSession(session, call.hijack(streamType(call.api, tty)), options)
 }
 
 async function openAttachment(call: Call): Promise<Attachment> {
@@ -52,11 +53,18 @@ async function attachWebSocket(call: Call): Promise<void> {
     throw new HoldfastError('HF_BAD_REQUEST', 'this address speaks WebSocket: ask for an upgrade')
   }
   const { session, stdin, detachKeys } = await openAttachment(call)
-  const socket = await new Promise<WebSocket>((resolve) => {
+  const socket = await new Promise<WebSocket | undefined>((resolve) => {
+    // A bad handshake is answered by `ws` itself, with 400, and closes the connection.
+    call.socket.once('close', () => resolve(undefined))
     webSockets.handleUpgrade(call.request, call.socket, call.head, resolve)
   })
+  if (!socket) {
+    session.close()
+    return
+  }
   const stream = createWebSocketStream(socket)
-  await pumpSession(session, { socket: stream, head: Buffer.alloc(0) }, { multiplexed: false, stdin, detachKeys })
+  const options = { multiplexed: false, stdin, detachKeys, logger: call.logger }
+  await pumpSession(session, { socket: stream, head: Buffer.alloc(0) }, options)
 }
 
 async function resize(call: Call): Promise<void> {

@@ -34,6 +34,7 @@ async function start(call: Call): Promise<void> {
     multiplexed: !options.tty,
     stdin: exec.openStdin,
     detachKeys: parseDetachKeys(undefined),
+    logger: call.logger,
   })
 }
 
