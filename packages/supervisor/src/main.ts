@@ -33,7 +33,7 @@ async function run(flags: Flags): Promise<void> {
   process.title = 'holdfast: supervisor'
   const logger = pino({ level: flags.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination({ fd: 2, sync: true }))
   using lock = lockInstance(flags)
-  const engine = await openEngine({ ...flags, logger, version })
+  const engine = await openEngine({ ...flags, purging: flags.purge, logger, version })
   if (flags.purge) {
     try {
       await engine.purge()

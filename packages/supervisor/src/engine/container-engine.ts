@@ -201,7 +201,9 @@ export class ContainerEngine implements Engine {
       context.logger.warn({ err: error }, 'ending'),
     )
     for (const { shim } of context.containers.list()) shim?.client.close()
-    context.zygote.close()
+    await within(settleDeadlineMs, 'the end of the zygote', context.zygote.close()).catch((error: unknown) =>
+      context.logger.warn({ err: error }, 'ending'),
+    )
     await context.network.close()
     context.images.close()
     context.idRanges.close()
@@ -219,6 +221,7 @@ export class ContainerEngine implements Engine {
     const context = this.#context
     for (const container of context.containers.list()) await container.cleanup
     await context.network.remove()
+    await context.zygote.close() // its warm-up has a cgroup too
     await removeCgroup(context.cgroupParent)
   }
 

@@ -37,6 +37,8 @@ export interface EngineOptions {
   addressPool: { base: string; size: number }
   /** Every shim a process of its own instead of a fork of the zygote. */
   plainShims: boolean
+  /** Opened to be taken down: nothing is prepared for containers to come. */
+  purging?: boolean
   /** First id for user namespaces. */
   usernsBase: number
   /** The machine-wide file of id ranges. */
@@ -57,6 +59,7 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
     // It takes its time to warm up; nothing waits for it but the first shim.
     const zygote = ZygoteClient.open({
       mode: options.plainShims ? 'plain' : 'fork',
+      lazy: options.purging === true,
       cgroupParent: `/${instance}`,
       seccompCache: paths.seccomp,
       onLog: (line) => logger.warn({ line }, 'from a shim'),

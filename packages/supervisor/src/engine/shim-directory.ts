@@ -27,7 +27,8 @@ export async function discardShimDirectory(context: EngineContext, dir: string, 
   const spec = readSpec(dir)
   // A directory without its shim.json was being written when the engine died: no shim was ever started for it.
   if (spec) await deleteThrough(context, dir, spec, client)
-  await rm(dir, { recursive: true, force: true })
+  // The shim ends a moment after its answer, and takes its lock file away: the directory may change under rm.
+  await rm(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 10 })
 }
 
 async function deleteThrough(

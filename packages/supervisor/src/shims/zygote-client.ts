@@ -49,10 +49,13 @@ export class ZygoteClient {
     return client
   }
 
-  /** Returns at once: the zygote warms up meanwhile, and the first `fork` waits for it, or throws what went wrong. */
-  static open(options: ZygoteOptions = {}): ZygoteClient {
+  /**
+   * Returns at once: the zygote warms up meanwhile (`lazy`: when it is first needed), and the first `fork` waits for
+   * it, or throws what went wrong.
+   */
+  static open(options: ZygoteOptions & { lazy?: boolean } = {}): ZygoteClient {
     const client = new ZygoteClient(options)
-    if (options.mode !== 'plain') client.#zygote().catch(() => {})
+    if (options.mode !== 'plain' && !options.lazy) client.#zygote().catch(() => {})
     return client
   }
 
@@ -74,13 +77,12 @@ export class ZygoteClient {
     }
   }
 
-  /** Ends the zygote; its shims go on. */
-  close(): void {
+  /** Ends the zygote, and resolves when it has gone; its shims go on. */
+  async close(): Promise<void> {
     this.#closed = true
-    this.#running?.then(
-      (zygote) => zygote.end(),
-      () => {},
-    )
+    const zygote = await this.#running?.catch(() => undefined)
+    zygote?.end()
+    await zygote?.ended
   }
 
   #zygote(): Promise<Zygote> {
@@ -107,8 +109,13 @@ class Zygote {
   readonly #open = new Map<number, OpenFork>()
   #nextId = 1
   alive = true
+  readonly ended: Promise<void>
+  readonly #setEnded: () => void
 
   private constructor(child: ChildProcess) {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.ended = promise
+    this.#setEnded = resolve
     this.#child = child
   }
 
@@ -164,6 +171,7 @@ class Zygote {
   #onEnd(why: string, onExit: () => void): void {
     if (!this.alive) return
     this.alive = false
+    this.#setEnded()
     for (const open of this.#open.values()) open.reject(new HoldfastError('HF_SHIM_LOST', why))
     this.#open.clear()
     onExit()
@@ -198,7 +206,7 @@ function spawnNode(
 ): ChildProcess {
   const script = fileURLToPath(import.meta.resolve(`@holdfast/shim/${program}`))
   const flags = ['--v8-pool-size=0', '--single-threaded', `--max-old-space-size=${options.heapMiB ?? 48}`,
-    '--no-flush-bytecode', '--disable-sigusr1', '--disable-warning=ExperimentalWarning',
+    '--no-flush-bytecode', '--max-semi-space-size=1', '--disable-sigusr1', '--disable-warning=ExperimentalWarning',
     ...(script.endsWith('.ts') ? ['--conditions=@holdfast/source'] : [])]
   return spawn(process.execPath, [...flags, script, ...args], {
     cwd: '/', env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' }, stdio, detached: true,
