@@ -16,12 +16,11 @@ export interface TableHeader {
   /** The directory of the exit record, and the record's name. */
   directory?: string
   record?: string
-  /** The ends of the channel on which the keeper is handed a console. */
-  keeperEnd?: string
-  stageEnd?: string
+  /** The keeper's end of the channel on which it is entrusted with the door and the console. */
+  trust?: string
   /** A cgroup v2 directory in which everything but the keeper is born. */
   cgroup?: string
-  /** What the keeper keeps, beside `directory` and `keeperEnd`. */
+  /** What the keeper keeps from the start, beside `directory` and `trust`. */
   keep?: readonly string[]
 }
 
@@ -114,13 +113,13 @@ export class TableWriter {
     const head = new TableWriter()
     head.#names = this.#names
     const keep = [...(header.keep ?? [])]
-    for (const name of [header.directory, header.keeperEnd]) if (name !== undefined) keep.push(name)
+    for (const name of [header.directory, header.trust]) if (name !== undefined) keep.push(name)
     // Ascending: the keeper closes what lies between them.
     const kept = keep.map((name) => this.#number(name)).sort((a, b) => a - b)
     head.u32(this.#steps).u32(header.mode === 'enter' ? 1 : 0)
     if (header.cgroup !== undefined) this.#number(header.cgroup)
-    head.fd(header.report).fd(header.directory).fd(header.keeperEnd).fd(header.stageEnd)
-    head.u32(this.consoleSlot)
+    head.fd(header.report).fd(header.directory).fd(header.trust)
+    head.u32(this.firstSlot)
     head.u32(kept.length)
     for (const number of kept) head.#u32(number)
     head.text(header.record ?? '').flag(this.needsProc).flag(this.needsTimeOffsets)
@@ -138,8 +137,8 @@ export class TableWriter {
     return number
   }
 
-  /** Where the keeper puts a console: above all descriptors. Only valid once all are named. */
-  get consoleSlot(): number {
+  /** Where the keeper puts what it is entrusted with: above all descriptors. Only valid once all are named. */
+  get firstSlot(): number {
     return firstFd + this.#names.size
   }
 

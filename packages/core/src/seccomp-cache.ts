@@ -37,7 +37,9 @@ export function keepCompiled(key: string, compiled: CompiledSeccomp): void {
   const path = join(directory, fileName(key))
   try {
     // Renamed into place: another process sees the whole file or none.
-    writeFileSync(`${path}.${process.pid}`, Buffer.concat([Buffer.from(`${head}\n`), program]), { mode: 0o600 })
+    writeFileSync(`${path}.${process.pid}`, Buffer.concat([Buffer.from(`${head}\n`), program]), {
+      mode: 0o600,
+    })
     renameSync(`${path}.${process.pid}`, path)
   } catch (error) {
     // A full disk or a directory that was removed costs time, not the filter.

@@ -54,16 +54,21 @@ describe('compileSeccomp', () => {
     expect(run(program, 'read', [], 0x4000_0003)).toBe(0)
   })
 
-  it.runIf(process.arch === 'x64')('filters several architectures, with calls that libseccomp has no name for', () => {
-    const names = ['read', 'fchmodat2']
-    const architectures = ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32']
-    const { program, skipped } = compileSeccomp(profile([{ names, action: 'SCMP_ACT_ALLOW' }], { architectures }))
-    expect(skipped).toEqual([])
-    expect(run(program, 'fchmodat2')).toBe(ALLOW)
-    const i386 = 0x4000_0003
-    expect(run(program, 'read', [], i386)).toBe(EPERM) // number 0 there is restart_syscall
-    expect(run(program, 'close', [], i386)).toBe(ALLOW) // number 3 there is read
-  })
+  it.runIf(process.arch === 'x64')(
+    'filters several architectures, with calls that libseccomp has no name for',
+    () => {
+      const names = ['read', 'fchmodat2']
+      const architectures = ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32']
+      const { program, skipped } = compileSeccomp(
+        profile([{ names, action: 'SCMP_ACT_ALLOW' }], { architectures }),
+      )
+      expect(skipped).toEqual([])
+      expect(run(program, 'fchmodat2')).toBe(ALLOW)
+      const i386 = 0x4000_0003
+      expect(run(program, 'read', [], i386)).toBe(EPERM) // number 0 there is restart_syscall
+      expect(run(program, 'close', [], i386)).toBe(ALLOW) // number 3 there is read
+    },
+  )
 
   it('compares all 64 bits of an argument', () => {
     const value = 0x1_0000_0002n
@@ -88,6 +93,12 @@ describe('compileSeccomp', () => {
     )
     expect(run(program, 'clone', [0x11n])).toBe(ALLOW)
     expect(run(program, 'clone', [0x1000_0011n])).toBe(EPERM)
+  })
+
+  it('takes several conditions on one argument for alternatives, as runc does', () => {
+    const args = [2, 3].map((value) => ({ index: 0, value, op: 'SCMP_CMP_EQ' }))
+    const { program } = compileSeccomp(profile([{ names: ['personality'], action: 'SCMP_ACT_ALLOW', args }]))
+    expect([2n, 3n, 4n].map((value) => run(program, 'personality', [value]))).toEqual([ALLOW, ALLOW, EPERM])
   })
 
   it('returns the errno asked for', () => {

@@ -102,11 +102,7 @@ export function compileSeccomp(profile: SeccompProfile): CompiledSeccomp {
 
 function compile(profile: SeccompProfile): CompiledSeccomp {
   const defaultAction = actionOf(profile.defaultAction, profile.defaultErrnoRet, 'defaultAction')
-  const rules = (profile.syscalls ?? []).map((rule, index) => ({
-    action: actionOf(rule.action, rule.errnoRet, `syscalls[${index}].action`),
-    names: rule.names.map((name) => checkPath(name, `syscalls[${index}].names`)),
-    args: (rule.args ?? []).map((arg, position) => argument(arg, `syscalls[${index}].args[${position}]`)),
-  }))
+  const rules = (profile.syscalls ?? []).flatMap((rule, index) => compileRule(rule, `syscalls[${index}]`))
   // A rule that says what the default says anyway is no rule; libseccomp refuses it.
   const needed = rules.filter(({ action }) => action !== defaultAction)
   const architectures = (profile.architectures ?? []).map(architecture)
@@ -160,8 +156,18 @@ function filter(code: number, yes: number, no: number, k: number): Buffer {
   return bytes
 }
 
-const compileHints = {
-  EINVAL: 'Two conditions of one rule may not test the same argument, or an architecture is not known.',
+const compileHints = { EINVAL: 'The profile names an architecture that libseccomp does not know.' }
+
+/**
+ * All conditions of a rule must hold. libseccomp takes one condition per argument; where several test the same one,
+ * each condition is a rule of its own, so that one of them suffices: what runc and crun make of it.
+ */
+function compileRule(rule: SeccompRule, field: string): CompileRequest['rules'] {
+  const action = actionOf(rule.action, rule.errnoRet, `${field}.action`)
+  const names = rule.names.map((name) => checkPath(name, `${field}.names`))
+  const args = (rule.args ?? []).map((arg, index) => argument(arg, `${field}.args[${index}]`))
+  const onceEach = new Set(args.map(({ index }) => index)).size === args.length
+  return onceEach ? [{ action, names, args }] : args.map((arg) => ({ action, names, args: [arg] }))
 }
 
 function actionOf(name: string, errnoRet: number | undefined, field: string): number {

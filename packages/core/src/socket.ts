@@ -157,7 +157,7 @@ export function openNetlinkSocketIn(netnsFd: number, protocol: number): number {
 
 function openIn(netnsFd: number, family: number, type: number, protocol: number): number {
   return check(native.openSocketIn(checkFd(netnsFd, 'netnsFd'), family, type, protocol), 'socket', {
-    hints: { EINVAL: 'The descriptor is no network namespace.' },
+    hints: { EINVAL: 'The descriptor is no network namespace.', EXDEV: 'Only the main thread may do this.' },
   })
 }
 
