@@ -23,16 +23,23 @@ const { values, positionals } = parseArgs({
 })
 const [path] = positionals
 if (path === undefined) {
-  process.stderr.write('usage: compare-seccomp.ts PROFILE.json [--caps NAME,…|none|all] [--arch x86_64|aarch64]\n')
+  process.stderr.write(
+    'usage: compare-seccomp.ts PROFILE.json [--caps NAME,…|none|all] [--arch x86_64|aarch64]\n',
+  )
   process.exit(2)
 }
 const theirs = JSON.parse(readFileSync(path, 'utf8')) as unknown
 const architectures: Architecture[] = values.arch ? [values.arch as Architecture] : ['x86_64', 'aarch64']
 let wider = 0
 for (const architecture of architectures) {
-  for (const [name, capabilities] of capabilitySets(values.caps)) wider += compare(name, capabilities, architecture)
+  for (const [name, capabilities] of capabilitySets(values.caps))
+    wider += compare(name, capabilities, architecture)
 }
-process.stdout.write(wider === 0 ? 'ours allows nothing that theirs refuses\n' : `ours allows ${wider} calls that theirs refuses\n`)
+process.stdout.write(
+  wider === 0
+    ? 'ours allows nothing that theirs refuses\n'
+    : `ours allows ${wider} calls that theirs refuses\n`,
+)
 process.exitCode = wider === 0 ? 0 : 1
 
 function capabilitySets(asked: string | undefined): [name: string, capabilities: string[]][] {
@@ -71,7 +78,9 @@ function compare(title: string, capabilities: string[], architecture: Architectu
     process.stdout.write(`  tighter: ${tighter.join(' ') || 'nothing'}\n`)
     if (foreign.length > 0) process.stdout.write(`  tighter: no ${foreign.join(', ')}\n`)
   }
-  return looser.length + (our.architectures ?? []).filter((each) => !their.architectures?.includes(each)).length
+  return (
+    looser.length + (our.architectures ?? []).filter((each) => !their.architectures?.includes(each)).length
+  )
 }
 
 function namesOf({ syscalls }: SeccompProfile): string[] {
@@ -86,21 +95,33 @@ function rulesOf({ syscalls }: SeccompProfile, name: string): SeccompRule[] {
 function verdictOf(profile: SeccompProfile, name: string): Verdict {
   const rules = rulesOf(profile, name)
   const always = rules.find((rule) => !rule.args?.length)
-  return (args) => (always ?? rules.find((rule) => rule.args?.every((each) => holds(each, args))) ?? { action: profile.defaultAction }).action
+  return (args) =>
+    (
+      always ??
+      rules.find((rule) => rule.args?.every((each) => holds(each, args))) ?? { action: profile.defaultAction }
+    ).action
 }
 
 function holds(condition: NonNullable<SeccompRule['args']>[number], args: bigint[]): boolean {
   const actual = args[condition.index] ?? 0n
   const value = BigInt(condition.value)
   switch (condition.op) {
-    case 'SCMP_CMP_NE': return actual !== value
-    case 'SCMP_CMP_LT': return actual < value
-    case 'SCMP_CMP_LE': return actual <= value
-    case 'SCMP_CMP_EQ': return actual === value
-    case 'SCMP_CMP_GE': return actual >= value
-    case 'SCMP_CMP_GT': return actual > value
-    case 'SCMP_CMP_MASKED_EQ': return (actual & value) === BigInt(condition.valueTwo ?? 0)
-    default: throw new Error(`unknown comparison ${condition.op}`)
+    case 'SCMP_CMP_NE':
+      return actual !== value
+    case 'SCMP_CMP_LT':
+      return actual < value
+    case 'SCMP_CMP_LE':
+      return actual <= value
+    case 'SCMP_CMP_EQ':
+      return actual === value
+    case 'SCMP_CMP_GE':
+      return actual >= value
+    case 'SCMP_CMP_GT':
+      return actual > value
+    case 'SCMP_CMP_MASKED_EQ':
+      return (actual & value) === BigInt(condition.valueTwo ?? 0)
+    default:
+      throw new Error(`unknown comparison ${condition.op}`)
   }
 }
 
@@ -109,7 +130,12 @@ function samplesOf(rules: SeccompRule[]): bigint[][] {
   const conditions = rules.flatMap((rule) => rule.args ?? [])
   if (conditions.length === 0) return [[]]
   const max = 2n ** 64n - 1n
-  const numbers = new Set([0n, 0xffff_ffffn, max, ...Array.from({ length: 64 }, (_, bit) => 1n << BigInt(bit))])
+  const numbers = new Set([
+    0n,
+    0xffff_ffffn,
+    max,
+    ...Array.from({ length: 64 }, (_, bit) => 1n << BigInt(bit)),
+  ])
   for (const { value, valueTwo } of conditions) {
     for (const number of [BigInt(value), BigInt(valueTwo ?? 0)]) {
       for (const near of [number - 1n, number, number + 1n, number ^ 0xffff_ffffn, number | (1n << 32n)]) {
@@ -118,7 +144,9 @@ function samplesOf(rules: SeccompRule[]): bigint[][] {
     }
   }
   const indexes = [...new Set(conditions.map(({ index }) => index))]
-  return indexes.flatMap((index) => [...numbers].map((number) => Object.assign(Array<bigint>(6).fill(0n), { [index]: number })))
+  return indexes.flatMap((index) =>
+    [...numbers].map((number) => Object.assign(Array<bigint>(6).fill(0n), { [index]: number })),
+  )
 }
 
 function show(args: bigint[]): string {

@@ -24,7 +24,12 @@ export function blockIoWrites(blockIO: BlockIo, version: 1 | 2, put: Put): void 
     if (device.leafWeight) throw leafWeightGone(`${field}.leafWeight`)
     if (!device.weight) return
     const [file, value] = weightWrite(device.weight, version, `${field}.weight`)
-    put(controller, version === 2 ? file : 'blkio.bfq.weight_device', `${device.major}:${device.minor} ${value}`, field)
+    put(
+      controller,
+      version === 2 ? file : 'blkio.bfq.weight_device',
+      `${device.major}:${device.minor} ${value}`,
+      field,
+    )
   })
   for (const [name, file, key] of throttles) {
     blockIO[name]?.forEach(({ major, minor, rate }, index) => {
@@ -38,7 +43,8 @@ export function blockIoWrites(blockIO: BlockIo, version: 1 | 2, put: Put): void 
 
 /** Linux 5.0 took CFQ away, and v1's blkio.weight with it: BFQ has files of its own there. */
 function weightWrite(weight: number, version: 1 | 2, field: string): [file: string, value: number] {
-  if (weight < 10 || weight > 1000) throw invalid(`linux.resources.${field}`, `must be from 10 to 1000, not ${weight}`)
+  if (weight < 10 || weight > 1000)
+    throw invalid(`linux.resources.${field}`, `must be from 10 to 1000, not ${weight}`)
   if (version === 1) return ['blkio.bfq.weight', weight]
   return ['io.weight', 1 + Math.floor(((weight - 10) * 9999) / 990)]
 }

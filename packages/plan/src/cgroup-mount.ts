@@ -1,25 +1,40 @@
 /** A mount of type `cgroup`: the unified tree on v2, a tmpfs with one directory per hierarchy on v1. */
 import { invalid } from './config/reader.ts'
-import { addFilesystem, type MountSteps } from './mounts.ts'
+import { addFilesystem, type MountSteps } from './mount-steps.ts'
 import type { Container } from './container.ts'
 import type { CgroupHierarchy } from './plan.ts'
 import type { MountOptions } from './mount-options.ts'
 
-export function cgroupMount(container: Container, target: string, options: MountOptions, steps: MountSteps): void {
+export function cgroupMount(
+  container: Container,
+  target: string,
+  options: MountOptions,
+  steps: MountSteps,
+): void {
   const { set: attributes } = options.attributes
   const { cgroup } = container.options.host
   steps.targets.push({ path: target, kind: 'directory', bind: false })
   if (cgroup.version === 2) {
     addFilesystem(container, `cgroup:${steps.targets.length}`, steps, {
-      type: 'cgroup2', source: 'cgroup', target, attributes, options: options.data,
+      type: 'cgroup2',
+      source: 'cgroup',
+      target,
+      attributes,
+      options: options.data,
       ...(options.propagation && { propagation: options.propagation }),
     })
     return
   }
-  if (options.data.length > 0) throw invalid('mounts', 'has options for a cgroup mount that cgroup v1 does not know')
+  if (options.data.length > 0)
+    throw invalid('mounts', 'has options for a cgroup mount that cgroup v1 does not know')
   const { readonly, ...ofTmpfs } = attributes
   steps.attached.push({
-    do: 'mount', type: 'tmpfs', source: 'tmpfs', target, attributes: ofTmpfs, options: [['mode', '755']],
+    do: 'mount',
+    type: 'tmpfs',
+    source: 'tmpfs',
+    target,
+    attributes: ofTmpfs,
+    options: [['mode', '755']],
     ...(options.propagation && { propagation: options.propagation }),
   })
   for (const hierarchy of cgroup.hierarchies) mountHierarchy(container, target, hierarchy, options, steps)
@@ -27,7 +42,11 @@ export function cgroupMount(container: Container, target: string, options: Mount
 }
 
 function mountHierarchy(
-  container: Container, target: string, hierarchy: CgroupHierarchy, options: MountOptions, steps: MountSteps,
+  container: Container,
+  target: string,
+  hierarchy: CgroupHierarchy,
+  options: MountOptions,
+  steps: MountSteps,
 ): void {
   const name = directoryName(hierarchy)
   const at = `${target}/${name}`
@@ -36,12 +55,21 @@ function mountHierarchy(
     // Without a cgroup namespace a mount would show the host's whole tree: only the container's part of it goes in.
     const directory = container.cgroups.find((each) => each.mount === hierarchy.mount)!
     const as = `cgroup:${steps.targets.length}:${name}`
-    steps.staged.push({ do: 'stage-bind', as, source: directory.path, recursive: false, attributes: { set: attributes, clear: [] } })
+    steps.staged.push({
+      do: 'stage-bind',
+      as,
+      source: directory.path,
+      recursive: false,
+      attributes: { set: attributes, clear: [] },
+    })
     steps.attached.push({ do: 'attach', staged: as, target: at, kind: 'directory' })
   } else {
     const unified = hierarchy.controllers.length === 0
     addFilesystem(container, `cgroup:${steps.targets.length}:${name}`, steps, {
-      type: unified ? 'cgroup2' : 'cgroup', source: 'cgroup', target: at, attributes,
+      type: unified ? 'cgroup2' : 'cgroup',
+      source: 'cgroup',
+      target: at,
+      attributes,
       options: unified ? [] : hierarchyOptions(hierarchy),
     })
   }
@@ -58,5 +86,7 @@ function hierarchyOptions({ controllers }: CgroupHierarchy): [key: string, value
 }
 
 function directoryName({ controllers }: CgroupHierarchy): string {
-  return controllers.length === 0 ? 'unified' : controllers.map((each) => each.replace(/^name=/, '')).join(',')
+  return controllers.length === 0
+    ? 'unified'
+    : controllers.map((each) => each.replace(/^name=/, '')).join(',')
 }

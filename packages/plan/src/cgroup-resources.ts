@@ -19,7 +19,11 @@ export type DirectoryOf = (controller: string, field: string) => FdName
 /** Adds a write. `field` is beneath `linux.resources`. */
 export type Put = (controller: string, file: string, value: string | number | bigint, field: string) => void
 
-export function resourceWrites(resources: OciResources, version: 1 | 2, directoryOf: DirectoryOf): CgroupWrite[] {
+export function resourceWrites(
+  resources: OciResources,
+  version: 1 | 2,
+  directoryOf: DirectoryOf,
+): CgroupWrite[] {
   const writes: CgroupWrite[] = []
   const put: Put = (controller, file, value, field) => {
     const path = `linux.resources.${field}`
@@ -27,12 +31,16 @@ export function resourceWrites(resources: OciResources, version: 1 | 2, director
   }
   memoryWrites(resources.memory ?? {}, version, put)
   cpuWrites(resources.cpu ?? {}, version, put)
-  if (resources.pids?.limit !== undefined) put('pids', 'pids.max', limit(resources.pids.limit, 'max'), 'pids.limit')
+  if (resources.pids?.limit !== undefined)
+    put('pids', 'pids.max', limit(resources.pids.limit, 'max'), 'pids.limit')
   blockIoWrites(resources.blockIO ?? {}, version, put)
   hugepageWrites(resources.hugepageLimits ?? [], version, put)
   networkWrites(resources.network ?? {}, version, put)
   for (const [device, { hcaHandles, hcaObjects }] of Object.entries(resources.rdma ?? {})) {
-    const limits = [hcaHandles !== undefined && `hca_handle=${hcaHandles}`, hcaObjects !== undefined && `hca_object=${hcaObjects}`]
+    const limits = [
+      hcaHandles !== undefined && `hca_handle=${hcaHandles}`,
+      hcaObjects !== undefined && `hca_object=${hcaObjects}`,
+    ]
     put('rdma', 'rdma.max', [device, ...limits.filter(Boolean)].join(' '), `rdma.${device}`)
   }
   unifiedWrites(resources.unified ?? {}, version, put)
@@ -40,11 +48,21 @@ export function resourceWrites(resources: OciResources, version: 1 | 2, director
 }
 
 function memoryWrites(memory: NonNullable<OciResources['memory']>, version: 1 | 2, put: Put): void {
-  const { limit: max, reservation, swap, kernel, kernelTCP, swappiness, disableOOMKiller, useHierarchy } = memory
+  const {
+    limit: max,
+    reservation,
+    swap,
+    kernel,
+    kernelTCP,
+    swappiness,
+    disableOOMKiller,
+    useHierarchy,
+  } = memory
   if (kernel) throw unsupported('linux.resources.memory.kernel', 'the kernel has no such limit any more')
   if (version === 2) {
     if (kernelTCP) throw unsupported('linux.resources.memory.kernelTCP', 'cgroup v2 has no such limit')
-    if (swappiness !== undefined) throw unsupported('linux.resources.memory.swappiness', 'cgroup v2 has no swappiness')
+    if (swappiness !== undefined)
+      throw unsupported('linux.resources.memory.swappiness', 'cgroup v2 has no swappiness')
     if (disableOOMKiller) throw unsupported('linux.resources.memory.disableOOMKiller', 'cgroup v2 cannot')
   }
   const hasSwap = swap !== undefined && swap !== 0 && swap !== 0n
@@ -68,21 +86,27 @@ function memoryWrites(memory: NonNullable<OciResources['memory']>, version: 1 | 
 function swapOnly(swap: number | bigint, max: number | bigint | undefined): string {
   const path = 'linux.resources.memory.swap'
   if (BigInt(swap) === -1n) return 'max'
-  if (!max || BigInt(max) === -1n) throw invalid(path, 'needs a memory limit: it counts memory and swap together')
-  if (BigInt(swap) < BigInt(max)) throw invalid(path, 'must not be below the memory limit: it counts both together')
+  if (!max || BigInt(max) === -1n)
+    throw invalid(path, 'needs a memory limit: it counts memory and swap together')
+  if (BigInt(swap) < BigInt(max))
+    throw invalid(path, 'must not be below the memory limit: it counts both together')
   return String(BigInt(swap) - BigInt(max))
 }
 
 function memoryAndSwap(swap: number | bigint, max: number | bigint | undefined): string {
   if (BigInt(swap) !== -1n && max && BigInt(swap) < BigInt(max))
-    throw invalid('linux.resources.memory.swap', 'must not be below the memory limit: it counts both together')
+    throw invalid(
+      'linux.resources.memory.swap',
+      'must not be below the memory limit: it counts both together',
+    )
   return String(swap)
 }
 
 function cpuWrites(cpu: NonNullable<OciResources['cpu']>, version: 1 | 2, put: Put): void {
   const { shares, quota, period, burst, realtimeRuntime, realtimePeriod, cpus, mems, idle } = cpu
   if (version === 2) {
-    if (realtimeRuntime) throw unsupported('linux.resources.cpu.realtimeRuntime', 'cgroup v2 has no such limit')
+    if (realtimeRuntime)
+      throw unsupported('linux.resources.cpu.realtimeRuntime', 'cgroup v2 has no such limit')
     if (realtimePeriod) throw unsupported('linux.resources.cpu.realtimePeriod', 'cgroup v2 has no such limit')
     if (shares) put('cpu', 'cpu.weight', cpuWeight(Number(shares)), 'cpu.shares')
     if (quota || period) {
@@ -117,7 +141,8 @@ export function cpuWeight(shares: number): number {
 function hugepageWrites(limits: NonNullable<OciResources['hugepageLimits']>, version: 1 | 2, put: Put): void {
   limits.forEach(({ pageSize, limit: bytes }, index) => {
     const field = `hugepageLimits[${index}]`
-    if (!/^[1-9][0-9]*[KMG]B$/.test(pageSize)) throw invalid(`linux.resources.${field}.pageSize`, `is no page size: ${JSON.stringify(pageSize)}`)
+    if (!/^[1-9][0-9]*[KMG]B$/.test(pageSize))
+      throw invalid(`linux.resources.${field}.pageSize`, `is no page size: ${JSON.stringify(pageSize)}`)
     const [reserved, used] = version === 2 ? ['rsvd.max', 'max'] : ['rsvd.limit_in_bytes', 'limit_in_bytes']
     // Reservations first: they fail with an error at mmap(2), where usage ends in SIGBUS.
     put('hugetlb', `hugetlb.${pageSize}.${reserved}`, bytes, field)
@@ -129,7 +154,8 @@ function networkWrites(network: NonNullable<OciResources['network']>, version: 1
   const { classID, priorities } = network
   if (version === 2) {
     if (classID) throw unsupported('linux.resources.network.classID', 'cgroup v2 has no net_cls')
-    if (priorities?.length) throw unsupported('linux.resources.network.priorities', 'cgroup v2 has no net_prio')
+    if (priorities?.length)
+      throw unsupported('linux.resources.network.priorities', 'cgroup v2 has no net_prio')
     return
   }
   if (classID) put('net_cls', 'net_cls.classid', classID, 'network.classID')

@@ -28,7 +28,10 @@ export function cgroupDirectories(config: OciConfig, options: PlanOptions): Cgro
   }
   // All of them: a process left behind in one hierarchy would show the host's tree through its cgroup namespace.
   return cgroup.hierarchies.map(({ controllers, mount }) => ({
-    as: `cgroup:${controllers.length === 0 ? 'unified' : controllers.join(',')}`, path: mount + beneath, controllers, mount,
+    as: `cgroup:${controllers.length === 0 ? 'unified' : controllers.join(',')}`,
+    path: mount + beneath,
+    controllers,
+    mount,
   }))
 }
 
@@ -42,7 +45,11 @@ function cgroupPath({ linux }: OciConfig, { id, cgroupParent }: PlanOptions): st
   return `/${parts.join('/')}`
 }
 
-export function cgroupPreparation(config: OciConfig, options: PlanOptions, directories: CgroupDirectory[]): Preparation {
+export function cgroupPreparation(
+  config: OciConfig,
+  options: PlanOptions,
+  directories: CgroupDirectory[],
+): Preparation {
   const { cgroup } = options.host
   const resources = config.linux?.resources ?? {}
   return {
@@ -60,10 +67,14 @@ export function cgroupPreparation(config: OciConfig, options: PlanOptions, direc
 }
 
 function missingController(controller: string, field: string): HoldfastError {
-  return new HoldfastError('HF_UNSUPPORTED', `${field} is not supported: this host has no ${controller} controller`, {
-    hint: 'Leave the field out, or enable the controller (see /proc/cgroups and cgroup.controllers).',
-    details: { field, path: field, controller },
-  })
+  return new HoldfastError(
+    'HF_UNSUPPORTED',
+    `${field} is not supported: this host has no ${controller} controller`,
+    {
+      hint: 'Leave the field out, or enable the controller (see /proc/cgroups and cgroup.controllers).',
+      details: { field, path: field, controller },
+    },
+  )
 }
 
 /**

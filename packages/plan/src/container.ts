@@ -24,14 +24,19 @@ export function resolveContainer(config: OciConfig, options: PlanOptions): Conta
   const namespaces = resolveNamespaces(config)
   const { linux, process } = config
   if (options.rootfs?.idmap && namespaces.origin.user === 'host')
-    throw new HoldfastError('HF_BAD_REQUEST', 'an idmapped root needs a user namespace', { details: { field: 'rootfs.idmap' } })
+    throw new HoldfastError('HF_BAD_REQUEST', 'an idmapped root needs a user namespace', {
+      details: { field: 'rootfs.idmap' },
+    })
   checkMapped(linux?.uidMappings, process?.user?.uid ?? 0, 'process.user.uid')
   checkMapped(linux?.gidMappings, process?.user?.gid ?? 0, 'process.user.gid')
   process?.user?.additionalGids?.forEach((gid, index) =>
     checkMapped(linux?.gidMappings, gid, `process.user.additionalGids[${index}]`),
   )
   if (process?.execCPUAffinity?.initial || process?.execCPUAffinity?.final)
-    throw invalid('process.execCPUAffinity', 'is for processes that exec starts, not for the container itself')
+    throw invalid(
+      'process.execCPUAffinity',
+      'is for processes that exec starts, not for the container itself',
+    )
   return {
     config,
     options,
@@ -47,7 +52,8 @@ function checkOptions({ id, bundle, stage, cgroupParent }: PlanOptions): void {
   const refuse = (field: string, problem: string): HoldfastError =>
     new HoldfastError('HF_BAD_REQUEST', `${field} ${problem}`, { details: { field } })
   // The id becomes a directory's and a cgroup's name.
-  if (!/^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/.test(id)) throw refuse('id', `is no container id: ${JSON.stringify(id)}`)
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/.test(id))
+    throw refuse('id', `is no container id: ${JSON.stringify(id)}`)
   for (const [field, path] of Object.entries({ bundle, stage, cgroupParent })) {
     if (!path.startsWith('/')) throw refuse(field, `must be an absolute path, not ${JSON.stringify(path)}`)
   }

@@ -10,9 +10,24 @@ export function describeStep(step: Step): string {
 }
 
 type MountStep =
-  | 'set-propagation' | 'stage-area' | 'stage-overlay' | 'stage-bind' | 'stage-mount' | 'stage-device'
-  | 'stage-readonly' | 'enter-root' | 'mount' | 'attach' | 'remount' | 'mknod' | 'symlink' | 'mkdir' | 'pivot'
-  | 'root-attributes' | 'mask' | 'readonly-path'
+  | 'set-propagation'
+  | 'stage-area'
+  | 'stage-overlay'
+  | 'stage-bind'
+  | 'stage-mount'
+  | 'stage-device'
+  | 'stage-readonly'
+  | 'enter-root'
+  | 'mount'
+  | 'attach'
+  | 'remount'
+  | 'mknod'
+  | 'symlink'
+  | 'mkdir'
+  | 'pivot'
+  | 'root-attributes'
+  | 'mask'
+  | 'readonly-path'
 
 /** Steps that concern the file tree. */
 const mountSteps: Describe<MountStep> = {
@@ -21,12 +36,21 @@ const mountSteps: Describe<MountStep> = {
   'stage-area': (step) => call(step.do, quote(step.path)),
   'stage-overlay': (step) =>
     `${call(
-      step.do, `lower=${step.lower.map(quote).join(':')}`, `upper=${quote(step.upper)}`, `work=${quote(step.work)}`,
-      step.idmap && `idmap=${step.idmap}`, attributes(step.attributes), ...step.options, `by ${step.method}`,
+      step.do,
+      `lower=${step.lower.map(quote).join(':')}`,
+      `upper=${quote(step.upper)}`,
+      `work=${quote(step.work)}`,
+      step.idmap && `idmap=${step.idmap}`,
+      attributes(step.attributes),
+      ...step.options,
+      `by ${step.method}`,
     )} = ${step.as}`,
   'stage-bind': (step) =>
     `${call(
-      step.do, quote(step.source), step.recursive && 'recursive', tree(step.attributes),
+      step.do,
+      quote(step.source),
+      step.recursive && 'recursive',
+      tree(step.attributes),
       step.idmap && `${step.recursiveIdmap ? 'ridmap' : 'idmap'}=${step.idmap}`,
     )} = ${step.as}`,
   'stage-mount': (step) =>
@@ -35,18 +59,28 @@ const mountSteps: Describe<MountStep> = {
     `${call(step.do, device(step.device), octal(step.mode), `${step.uid}:${step.gid}`)} = ${step.as}`,
   'stage-readonly': (step) =>
     call(
-      step.do, step.staged, `owner=${step.uid}:${step.gid}`,
-      step.mountPoints.length > 0 && `mount-points=${step.mountPoints.map(({ path }) => quote(path)).join(':')}`,
+      step.do,
+      step.staged,
+      `owner=${step.uid}:${step.gid}`,
+      step.mountPoints.length > 0 &&
+        `mount-points=${step.mountPoints.map(({ path }) => quote(path)).join(':')}`,
     ),
   'enter-root': (step) => call(step.do, step.staged),
   mount: (step) =>
     call(
-      step.do, quote(step.type), quote(step.source), quote(step.target), attributes(step.attributes),
-      keyValues(step.options), step.copyUp && 'copy-up', propagation(step.propagation),
+      step.do,
+      quote(step.type),
+      quote(step.source),
+      quote(step.target),
+      attributes(step.attributes),
+      keyValues(step.options),
+      step.copyUp && 'copy-up',
+      propagation(step.propagation),
     ),
   attach: (step) => call(step.do, step.staged, quote(step.target), propagation(step.propagation)),
   remount: (step) => call(step.do, quote(step.target), tree(step.attributes)),
-  mknod: (step) => call(step.do, quote(step.path), device(step.device), octal(step.mode), `${step.uid}:${step.gid}`),
+  mknod: (step) =>
+    call(step.do, quote(step.path), device(step.device), octal(step.mode), `${step.uid}:${step.gid}`),
   symlink: (step) =>
     call(step.do, quote(step.target), quote(step.path), step.ifExists && `if ${quote(step.ifExists)} exists`),
   mkdir: (step) => call(step.do, quote(step.path), octal(step.mode)),
@@ -64,11 +98,17 @@ const processSteps: Describe<Exclude<Step['do'], MountStep>> = {
   'become-root': () => `${call('setgroups')}; ${call('setresgid', '0')}; ${call('setresuid', '0')}`,
   'time-offsets': (step) =>
     call(
-      step.do, step.monotonic && `monotonic=${step.monotonic.secs}s${step.monotonic.nanosecs}ns`,
+      step.do,
+      step.monotonic && `monotonic=${step.monotonic.secs}s${step.monotonic.nanosecs}ns`,
       step.boottime && `boottime=${step.boottime.secs}s${step.boottime.nanosecs}ns`,
     ),
   rlimit: (step) =>
-    call(step.raise ? 'raise-rlimit' : 'setrlimit', step.resource, !step.raise && step.soft, `hard=${step.hard}`),
+    call(
+      step.raise ? 'raise-rlimit' : 'setrlimit',
+      step.resource,
+      !step.raise && step.soft,
+      `hard=${step.hard}`,
+    ),
   'oom-score-adj': (step) => call(step.do, String(step.value)),
   scheduler: (step) =>
     call('sched_setattr', step.policy, `nice=${step.nice}`, `priority=${step.priority}`, ...step.flags),
@@ -87,7 +127,12 @@ const processSteps: Describe<Exclude<Step['do'], MountStep>> = {
   'loopback-up': () => call('link-up', 'lo'),
   sysctl: (step) => call(step.do, `${step.key}=${step.value}`),
   console: (step) =>
-    call(step.do, `${step.rows}x${step.columns}`, `${step.uid}:${step.gid}`, step.bind && 'at "/dev/console"'),
+    call(
+      step.do,
+      `${step.rows}x${step.columns}`,
+      `${step.uid}:${step.gid}`,
+      step.bind && 'at "/dev/console"',
+    ),
   stdio: (step) => call(step.do, step.stdin ?? 'null', step.stdout ?? 'null', step.stderr ?? 'null'),
   umask: (step) => call(step.do, octal(step.mask)),
   'bounding-set': (step) => call(step.do, capabilities(step.keep)),
@@ -95,14 +140,26 @@ const processSteps: Describe<Exclude<Step['do'], MountStep>> = {
   'no-new-privileges': () => call('prctl', 'PR_SET_NO_NEW_PRIVS'),
   capabilities: (step) =>
     call(
-      'capset', `effective=${capabilities(step.effective)}`, `permitted=${capabilities(step.permitted)}`,
-      `inheritable=${capabilities(step.inheritable)}`, `ambient=${capabilities(step.ambient)}`,
+      'capset',
+      `effective=${capabilities(step.effective)}`,
+      `permitted=${capabilities(step.permitted)}`,
+      `inheritable=${capabilities(step.inheritable)}`,
+      `ambient=${capabilities(step.ambient)}`,
     ),
   seccomp: ({ profile, ...step }) =>
-    call(step.do, `${profile.syscalls?.reduce((sum, rule) => sum + rule.names.length, 0) ?? 0} rules`, `else ${profile.defaultAction}`),
+    call(
+      step.do,
+      `${profile.syscalls?.reduce((sum, rule) => sum + rule.names.length, 0) ?? 0} rules`,
+      `else ${profile.defaultAction}`,
+    ),
   chdir: (step) => call(step.do, quote(step.path), step.create && 'create'),
   door: () => '---- created; waits for start ----',
-  exec: (step) => call(step.init ? 'exec-with-init' : 'execve', step.args.map(quote).join(' '), `${step.env.length} variables`),
+  exec: (step) =>
+    call(
+      step.init ? 'exec-with-init' : 'execve',
+      step.args.map(quote).join(' '),
+      `${step.env.length} variables`,
+    ),
 }
 
 /** Short enough for one line: without the CAP_ that all have. */

@@ -4,10 +4,16 @@ import { normalize } from './paths.ts'
 import type { OciDevice } from './config/linux.ts'
 import type { Container } from './container.ts'
 import type { DeviceRule } from './plan.ts'
-import type { MountSteps } from './mounts.ts'
+import type { MountSteps } from './mount-steps.ts'
 import type { DeviceNumber, Step } from './step.ts'
 
-const character = (path: string, major: number, minor: number): OciDevice => ({ type: 'c', path, major, minor, fileMode: 0o666 })
+const character = (path: string, major: number, minor: number): OciDevice => ({
+  type: 'c',
+  path,
+  major,
+  minor,
+  fileMode: 0o666,
+})
 
 /** /dev/ptmx is a link into the container's own devpts, and /dev/console a bind of its own terminal. */
 const defaultDevices: OciDevice[] = [
@@ -19,7 +25,13 @@ const defaultDevices: OciDevice[] = [
   character('/dev/tty', 5, 0),
 ]
 
-const allow = (major: number, minor: number | '*'): DeviceRule => ({ allow: true, type: 'c', major, minor, access: 'rwm' })
+const allow = (major: number, minor: number | '*'): DeviceRule => ({
+  allow: true,
+  type: 'c',
+  major,
+  minor,
+  access: 'rwm',
+})
 
 /** What the default devices need, after the configuration's own rules: /dev/ptmx and the terminals behind it too. */
 export const defaultDeviceRules: DeviceRule[] = [
@@ -38,7 +50,8 @@ export function planDevices(container: Container, { targets }: MountSteps): Devi
   // A /dev of the host's choosing is left as it is, but for what the configuration asks for by name.
   const ownDev = !targets.some((target) => target.bind && target.path === '/dev')
   const devices = new Map<string, OciDevice>()
-  for (const device of [...(ownDev ? defaultDevices : []), ...configured]) devices.set(normalize(device.path), device)
+  for (const device of [...(ownDev ? defaultDevices : []), ...configured])
+    devices.set(normalize(device.path), device)
   devices.delete('/dev/ptmx')
   const steps: DeviceSteps = { staged: [], made: [] }
   for (const [path, device] of devices) planDevice(container, path, device, steps)
@@ -57,7 +70,12 @@ function planDevice(container: Container, path: string, device: OciDevice, steps
   const { uidMappings, gidMappings } = container.config.linux ?? {}
   const as = `device:${steps.staged.length}` // a file name in the stage area: no slash
   steps.staged.push({
-    do: 'stage-device', as, device: number, mode, uid: hostId(uidMappings, uid), gid: hostId(gidMappings, gid),
+    do: 'stage-device',
+    as,
+    device: number,
+    mode,
+    uid: hostId(uidMappings, uid),
+    gid: hostId(gidMappings, gid),
   })
   steps.made.push({ do: 'attach', staged: as, target: path, kind: 'file' })
 }

@@ -11,12 +11,18 @@ import { hostV1, hostV2, planOptions } from './minimal.test-support.ts'
 const examples = new URL('../../../examples/', import.meta.url)
 
 const planOf = (name: string, host = hostV2) =>
-  planContainer(parseConfigJson(readFileSync(new URL(name, examples), 'utf8')), planOptions({ host: { ...host, capabilities: [...allCapabilities] } }))
+  planContainer(
+    parseConfigJson(readFileSync(new URL(name, examples), 'utf8')),
+    planOptions({ host: { ...host, capabilities: [...allCapabilities] } }),
+  )
 
 describe('explain', () => {
-  it.each(readdirSync(examples).filter((name) => name.endsWith('.json')))('prints the plan of examples/%s', (name) => {
-    expect(explain(planOf(name))).toMatchSnapshot()
-  })
+  it.each(readdirSync(examples).filter((name) => name.endsWith('.json')))(
+    'prints the plan of examples/%s',
+    (name) => {
+      expect(explain(planOf(name))).toMatchSnapshot()
+    },
+  )
 
   it('prints cgroup v1 as it will be', () => {
     expect(explain(planOf('userns.json', hostV1))).toMatchSnapshot()
@@ -25,7 +31,9 @@ describe('explain', () => {
   it('prints an exec', () => {
     const { namespaces } = planOf('userns.json')
     const process = readProcess({ cwd: '/', args: ['sh', '-c', 'echo "\u001b[2J"'], terminal: true })
-    const text = explain(planExec(process, { namespaces, pidfd: 'init', cgroupProcs: ['cgroup:procs'], host: hostV2 }))
+    const text = explain(
+      planExec(process, { namespaces, pidfd: 'init', cgroupProcs: ['cgroup:procs'], host: hostV2 }),
+    )
     expect(text).toMatchSnapshot()
     expect(text).not.toContain('\u001b') // what a configuration says never reaches the terminal as it is
   })

@@ -13,10 +13,14 @@ export function explain(plan: ContainerPlan | ExecPlan): string {
 function containerLines({ preparations, steps, hooks }: ContainerPlan): string[] {
   const born = steps.findIndex((step) => step.do === 'clone')
   const lines = (from: number, to: number): string[] =>
-    steps.slice(from, to).flatMap((step) => [
-      describeStep(step),
-      ...(step.do === 'sync' ? hooks.createRuntime.map((hook) => `  ${shimHook('createRuntime', hook)}`) : []),
-    ])
+    steps
+      .slice(from, to)
+      .flatMap((step) => [
+        describeStep(step),
+        ...(step.do === 'sync'
+          ? hooks.createRuntime.map((hook) => `  ${shimHook('createRuntime', hook)}`)
+          : []),
+      ])
   return [
     '# prepared by the shim',
     ...preparations.flatMap(describePreparation),
@@ -32,7 +36,9 @@ function containerLines({ preparations, steps, hooks }: ContainerPlan): string[]
 function describePreparation(preparation: Preparation): string[] {
   switch (preparation.do) {
     case 'make-userns':
-      return [`${call('make-userns', `uid=${idMap(preparation.uid)}`, `gid=${idMap(preparation.gid)}`)} = ${preparation.as}`]
+      return [
+        `${call('make-userns', `uid=${idMap(preparation.uid)}`, `gid=${idMap(preparation.gid)}`)} = ${preparation.as}`,
+      ]
     case 'open-namespace':
       return [`${call('open', quote(preparation.path), preparation.namespace)} = ${preparation.as}`]
     case 'make-cgroup':

@@ -22,12 +22,20 @@ export function syncForHooks({ config }: Container): Step[] {
 export function containerHooks(container: Container, kind: 'createContainer' | 'startContainer'): Step[] {
   const status = kind === 'createContainer' ? 'creating' : 'created'
   return (container.config.hooks?.[kind] ?? []).map((hook) => ({
-    do: 'hook', kind, ...shimHook(hook), state: hookState(container, status),
+    do: 'hook',
+    kind,
+    ...shimHook(hook),
+    state: hookState(container, status),
   }))
 }
 
 function shimHook({ path, args, env, timeout }: OciHook): ShimHook {
-  return { path, args: args?.length ? args : [path], env: env ?? [], ...(timeout && { timeoutMs: timeout * 1000 }) }
+  return {
+    path,
+    args: args?.length ? args : [path],
+    env: env ?? [],
+    ...(timeout && { timeoutMs: timeout * 1000 }),
+  }
 }
 
 /** runtime.md#state, as a hook in the container gets it: the pid is the one that its pid namespace knows. */

@@ -17,7 +17,11 @@ export function configJson(extra: Json = {}, linux: Json = {}, process: Json = {
 }
 
 export const hostV2: HostFacts = {
-  cgroup: { version: 2, mount: '/sys/fs/cgroup', controllers: ['cpu', 'cpuset', 'io', 'memory', 'pids', 'hugetlb', 'rdma'] },
+  cgroup: {
+    version: 2,
+    mount: '/sys/fs/cgroup',
+    controllers: ['cpu', 'cpuset', 'io', 'memory', 'pids', 'hugetlb', 'rdma'],
+  },
   overlayLowerFd: true,
   capabilities: ['CAP_CHOWN', 'CAP_KILL', 'CAP_SYS_ADMIN'],
   architecture: 'x86_64',
@@ -28,8 +32,17 @@ export const hostV1: HostFacts = {
   cgroup: {
     version: 1,
     hierarchies: [
-      ['cpu', 'cpuacct'], ['cpuset'], ['memory'], ['pids'], ['blkio'], ['hugetlb'], ['net_cls'], ['net_prio'], ['devices'],
-      ['name=systemd'], [],
+      ['cpu', 'cpuacct'],
+      ['cpuset'],
+      ['memory'],
+      ['pids'],
+      ['blkio'],
+      ['hugetlb'],
+      ['net_cls'],
+      ['net_prio'],
+      ['devices'],
+      ['name=systemd'],
+      [],
     ].map((controllers) => ({
       controllers,
       mount: `/sys/fs/cgroup/${controllers.join(',').replace('name=', '') || 'unified'}`,
@@ -39,7 +52,13 @@ export const hostV1: HostFacts = {
 
 export function planOptions(extra: Partial<PlanOptions> = {}): PlanOptions {
   return {
-    id: 'c1', bundle: '/bundle', stage: '/run/stage', init: false, cgroupParent: '/holdfast', pivot: 'pivot', host: hostV2,
+    id: 'c1',
+    bundle: '/bundle',
+    stage: '/run/stage',
+    init: false,
+    cgroupParent: '/holdfast',
+    pivot: 'pivot',
+    host: hostV2,
     ...extra,
   }
 }
@@ -71,7 +90,11 @@ export function refusal(work: () => unknown): { code: string; path: unknown; mes
   try {
     work()
   } catch (error) {
-    const { code, details, message } = error as { code: string; details?: { path?: unknown }; message: string }
+    const { code, details, message } = error as {
+      code: string
+      details?: { path?: unknown }
+      message: string
+    }
     return { code, path: details?.path, message }
   }
   throw new Error('nothing was refused')

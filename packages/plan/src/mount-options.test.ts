@@ -16,27 +16,38 @@ describe('mount options', () => {
     expect(parse(['rw', 'ro']).attributes).toEqual({ set: { readonly: true }, clear: [] })
   })
 
-  it.each([['noatime', 'noatime'], ['strictatime', 'strictatime'], ['relatime', 'relatime'], ['nostrictatime', 'relatime']])(
-    'sets access times by %s to %s', (option, atime) => {
-      expect(parse([option]).attributes.set.atime).toBe(atime)
-    },
-  )
+  it.each([
+    ['noatime', 'noatime'],
+    ['strictatime', 'strictatime'],
+    ['relatime', 'relatime'],
+    ['nostrictatime', 'relatime'],
+  ])('sets access times by %s to %s', (option, atime) => {
+    expect(parse([option]).attributes.set.atime).toBe(atime)
+  })
 
   it.each([
-    ['rro', { set: { readonly: true }, clear: [] }], ['rrw', { set: {}, clear: ['readonly'] }],
-    ['rnosuid', { set: { nosuid: true }, clear: [] }], ['rsuid', { set: {}, clear: ['nosuid'] }],
-    ['rnoexec', { set: { noexec: true }, clear: [] }], ['rexec', { set: {}, clear: ['noexec'] }],
-    ['rnodev', { set: { nodev: true }, clear: [] }], ['rnosymfollow', { set: { nosymfollow: true }, clear: [] }],
-    ['rnoatime', { set: { atime: 'noatime' }, clear: [] }], ['rnodiratime', { set: { nodiratime: true }, clear: [] }],
+    ['rro', { set: { readonly: true }, clear: [] }],
+    ['rrw', { set: {}, clear: ['readonly'] }],
+    ['rnosuid', { set: { nosuid: true }, clear: [] }],
+    ['rsuid', { set: {}, clear: ['nosuid'] }],
+    ['rnoexec', { set: { noexec: true }, clear: [] }],
+    ['rexec', { set: {}, clear: ['noexec'] }],
+    ['rnodev', { set: { nodev: true }, clear: [] }],
+    ['rnosymfollow', { set: { nosymfollow: true }, clear: [] }],
+    ['rnoatime', { set: { atime: 'noatime' }, clear: [] }],
+    ['rnodiratime', { set: { nodiratime: true }, clear: [] }],
     ['rrelatime', { set: { atime: 'relatime' }, clear: [] }],
   ])('applies %s to the whole tree', (option, recursive) => {
     expect(parse(['rbind', option], 'bind').attributes).toEqual({ set: {}, clear: [], recursive })
   })
 
-  it.each(['private', 'shared', 'slave', 'unbindable'])('reads %s propagation, and its recursive form', (value) => {
-    expect(parse([value]).propagation).toEqual({ value, recursive: false })
-    expect(parse([`r${value}`]).propagation).toEqual({ value, recursive: true })
-  })
+  it.each(['private', 'shared', 'slave', 'unbindable'])(
+    'reads %s propagation, and its recursive form',
+    (value) => {
+      expect(parse([value]).propagation).toEqual({ value, recursive: false })
+      expect(parse([`r${value}`]).propagation).toEqual({ value, recursive: true })
+    },
+  )
 
   it('takes bind from the options or from the type', () => {
     expect(parse(['bind'], '').bind).toBe('top')
@@ -50,7 +61,11 @@ describe('mount options', () => {
     expect(parse(['mand', 'defaults']).ignored).toEqual(['mand'])
   })
 
-  it.each([[['tmpcopyup'], 'proc'], [['idmap'], 'tmpfs'], [['=x'], 'tmpfs']])('refuses %s for %s', (options, type) => {
+  it.each([
+    [['tmpcopyup'], 'proc'],
+    [['idmap'], 'tmpfs'],
+    [['=x'], 'tmpfs'],
+  ])('refuses %s for %s', (options, type) => {
     expect(refusal(() => parse(options, type)).code).toBe('HF_INVALID_CONFIG')
   })
 })

@@ -67,9 +67,11 @@ export function parseMountOptions(type: string, options: string[], path: string)
     ignored: [],
   }
   options.forEach((option, index) => {
-    if (!attributeOption(result, option) && !shapeOption(result, option)) dataOption(result, option, `${path}.options[${index}]`)
+    if (!attributeOption(result, option) && !shapeOption(result, option))
+      dataOption(result, option, `${path}.options[${index}]`)
   })
-  if (result.copyUp && type !== 'tmpfs') throw invalid(`${path}.options`, 'has tmpcopyup, which is for tmpfs alone')
+  if (result.copyUp && type !== 'tmpfs')
+    throw invalid(`${path}.options`, 'has tmpcopyup, which is for tmpfs alone')
   if (result.idmap !== 'no' && result.bind === 'no')
     throw invalid(`${path}.options`, 'has an id map, which is for bind mounts alone')
   if (result.bind !== 'no') {
@@ -110,7 +112,11 @@ function recursive(attributes: TreeAttributes): NonNullable<TreeAttributes['recu
 }
 
 /** The last of two that contradict each other holds, as in mount(8). */
-function change(target: { set: MountAttributes; clear: Attribute[] }, name: Exclude<Attribute, 'atime'>, on: boolean): void {
+function change(
+  target: { set: MountAttributes; clear: Attribute[] },
+  name: Exclude<Attribute, 'atime'>,
+  on: boolean,
+): void {
   target.clear = target.clear.filter((each) => each !== name)
   delete target.set[name]
   if (on) target.set[name] = true

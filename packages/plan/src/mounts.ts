@@ -3,44 +3,11 @@ import { invalid } from './config/reader.ts'
 import { unsupported } from './config/unsupported.ts'
 import { cgroupMount } from './cgroup-mount.ts'
 import { parseMountOptions, type MountOptions } from './mount-options.ts'
-import { fromBundle, isBeneath, normalize } from './paths.ts'
+import { addFilesystem, emptyMountSteps, type MountSteps } from './mount-steps.ts'
+import { fromBundle, normalize } from './paths.ts'
 import type { OciMount } from './config/mounts.ts'
 import type { Container } from './container.ts'
-import type { FdName, MountAttributes, NamespaceType, Step } from './step.ts'
-
-export interface MountSteps {
-  /** Clones that stay peers of the host's mounts: before the mount namespace turns away from the host's. */
-  peers: Step[]
-  /** In stage one, with the host's rights. */
-  staged: Step[]
-  /** In the init, in the configuration's order. */
-  attached: Step[]
-  /** When nothing more is made inside: what turns read-only last. */
-  late: Step[]
-  /** Where each one lies, normalized, in order. */
-  targets: { path: string; kind: 'directory' | 'source'; source?: string; bind: boolean }[]
-}
-
-export function emptyMountSteps(): MountSteps {
-  return { peers: [], staged: [], attached: [], late: [], targets: [] }
-}
-
-/** A file system to be mounted by whoever has the right to. */
-export interface NewFilesystem {
-  type: string
-  source: string
-  target: string
-  attributes: MountAttributes
-  options: [key: string, value?: string][]
-  propagation?: { value: 'private' | 'shared' | 'slave' | 'unbindable'; recursive: boolean }
-  copyUp?: boolean
-}
-
-/** Whose user namespace decides over a mount of this type (the kernel's s_user_ns of each). */
-const ownerOf: Record<string, NamespaceType> = { proc: 'pid', sysfs: 'net', mqueue: 'ipc', cgroup: 'cgroup', cgroup2: 'cgroup' }
-
-/** File systems with FS_USERNS_MOUNT that belong to no other namespace. */
-const mountableInside = new Set(['tmpfs', 'ramfs', 'devpts', 'overlay', 'fuse', 'bpf', 'binfmt_misc'])
+import type { FdName, Step } from './step.ts'
 
 export function planMounts(container: Container): MountSteps {
   const steps = emptyMountSteps()
@@ -54,27 +21,40 @@ function planMount(container: Container, mount: OciMount, index: number, steps: 
   if (target === '/') throw invalid(`${path}.destination`, 'must not be the root itself')
   const options = parseMountOptions(mount.type ?? '', mount.options ?? [], path)
   for (const option of new Set(options.ignored))
-    container.warnings.push(`${path}.options: ${option} has no effect on ${options.bind === 'no' ? 'any mount' : 'a bind mount'}`)
+    container.warnings.push(
+      `${path}.options: ${option} has no effect on ${options.bind === 'no' ? 'any mount' : 'a bind mount'}`,
+    )
   if (mount.uidMappings?.length && options.bind === 'no')
     throw invalid(`${path}.uidMappings`, 'is for bind mounts alone')
   if (options.remount) {
-    if (options.data.length > 0) throw unsupported(`${path}.options`, 'a remount changes attributes, not file systems')
+    if (options.data.length > 0)
+      throw unsupported(`${path}.options`, 'a remount changes attributes, not file systems')
     steps.attached.push({ do: 'remount', target, attributes: options.attributes })
   } else if (options.bind !== 'no') planBind(container, mount, index, options, target, steps)
   else if (mount.type === 'cgroup') cgroupMount(container, target, options, steps)
-  else if (!mount.type || mount.type === 'none') throw invalid(`${path}.type`, 'is missing, and the options ask for no bind')
+  else if (!mount.type || mount.type === 'none')
+    throw invalid(`${path}.type`, 'is missing, and the options ask for no bind')
   else planFilesystem(container, mount, index, options, target, steps)
 }
 
 function planBind(
-  container: Container, mount: OciMount, index: number, options: MountOptions, target: string, steps: MountSteps,
+  container: Container,
+  mount: OciMount,
+  index: number,
+  options: MountOptions,
+  target: string,
+  steps: MountSteps,
 ): void {
   const path = `mounts[${index}]`
   if (!mount.source) throw invalid(`${path}.source`, 'is missing: a bind mount needs one')
   const shared = options.propagation?.value === 'shared'
   // Copied into another user namespace, a shared mount becomes a slave: nothing mounted inside would reach the host.
   if (shared && container.confined)
-    throw unsupported(`${path}.options`, 'shared propagation cannot leave a user namespace', 'Use the host user namespace.')
+    throw unsupported(
+      `${path}.options`,
+      'shared propagation cannot leave a user namespace',
+      'Use the host user namespace.',
+    )
   const as = `mount:${index}`
   const idmap = bindIdmap(container, mount, options, path)
   const stage: Step = {
@@ -87,13 +67,22 @@ function planBind(
   }
   ;(shared ? steps.peers : steps.staged).push(stage)
   steps.attached.push({
-    do: 'attach', staged: as, target, kind: 'source', ...(options.propagation && { propagation: options.propagation }),
+    do: 'attach',
+    staged: as,
+    target,
+    kind: 'source',
+    ...(options.propagation && { propagation: options.propagation }),
   })
   steps.targets.push({ path: target, kind: 'source', source: as, bind: true })
 }
 
 /** The mount's own maps imply the option; the option alone means the container's maps. */
-function bindIdmap(container: Container, mount: OciMount, options: MountOptions, path: string): FdName | undefined {
+function bindIdmap(
+  container: Container,
+  mount: OciMount,
+  options: MountOptions,
+  path: string,
+): FdName | undefined {
   if (mount.uidMappings?.length && mount.gidMappings?.length)
     return container.maps.named(mount.uidMappings, mount.gidMappings)
   if (options.idmap === 'no') return undefined
@@ -102,13 +91,19 @@ function bindIdmap(container: Container, mount: OciMount, options: MountOptions,
 }
 
 function planFilesystem(
-  container: Container, mount: OciMount, index: number, options: MountOptions, target: string, steps: MountSteps,
+  container: Container,
+  mount: OciMount,
+  index: number,
+  options: MountOptions,
+  target: string,
+  steps: MountSteps,
 ): void {
   const type = mount.type ?? ''
   const { origin } = container.namespaces
   if (type === 'proc' && origin.pid === 'joined' && origin.user === 'new')
     throw unsupported(
-      `mounts[${index}].type`, 'a new user namespace has no rights over the pid namespace that is joined',
+      `mounts[${index}].type`,
+      'a new user namespace has no rights over the pid namespace that is joined',
       "Join the user namespace that owns the pid namespace too, or use the host's.",
     )
   if (options.attributes.recursive) {
@@ -131,31 +126,4 @@ function planFilesystem(
   if (readonlyLast)
     steps.late.push({ do: 'remount', target, attributes: { set: { readonly: true }, clear: [] } })
   steps.targets.push({ path: target, kind: 'directory', bind: false })
-}
-
-/** The init mounts it, unless it may not: then stage one does, in the namespaces joined by then, and the init attaches. */
-export function addFilesystem(container: Container, as: string, steps: MountSteps, mount: NewFilesystem): void {
-  if (!container.confined || mayMountInside(container, mount.type)) {
-    steps.attached.push({ do: 'mount', ...mount })
-    return
-  }
-  const { type, source, target, attributes, options, propagation } = mount
-  steps.staged.push({ do: 'stage-mount', as, type, source, attributes, options })
-  steps.attached.push({ do: 'attach', staged: as, target, kind: 'directory', ...(propagation && { propagation }) })
-}
-
-/**
- * From inside a user namespace the kernel mounts proc, sysfs, … only for namespaces that this one owns. Procfs shows
- * the pid namespace that its mounter lives in, which stage one never does: where the container's pid namespace is
- * another's, the container mounts it, in the user namespace that it joined with it.
- */
-function mayMountInside({ namespaces: { origin } }: Container, type: string): boolean {
-  const owner = ownerOf[type]
-  if (!owner) return mountableInside.has(type.replace(/\..*$/, ''))
-  return origin[owner] === 'new' || (type === 'proc' && origin.pid === 'joined')
-}
-
-/** Mount points that must exist in the root itself: those that no earlier mount covers. */
-export function uncovered(targets: MountSteps['targets']): MountSteps['targets'] {
-  return targets.filter((target, index) => !targets.some((other, at) => at < index && isBeneath(target.path, other.path)))
 }

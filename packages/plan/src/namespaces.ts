@@ -57,17 +57,24 @@ function checkCombinations(config: OciConfig, { origin }: Namespaces): void {
   const { linux } = config
   const mapped = !!linux?.uidMappings?.length || !!linux?.gidMappings?.length
   if (origin.user === 'new') {
-    if (!linux?.uidMappings?.length) throw invalid('linux.uidMappings', 'is missing: a new user namespace has no ids without')
-    if (!linux.gidMappings?.length) throw invalid('linux.gidMappings', 'is missing: a new user namespace has no ids without')
+    if (!linux?.uidMappings?.length)
+      throw invalid('linux.uidMappings', 'is missing: a new user namespace has no ids without')
+    if (!linux.gidMappings?.length)
+      throw invalid('linux.gidMappings', 'is missing: a new user namespace has no ids without')
   } else if (origin.user === 'host' && mapped) {
     throw invalid('linux.uidMappings', 'needs a user namespace in linux.namespaces')
   }
   if (origin.uts === 'host') {
-    if (config.hostname) throw invalid('hostname', 'needs a uts namespace in linux.namespaces: it would change the host')
-    if (config.domainname) throw invalid('domainname', 'needs a uts namespace in linux.namespaces: it would change the host')
+    if (config.hostname)
+      throw invalid('hostname', 'needs a uts namespace in linux.namespaces: it would change the host')
+    if (config.domainname)
+      throw invalid('domainname', 'needs a uts namespace in linux.namespaces: it would change the host')
   }
   if (Object.keys(linux?.timeOffsets ?? {}).length > 0 && origin.time !== 'new')
-    throw invalid('linux.timeOffsets', 'needs a new time namespace: offsets are fixed with the first process in one')
+    throw invalid(
+      'linux.timeOffsets',
+      'needs a new time namespace: offsets are fixed with the first process in one',
+    )
   if (origin.mnt !== 'new') refuseMountWork(config, origin.mnt)
 }
 
@@ -91,7 +98,9 @@ function refuseMountWork(config: OciConfig, origin: Origin): void {
 export function namespacePreparations({ path }: Namespaces): Preparation[] {
   return [...joinOrder, 'user' as const].flatMap((namespace) => {
     const at = path[namespace]
-    return at === undefined ? [] : [{ do: 'open-namespace' as const, namespace, path: at, as: namespaceFd(namespace) }]
+    return at === undefined
+      ? []
+      : [{ do: 'open-namespace' as const, namespace, path: at, as: namespaceFd(namespace) }]
   })
 }
 
@@ -132,7 +141,8 @@ const offsetLimit = 2 ** 62 / 1e9
 
 function offset(value: { secs?: number | bigint; nanosecs?: number }, path: string): TimeOffset {
   const secs = Number(value.secs ?? 0)
-  if (Math.abs(secs) > offsetLimit) throw invalid(`${path}.secs`, 'is more than the 146 years that the kernel takes')
+  if (Math.abs(secs) > offsetLimit)
+    throw invalid(`${path}.secs`, 'is more than the 146 years that the kernel takes')
   return { secs, nanosecs: value.nanosecs ?? 0 }
 }
 

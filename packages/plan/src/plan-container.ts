@@ -2,9 +2,23 @@ import { cgroupPreparation } from './cgroup.ts'
 import { resolveContainer, type Container } from './container.ts'
 import { planDevices } from './devices.ts'
 import { containerHooks, shimHooks, syncForHooks } from './hooks.ts'
-import { emptyMountSteps, planMounts } from './mounts.ts'
-import { clonedNamespaces, enterUserNamespace, joinForeign, namespacePreparations, newTimeNamespace } from './namespaces.ts'
-import { execute, hostRights, memoryAndPersonality, pipes, raiseLimits, surroundings, terminal } from './process.ts'
+import { planMounts } from './mounts.ts'
+import {
+  clonedNamespaces,
+  enterUserNamespace,
+  joinForeign,
+  namespacePreparations,
+  newTimeNamespace,
+} from './namespaces.ts'
+import {
+  execute,
+  hostRights,
+  memoryAndPersonality,
+  pipes,
+  raiseLimits,
+  surroundings,
+  terminal,
+} from './process.ts'
 import { enterRoot, leaveOldRoot, stageMounts, stageRootfs } from './rootfs.ts'
 import { dropPrivileges, hidePaths } from './security.ts'
 import { sysctls } from './sysctl.ts'
@@ -55,7 +69,7 @@ interface Tree {
 const existingTree: Tree = { staged: [], stagedInside: [], made: [], closed: [] }
 
 function planTree(container: Container): Tree {
-  const mounts = container.config.mounts ? planMounts(container) : emptyMountSteps()
+  const mounts = planMounts(container)
   const devices = planDevices(container, mounts)
   return {
     staged: stageRootfs(container, mounts, devices),
@@ -87,7 +101,9 @@ function stageTwo(container: Container, tree: Tree): Step[] {
   return [
     { do: 'join-cgroups', procs: cgroups.map(({ as }) => `${as}:procs`) },
     // After joining the hierarchies: the namespace's root is where its maker is, and else the host's tree would show.
-    ...(namespaces.origin.cgroup === 'new' ? [{ do: 'unshare' as const, namespaces: ['cgroup' as const] }] : []),
+    ...(namespaces.origin.cgroup === 'new'
+      ? [{ do: 'unshare' as const, namespaces: ['cgroup' as const] }]
+      : []),
     ...(process && !confined ? hostRights(process, 'process', false) : []),
     { do: 'new-session' }, // no controlling terminal of ours
     { do: 'session-keyring', name: `_ses.${container.options.id}` }, // nor keys: keyrings are inherited, not namespaced

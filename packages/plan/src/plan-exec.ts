@@ -8,7 +8,9 @@ import type { FdName, NamespaceType, Step } from './step.ts'
 /** One more process in a running container. */
 export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPlan {
   const warnings: string[] = []
-  const types = (Object.keys(options.namespaces) as NamespaceType[]).filter((type) => options.namespaces[type] !== 'host')
+  const types = (Object.keys(options.namespaces) as NamespaceType[]).filter(
+    (type) => options.namespaces[type] !== 'host',
+  )
   const confined = options.namespaces.user !== 'host'
   const { initial, final } = process.execCPUAffinity ?? {}
   const steps: Step[] = [

@@ -12,9 +12,14 @@ export type Preparation =
    * writing). `writes` are made in order; `enable` lists v2 controllers to switch on along the way down. A new v1
    * cpuset directory takes its parent's cpus and mems first: nothing can join while they are empty.
    */
-  | { do: 'make-cgroup'; version: 1 | 2; directories: { as: FdName; path: string; controllers: string[] }[]
-      enable: string[]; writes: { as: FdName; file: string; value: string; field: string }[]
-      devices: DeviceRule[] }
+  | {
+      do: 'make-cgroup'
+      version: 1 | 2
+      directories: { as: FdName; path: string; controllers: string[] }[]
+      enable: string[]
+      writes: { as: FdName; file: string; value: string; field: string }[]
+      devices: DeviceRule[]
+    }
 
 /** One rule of OCI's `linux.resources.devices`; v1: devices.allow/deny, v2: a BPF program made by core. */
 export interface DeviceRule {
@@ -70,7 +75,9 @@ export interface ExecPlanOptions {
 /** What the plan must know of the machine; gathered by the shim (and by `hold explain`), never by `plan`. */
 export interface HostFacts {
   /** v2: one unified tree. v1: one directory per hierarchy; hybrid hosts are v1 with the v2 tree among them. */
-  cgroup: { version: 2; mount: string; controllers: string[] } | { version: 1; hierarchies: CgroupHierarchy[] }
+  cgroup:
+    | { version: 2; mount: string; controllers: string[] }
+    | { version: 1; hierarchies: CgroupHierarchy[] }
   /** overlay accepts detached idmapped clones as lowerdir+ descriptors. */
   overlayLowerFd: boolean
   /** Names of the capabilities in the shim's own bounding set: what it can grant. */

@@ -13,7 +13,10 @@ import type { Step } from './step.ts'
 export function hostRights(process: OciProcess, path: string, confined: boolean): Step[] {
   const { oomScoreAdj, scheduler, ioPriority } = process
   if (confined && scheduler?.policy === 'SCHED_DEADLINE')
-    throw unsupported(`${path}.scheduler.policy`, 'a deadline task cannot fork, so no user namespace can be entered with it')
+    throw unsupported(
+      `${path}.scheduler.policy`,
+      'a deadline task cannot fork, so no user namespace can be entered with it',
+    )
   const steps: Step[] = []
   if (oomScoreAdj !== undefined) steps.push({ do: 'oom-score-adj', value: oomScoreAdj })
   if (scheduler) steps.push(schedulerStep(scheduler, path))
@@ -27,27 +30,43 @@ function schedulerStep(scheduler: NonNullable<OciProcess['scheduler']>, path: st
   const { policy, nice = 0, priority = 0, flags = [], runtime = 0, deadline = 0, period = 0 } = scheduler
   const at = `${path}.scheduler`
   const realtime = policy === 'SCHED_FIFO' || policy === 'SCHED_RR'
-  if (priority !== 0 && !realtime) throw invalid(`${at}.priority`, `is for SCHED_FIFO and SCHED_RR, not ${policy}`)
-  if (realtime && (priority < 1 || priority > 99)) throw invalid(`${at}.priority`, `must be from 1 to 99, not ${priority}`)
+  if (priority !== 0 && !realtime)
+    throw invalid(`${at}.priority`, `is for SCHED_FIFO and SCHED_RR, not ${policy}`)
+  if (realtime && (priority < 1 || priority > 99))
+    throw invalid(`${at}.priority`, `must be from 1 to 99, not ${priority}`)
   const deadlineGiven = [runtime, deadline, period].some((each) => BigInt(each) !== 0n)
-  if (deadlineGiven && policy !== 'SCHED_DEADLINE') throw invalid(`${at}.runtime`, `is for SCHED_DEADLINE, not ${policy}`)
+  if (deadlineGiven && policy !== 'SCHED_DEADLINE')
+    throw invalid(`${at}.runtime`, `is for SCHED_DEADLINE, not ${policy}`)
   return {
-    do: 'scheduler', policy, nice, priority, flags,
-    runtime: String(runtime), deadline: String(deadline), period: String(period),
+    do: 'scheduler',
+    policy,
+    nice,
+    priority,
+    flags,
+    runtime: String(runtime),
+    deadline: String(deadline),
+    period: String(period),
   }
 }
 
 /** Hard limits that only the host's rights can raise; the exact values follow in the init. */
 export function raiseLimits(process: OciProcess): Step[] {
   return (process.rlimits ?? []).map(({ type, soft, hard }) => ({
-    do: 'rlimit', resource: type, soft: String(soft), hard: String(hard), raise: true,
+    do: 'rlimit',
+    resource: type,
+    soft: String(soft),
+    hard: String(hard),
+    raise: true,
   }))
 }
 
 /** Late: a low limit of descriptors or processes must not starve the steps before. */
 export function setLimits(process: OciProcess): Step[] {
   return (process.rlimits ?? []).map(({ type, soft, hard }) => ({
-    do: 'rlimit', resource: type, soft: String(soft), hard: String(hard),
+    do: 'rlimit',
+    resource: type,
+    soft: String(soft),
+    hard: String(hard),
   }))
 }
 

@@ -1,7 +1,7 @@
 /** From the host's file tree to the container's: staging, entering, and leaving the old root behind. */
 import { hostId } from './id-maps.ts'
 import { fromBundle, isBeneath, normalize } from './paths.ts'
-import { uncovered, type MountSteps } from './mounts.ts'
+import { uncovered, type MountSteps } from './mount-steps.ts'
 import type { DeviceSteps } from './devices.ts'
 import type { Container } from './container.ts'
 import type { Propagation, Step } from './step.ts'
@@ -12,7 +12,12 @@ export function stageRootfs(container: Container, mounts: MountSteps, devices: D
     { do: 'unshare', namespaces: ['mnt'] },
     ...mounts.peers, // clones of the host's mounts, before they stop being peers
     // Or our mounts would show up on the host. A slave still hears of the host's unmounts, so nothing stays busy here.
-    { do: 'set-propagation', path: '/', propagation: wantsPrivate(container) ? 'private' : 'slave', recursive: true },
+    {
+      do: 'set-propagation',
+      path: '/',
+      propagation: wantsPrivate(container) ? 'private' : 'slave',
+      recursive: true,
+    },
     { do: 'stage-area', path: container.options.stage },
     stageRoot(container),
     ...devices.staged,
@@ -87,7 +92,13 @@ export function leaveOldRoot(container: Container, mounts: MountSteps): Step[] {
     ...(readonly && cwd !== '/' ? [{ do: 'mkdir' as const, path: cwd, mode: 0o755 }] : []), // while it can be made
     ...mounts.late,
     ...(readonly || propagation
-      ? [{ do: 'root-attributes' as const, set: readonly ? { readonly } : {}, ...(propagation && { propagation }) }]
+      ? [
+          {
+            do: 'root-attributes' as const,
+            set: readonly ? { readonly } : {},
+            ...(propagation && { propagation }),
+          },
+        ]
       : []),
   ]
 }

@@ -21,7 +21,10 @@ export function hidePaths({ config }: Container): Step[] {
  *   to allow what comes after it; with no_new_privs it is loaded last and sees nothing but the program.
  */
 export function dropPrivileges(
-  process: OciProcess, seccomp: SeccompProfile | undefined, host: HostFacts, warnings: string[],
+  process: OciProcess,
+  seccomp: SeccompProfile | undefined,
+  host: HostFacts,
+  warnings: string[],
 ): Step[] {
   const filter: Step[] = seccomp && filters(seccomp) ? [{ do: 'seccomp', profile: seccomp }] : []
   const { bounding, ...sets } = grantable(process.capabilities ?? {}, host, warnings)
@@ -46,7 +49,9 @@ function filters({ defaultAction, syscalls }: SeccompProfile): boolean {
  * ahead of it: effective within permitted, ambient within permitted and inheritable (capabilities(7)).
  */
 function grantable(
-  asked: OciCapabilities, host: HostFacts, warnings: string[],
+  asked: OciCapabilities,
+  host: HostFacts,
+  warnings: string[],
 ): Record<'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient', string[]> {
   const known = new Set(host.capabilities)
   const left = new Set<string>()
@@ -62,7 +67,9 @@ function grantable(
   const effective = within(asked.effective, new Set(permitted))
   const ambient = within(asked.ambient, new Set(permitted), new Set(inheritable))
   for (const name of left) {
-    const reason = known.has(name) ? 'its permitted and inheritable sets do not allow it' : 'this host cannot grant it'
+    const reason = known.has(name)
+      ? 'its permitted and inheritable sets do not allow it'
+      : 'this host cannot grant it'
     warnings.push(`process.capabilities: ${name} is left out: ${reason}`)
   }
   return { bounding, effective, permitted, inheritable, ambient }

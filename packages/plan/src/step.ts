@@ -54,22 +54,45 @@ export type Step =
    * named to the kernel: `fd` (lowerdir+ with descriptors, Linux 6.15 for detached idmapped clones) or `path`
    * (the clones attached in the stage area and named in lowerdir=). `options`: key or key=value, as fsconfig(2).
    */
-  | { do: 'stage-overlay'; as: StagedMount; lower: string[]; upper: string; work: string; idmap?: FdName
-      method: 'fd' | 'path'; attributes: MountAttributes; options: string[] }
+  | {
+      do: 'stage-overlay'
+      as: StagedMount
+      lower: string[]
+      upper: string
+      work: string
+      idmap?: FdName
+      method: 'fd' | 'path'
+      attributes: MountAttributes
+      options: string[]
+    }
   /**
    * A clone of what lies at the host path `source`, staged as `as`: open_tree(2) with OPEN_TREE_CLONE, then
    * mount_setattr(2). `expect` is verified by fstat(2) on the clone. `idmap` maps the tree by that user namespace.
    * One that must stay a peer of the host's mount (propagation `shared`) comes before `set-propagation` and before
    * `stage-area`: its clone stays detached until the stage area is there.
    */
-  | { do: 'stage-bind'; as: StagedMount; source: string; recursive: boolean; attributes: TreeAttributes
-      idmap?: FdName; recursiveIdmap?: boolean; expect?: DeviceNumber | 'directory' | 'file' }
+  | {
+      do: 'stage-bind'
+      as: StagedMount
+      source: string
+      recursive: boolean
+      attributes: TreeAttributes
+      idmap?: FdName
+      recursiveIdmap?: boolean
+      expect?: DeviceNumber | 'directory' | 'file'
+    }
   /**
    * A new file system staged as `as`, mounted by stage one because the container may not: it has a user namespace of
    * its own, and the file system belongs to a namespace (joined by now) that another one owns, or to none.
    */
-  | { do: 'stage-mount'; as: StagedMount; type: string; source: string; attributes: MountAttributes
-      options: [key: string, value?: string][] }
+  | {
+      do: 'stage-mount'
+      as: StagedMount
+      type: string
+      source: string
+      attributes: MountAttributes
+      options: [key: string, value?: string][]
+    }
   /**
    * A device node made in the stage area, staged as `as`: mknod(2) is refused in a user namespace, and a tmpfs that the
    * host's user namespace owns (mounted without nodev) is where a node still works. `uid`, `gid` are the host's ids.
@@ -80,8 +103,13 @@ export type Step =
    * will be mounted needs its mount points first: each is made beneath the tree where it is missing (RESOLVE_IN_ROOT),
    * parents included, owned by the host ids `uid`, `gid`; `source` names the staged mount whose root says which kind.
    */
-  | { do: 'stage-readonly'; staged: StagedMount; uid: number; gid: number
-      mountPoints: { path: string; kind: 'directory' | 'file' | 'source'; source?: StagedMount }[] }
+  | {
+      do: 'stage-readonly'
+      staged: StagedMount
+      uid: number
+      gid: number
+      mountPoints: { path: string; kind: 'directory' | 'file' | 'source'; source?: StagedMount }[]
+    }
   /** setns(2) into a namespace whose descriptor the shim opened. */
   | { do: 'join'; namespace: NamespaceType; fd: FdName }
   /** setns(2) with a pidfd: several namespaces of a running process at once (exec). */
@@ -98,8 +126,16 @@ export type Step =
   | { do: 'rlimit'; resource: string; soft: string; hard: string; raise?: boolean }
   | { do: 'oom-score-adj'; value: number }
   /** sched_setattr(2). */
-  | { do: 'scheduler'; policy: string; nice: number; priority: number; flags: string[]
-      runtime: string; deadline: string; period: string }
+  | {
+      do: 'scheduler'
+      policy: string
+      nice: number
+      priority: number
+      flags: string[]
+      runtime: string
+      deadline: string
+      period: string
+    }
   /** ioprio_set(2). */
   | { do: 'io-priority'; class: string; priority: number }
   /** sched_setaffinity(2); a list of CPU numbers. */
@@ -123,20 +159,39 @@ export type Step =
   /** Clones the staged tree, attaches it over the stage area's own root and opens it as the container's root. */
   | { do: 'enter-root'; staged: StagedMount }
   /** A new file system: fsopen(2), fsconfig(2) once per option, fsmount(2), move_mount(2) onto `target`. */
-  | { do: 'mount'; type: string; source: string; target: string; attributes: MountAttributes
-      options: [key: string, value?: string][]; propagation?: { value: Propagation; recursive: boolean }
+  | {
+      do: 'mount'
+      type: string
+      source: string
+      target: string
+      attributes: MountAttributes
+      options: [key: string, value?: string][]
+      propagation?: { value: Propagation; recursive: boolean }
       /** Copy what the image has at `target` into the new file system first (tmpfs). */
-      copyUp?: boolean }
+      copyUp?: boolean
+    }
   /**
    * A clone of a staged mount moved onto `target`, which is made if missing, as directory or empty file; `source`:
    * whichever of the two the staged mount's root is (fstat(2) on the descriptor), for binds of the configuration.
    */
-  | { do: 'attach'; staged: StagedMount; target: string; kind: 'directory' | 'file' | 'source'
-      propagation?: { value: Propagation; recursive: boolean } }
+  | {
+      do: 'attach'
+      staged: StagedMount
+      target: string
+      kind: 'directory' | 'file' | 'source'
+      propagation?: { value: Propagation; recursive: boolean }
+    }
   /** Changes attributes of a mount that is already at `target` (OCI option `remount`). */
   | { do: 'remount'; target: string; attributes: TreeAttributes }
   /** mknodat(2), fchmodat(2), fchownat(2) beneath the root. An existing node that matches is left; another is an error. */
-  | { do: 'mknod'; path: string; device: DeviceNumber | { type: 'p' }; mode: number; uid: number; gid: number }
+  | {
+      do: 'mknod'
+      path: string
+      device: DeviceNumber | { type: 'p' }
+      mode: number
+      uid: number
+      gid: number
+    }
   /** symlinkat(2) beneath the root; an existing entry is left alone. `ifExists`: only where that path exists. */
   | { do: 'symlink'; path: string; target: string; ifExists?: string }
   /** A directory beneath the root with its parents. */
@@ -144,10 +199,16 @@ export type Step =
   /** Stops until the shim answers: OCI's prestart and createRuntime hooks run in the meantime, in the shim. */
   | { do: 'sync'; point: 'create-runtime' }
   /** Runs a program and waits: createContainer (before pivot) and startContainer hooks. State JSON on its stdin. */
-  | { do: 'hook'; kind: 'createContainer' | 'startContainer'; path: string; args: string[]; env: string[]
+  | {
+      do: 'hook'
+      kind: 'createContainer' | 'startContainer'
+      path: string
+      args: string[]
+      env: string[]
       timeoutMs?: number
       /** The first `%PID%` stands for the init's pid as the container's pid namespace counts it. */
-      state: string }
+      state: string
+    }
   /** Makes the root `/`: pivot_root(".", ".") and umount2(MNT_DETACH); `chroot` for --no-pivot. */
   | { do: 'pivot'; method: 'pivot' | 'chroot' }
   /** mount_setattr(2) of the root itself. */

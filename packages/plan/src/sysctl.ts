@@ -50,7 +50,11 @@ export function checkSysctl(key: string, value: string, path: string): Namespace
   if (utsKeys[dotted]) throw unsupported(path, `it is what the field ${utsKeys[dotted]} is for`)
   const namespace = namespaceOf(dotted)
   if (namespace) return namespace
-  throw unsupported(path, 'it belongs to no namespace and would change the host', 'Set it on the host if it is meant for the host.')
+  throw unsupported(
+    path,
+    'it belongs to no namespace and would change the host',
+    'Set it on the host if it is meant for the host.',
+  )
 }
 
 function namespaceOf(key: string): NamespaceType | undefined {

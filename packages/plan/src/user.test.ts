@@ -1,16 +1,22 @@
 import { expect, it } from 'vitest'
 import { resolveGroups, resolveUser } from './user.ts'
 
-const passwd = 'root:x:0:0:root:/root:/bin/sh\n# a comment\nbroken\nweb:x:33:34::/srv/www:\n7:x:1007:1008::/seven:\n'
+const passwd =
+  'root:x:0:0:root:/root:/bin/sh\n# a comment\nbroken\nweb:x:33:34::/srv/www:\n7:x:1007:1008::/seven:\n'
 const group = 'root:x:0:\nwww:x:34:\nadm:x:4:root,web\nlog:x:5: web\n'
 
-it('runs as root with root\'s own groups when no user is named', () => {
+it("runs as root with root's own groups when no user is named", () => {
   expect(resolveUser('', passwd, group)).toEqual({ uid: 0, gid: 0, groups: [0, 4], home: '/root' })
   expect(resolveUser('', null, null)).toEqual({ uid: 0, gid: 0, groups: [0], home: '/' })
 })
 
 it('looks a name up, with its primary group first among its groups', () => {
-  expect(resolveUser('web', passwd, group)).toEqual({ uid: 33, gid: 34, groups: [34, 4, 5], home: '/srv/www' })
+  expect(resolveUser('web', passwd, group)).toEqual({
+    uid: 33,
+    gid: 34,
+    groups: [34, 4, 5],
+    home: '/srv/www',
+  })
 })
 
 it('takes a number that has an entry as that user, and one that has none as it is', () => {
@@ -28,7 +34,9 @@ it('takes a group given by hand alone', () => {
 })
 
 it('refuses names that are not there, and ids that wrap', () => {
-  expect(() => resolveUser('nobody', passwd, group)).toThrow('unable to find user nobody: no matching entries')
+  expect(() => resolveUser('nobody', passwd, group)).toThrow(
+    'unable to find user nobody: no matching entries',
+  )
   expect(() => resolveUser('web:none', passwd, group)).toThrow('unable to find group none')
   expect(() => resolveUser('4294967296', passwd, group)).toThrow('in range 0-2147483647')
   expect(() => resolveUser('-1', passwd, group)).toThrow('unable to find user -1')

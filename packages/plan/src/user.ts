@@ -29,7 +29,8 @@ export function resolveUser(spec: string, passwd: string | null, group: string |
     userPart === '' ? user.uid === 0 : user.name === userPart || String(user.uid) === userPart,
   )
   const uid = entry?.uid ?? (userPart === '' ? 0 : parseId(userPart))
-  if (uid === null) throw refuse(`unable to find user ${userPart}: no matching entries in passwd file`, userPart)
+  if (uid === null)
+    throw refuse(`unable to find user ${userPart}: no matching entries in passwd file`, userPart)
   checkRange(uid, userPart)
   const groups = parseGroup(group)
   const gid = groupPart === '' ? (entry?.gid ?? 0) : findGroup(groupPart, groups)
@@ -37,7 +38,12 @@ export function resolveUser(spec: string, passwd: string | null, group: string |
   // A group given by hand stands alone; else the groups that list the user as a member come along.
   const member = groupPart === '' && entry ? groups.filter((each) => each.members.includes(entry.name)) : []
   for (const each of member) checkRange(each.gid, each.name)
-  return { uid, gid, groups: [...new Set([gid, ...member.map((each) => each.gid)])], home: entry?.home || '/' }
+  return {
+    uid,
+    gid,
+    groups: [...new Set([gid, ...member.map((each) => each.gid)])],
+    home: entry?.home || '/',
+  }
 }
 
 /** `--group-add`: names and numbers → ids. Throws HF_BAD_REQUEST for a name that /etc/group doesn't have. */
@@ -73,7 +79,9 @@ function parsePasswd(text: string | null): PasswdEntry[] {
 function parseGroup(text: string | null): GroupEntry[] {
   return fields(text).flatMap(([name = '', , id = '', members = '']) => {
     const gid = parseId(id)
-    return name === '' || gid === null ? [] : [{ name, gid, members: members.split(',').map((each) => each.trim()) }]
+    return name === '' || gid === null
+      ? []
+      : [{ name, gid, members: members.split(',').map((each) => each.trim()) }]
   })
 }
 

@@ -4,13 +4,25 @@ import { hooks } from './hooks.ts'
 import { linux } from './linux.ts'
 import { mounts } from './mounts.ts'
 import { readProcess, type OciProcess } from './process.ts'
-import { boolean, invalid, map, nonEmpty, optional, record, string, struct, type Infer, type Reader } from './reader.ts'
+import {
+  boolean,
+  invalid,
+  map,
+  nonEmpty,
+  optional,
+  record,
+  string,
+  struct,
+  type Infer,
+  type Reader,
+} from './reader.ts'
 import { refuseUnsupported } from './unsupported.ts'
 
 /** 1.x.y, whatever comes after it: SemVer promises that a 1.x reads older ones. */
 const ociVersion: Reader<string> = (value, path) => {
   const version = string(value, path)
-  const [, major, minor] = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/.exec(version) ?? []
+  const [, major, minor] =
+    /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/.exec(version) ?? []
   if (major === undefined) throw invalid(path, `must be a SemVer version, not ${JSON.stringify(version)}`)
   if (major !== '1' || Number(minor) > 3)
     throw invalid(path, `is ${version}; versions 1.0 to 1.3 of the specification are supported`)
@@ -56,12 +68,18 @@ export function parseConfigJson(text: string): OciConfig {
 function parseJson(text: string): unknown {
   try {
     // The reviver costs more than all the rest of the work, so only texts with numbers of 16 digits and more pay.
-    return /\d{16}/.test(text) ? JSON.parse(text, exact as (key: string, value: unknown) => unknown) : JSON.parse(text)
+    return /\d{16}/.test(text)
+      ? JSON.parse(text, exact as (key: string, value: unknown) => unknown)
+      : JSON.parse(text)
   } catch (error) {
-    throw new HoldfastError('HF_INVALID_CONFIG', `the configuration is not JSON: ${(error as Error).message}`, {
-      cause: error,
-      details: { path: '' },
-    })
+    throw new HoldfastError(
+      'HF_INVALID_CONFIG',
+      `the configuration is not JSON: ${(error as Error).message}`,
+      {
+        cause: error,
+        details: { path: '' },
+      },
+    )
   }
 }
 

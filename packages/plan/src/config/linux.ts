@@ -47,7 +47,9 @@ const linuxShape = struct({
   devices: optional(list(device)),
   cgroupsPath: optional(string),
   resources: optional(resources),
-  rootfsPropagation: optional(oneOf('', 'private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave', 'unbindable', 'runbindable')),
+  rootfsPropagation: optional(
+    oneOf('', 'private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave', 'unbindable', 'runbindable'),
+  ),
   seccomp: optional(seccomp),
   sysctl: optional(map(string)),
   maskedPaths: optional(list(absolutePath)),
@@ -82,7 +84,10 @@ export const linux: Reader<OciLinux> = (value, path) => {
   refuseDuplicates(result.namespaces ?? [], (each) => each.type, `${path}.namespaces`, 'type')
   result.namespaces?.forEach((each, index) => {
     if (each.path && !each.path.startsWith('/'))
-      throw invalid(`${path}.namespaces[${index}].path`, `must be an absolute path, not ${JSON.stringify(each.path)}`)
+      throw invalid(
+        `${path}.namespaces[${index}].path`,
+        `must be an absolute path, not ${JSON.stringify(each.path)}`,
+      )
   })
   result.devices?.forEach((each, index) => {
     if (each.type !== 'p' && (each.major === undefined || each.minor === undefined))
@@ -96,4 +101,3 @@ export const linux: Reader<OciLinux> = (value, path) => {
     throw invalid(`${path}.personality.flags`, 'must be empty: the specification defines no flag')
   return result
 }
-

@@ -1,5 +1,15 @@
 /** OCI runtime-spec `mounts` and the id maps that mounts and user namespaces share. */
-import { invalid, list, nonEmpty, optional, string, struct, uint32, type Infer, type Reader } from './reader.ts'
+import {
+  invalid,
+  list,
+  nonEmpty,
+  optional,
+  string,
+  struct,
+  uint32,
+  type Infer,
+  type Reader,
+} from './reader.ts'
 import type { IdMapping } from '../step.ts'
 
 const mapping = struct({ containerID: uint32, hostID: uint32, size: uint32 })
@@ -12,8 +22,11 @@ export const idMappings: Reader<IdMapping[]> = (value, path) => {
     if (each.size === 0) throw invalid(`${path}[${index}].size`, 'must not be 0')
     for (const side of ['containerID', 'hostID'] as const) {
       // 2^32-1 is the kernel's "no id"; a range that reaches it would wrap.
-      if (each[side] + each.size > 0xffff_ffff) throw invalid(`${path}[${index}].${side}`, 'reaches beyond the last id')
-      const other = mappings.findIndex((that, at) => at < index && overlap(each[side], each.size, that[side], that.size))
+      if (each[side] + each.size > 0xffff_ffff)
+        throw invalid(`${path}[${index}].${side}`, 'reaches beyond the last id')
+      const other = mappings.findIndex(
+        (that, at) => at < index && overlap(each[side], each.size, that[side], that.size),
+      )
       if (other >= 0) throw invalid(`${path}[${index}].${side}`, `overlaps with entry ${other}`)
     }
   })

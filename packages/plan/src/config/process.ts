@@ -41,7 +41,11 @@ export const rlimitTypes = [
 const capability: Reader<string> = (value, path) => {
   const name = string(value, path)
   if (capabilityNames.has(name)) return name
-  throw invalid(path, `is no capability of Linux: ${JSON.stringify(name)}`, 'Names are those of capabilities(7), CAP_ first.')
+  throw invalid(
+    path,
+    `is no capability of Linux: ${JSON.stringify(name)}`,
+    'Names are those of capabilities(7), CAP_ first.',
+  )
 }
 
 /** The program and what it runs as. */
@@ -74,7 +78,15 @@ const process = struct({
   oomScoreAdj: optional(integer(-1000, 1000)),
   scheduler: optional(
     struct({
-      policy: oneOf('SCHED_OTHER', 'SCHED_FIFO', 'SCHED_RR', 'SCHED_BATCH', 'SCHED_ISO', 'SCHED_IDLE', 'SCHED_DEADLINE'),
+      policy: oneOf(
+        'SCHED_OTHER',
+        'SCHED_FIFO',
+        'SCHED_RR',
+        'SCHED_BATCH',
+        'SCHED_ISO',
+        'SCHED_IDLE',
+        'SCHED_DEADLINE',
+      ),
       nice: optional(integer(-20, 19)),
       priority: optional(int32),
       flags: optional(
@@ -96,7 +108,10 @@ const process = struct({
     }),
   ),
   ioPriority: optional(
-    struct({ class: oneOf('IOPRIO_CLASS_RT', 'IOPRIO_CLASS_BE', 'IOPRIO_CLASS_IDLE'), priority: optional(int32) }),
+    struct({
+      class: oneOf('IOPRIO_CLASS_RT', 'IOPRIO_CLASS_BE', 'IOPRIO_CLASS_IDLE'),
+      priority: optional(int32),
+    }),
   ),
   /** For processes that `exec` starts; the container's own takes none. Lists as in cpuset(7): "0-3,7". */
   execCPUAffinity: optional(struct({ initial: optional(string), final: optional(string) })),

@@ -14,7 +14,9 @@ type Shape = Record<string, Reader<unknown> | Optional<unknown>>
 
 type Read<S extends Shape> = {
   [K in keyof S as S[K] extends Reader<unknown> ? K : never]: S[K] extends Reader<infer T> ? T : never
-} & { [K in keyof S as S[K] extends Reader<unknown> ? never : K]?: S[K] extends Optional<infer T> ? T : never }
+} & {
+  [K in keyof S as S[K] extends Reader<unknown> ? never : K]?: S[K] extends Optional<infer T> ? T : never
+}
 
 /** Flattened, so that an editor shows the fields rather than the machinery. */
 export type StructOf<S extends Shape> = { [K in keyof Read<S>]: Read<S>[K] } & {}
@@ -34,7 +36,9 @@ export const invalid = (path: string, problem: string, hint?: string): HoldfastE
 /** An object with these fields; others are ignored, as the specification asks. null stands for an absent field. */
 export function struct<S extends Shape>(shape: S): Reader<StructOf<S>> {
   const fields = Object.entries(shape).map(([name, reader]) =>
-    typeof reader === 'function' ? { name, read: reader, required: true } : { name, read: reader.optional, required: false },
+    typeof reader === 'function'
+      ? { name, read: reader, required: true }
+      : { name, read: reader.optional, required: false },
   )
   return (value, path) => {
     const object = record(value, path)
@@ -66,7 +70,8 @@ export function map<T>(item: Reader<T>): Reader<Record<string, T>> {
 }
 
 export function record(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>
   throw invalid(path, `must be an object, not ${show(value)}`)
 }
 

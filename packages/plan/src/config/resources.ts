@@ -72,7 +72,9 @@ export const resources = struct({
       weight: optional(uint16),
       leafWeight: optional(uint16),
       weightDevice: optional(
-        list(struct({ major: uint32, minor: uint32, weight: optional(uint16), leafWeight: optional(uint16) })),
+        list(
+          struct({ major: uint32, minor: uint32, weight: optional(uint16), leafWeight: optional(uint16) }),
+        ),
       ),
       throttleReadBpsDevice: optional(throttle),
       throttleWriteBpsDevice: optional(throttle),

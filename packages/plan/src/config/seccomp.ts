@@ -1,5 +1,18 @@
 /** OCI runtime-spec `linux.seccomp`: config-linux.md#seccomp. */
-import { absolutePath, invalid, list, integer, nonEmpty, oneOf, optional, string, struct, uint64, uint32, type Reader } from './reader.ts'
+import {
+  absolutePath,
+  invalid,
+  list,
+  integer,
+  nonEmpty,
+  oneOf,
+  optional,
+  string,
+  struct,
+  uint64,
+  uint32,
+  type Reader,
+} from './reader.ts'
 import type { SeccompProfile } from '../step.ts'
 
 export const seccompActions = [
@@ -93,7 +106,10 @@ export const seccomp: Reader<SeccompProfile> = (value, path) => {
     checkErrno(rule.action, rule.errnoRet, `${at}.errnoRet`)
     // A listener lives outside: the write that hands over its descriptor, or the exec, would wait for itself.
     if (rule.action === 'SCMP_ACT_NOTIFY' && rule.names.includes('write'))
-      throw invalid(`${at}.action`, 'must not be SCMP_ACT_NOTIFY for write: the container could never be made')
+      throw invalid(
+        `${at}.action`,
+        'must not be SCMP_ACT_NOTIFY for write: the container could never be made',
+      )
   })
   if (result.defaultAction === 'SCMP_ACT_NOTIFY')
     throw invalid(`${path}.defaultAction`, 'must not be SCMP_ACT_NOTIFY: the container could never be made')
@@ -108,6 +124,7 @@ export const seccomp: Reader<SeccompProfile> = (value, path) => {
 /** Only these two carry a number: an errno, or ptrace's message. */
 function checkErrno(action: string, errno: number | undefined, path: string): void {
   if (errno === undefined) return
-  if (action !== 'SCMP_ACT_ERRNO' && action !== 'SCMP_ACT_TRACE') throw invalid(path, `cannot go with ${action}`)
+  if (action !== 'SCMP_ACT_ERRNO' && action !== 'SCMP_ACT_TRACE')
+    throw invalid(path, `cannot go with ${action}`)
   if (errno > (action === 'SCMP_ACT_ERRNO' ? 4095 : 0xffff)) throw invalid(path, `is too large: ${errno}`)
 }

@@ -23,7 +23,11 @@ export function refuseUnsupported(json: Record<string, unknown>, config: OciConf
   if (linux?.mountLabel) throw unsupported('linux.mountLabel', noModule)
   if (isSet(linux?.intelRdt)) throw unsupported('linux.intelRdt', 'resctrl is not managed')
   if (isSet(linux?.netDevices))
-    throw unsupported('linux.netDevices', 'host devices are not moved', 'Attach the container to a network instead.')
+    throw unsupported(
+      'linux.netDevices',
+      'host devices are not moved',
+      'Attach the container to a network instead.',
+    )
 }
 
 /** Anything but what means "nothing": null, '', [], {}. */

@@ -6,60 +6,105 @@ import { config, host, input, refusal } from './input.test-support.ts'
 import type { HostConfig } from '../engine/container-config.ts'
 import type { SpecInput, SpecMount } from './spec-input.ts'
 
-const build = (hosts: Partial<HostConfig> = {}, extra: Partial<SpecInput> = {}) => buildSpec(input(hosts, extra)).config
+const build = (hosts: Partial<HostConfig> = {}, extra: Partial<SpecInput> = {}) =>
+  buildSpec(input(hosts, extra)).config
 const mountAt = (destination: string, hosts: Partial<HostConfig> = {}, extra: Partial<SpecInput> = {}) =>
   build(hosts, extra).mounts?.find((mount) => mount.destination === destination)
-const refused = (hosts: Partial<HostConfig>, extra: Partial<SpecInput> = {}) => refusal(() => build(hosts, extra))
+const refused = (hosts: Partial<HostConfig>, extra: Partial<SpecInput> = {}) =>
+  refusal(() => build(hosts, extra))
 const bounding = (hosts: Partial<HostConfig>) => build(hosts).process?.capabilities?.bounding?.toSorted()
 
 describe('a default container', () => {
   it('becomes a plan, through JSON and back', () => {
     const { config: spec, idmap, init } = buildSpec(input())
     const options = {
-      id: 'a', bundle: '/b', stage: '/s', init, cgroupParent: '/holdfast', pivot: 'pivot' as const,
+      id: 'a',
+      bundle: '/b',
+      stage: '/s',
+      init,
+      cgroupParent: '/holdfast',
+      pivot: 'pivot' as const,
       rootfs: { kind: 'overlay' as const, lower: ['/l'], upper: '/u', work: '/w', idmap },
-      host: { cgroup: { version: 2 as const, mount: '/sys/fs/cgroup', controllers: [] }, overlayLowerFd: true, capabilities: host.capabilities, architecture: 'x86_64' as const },
+      host: {
+        cgroup: { version: 2 as const, mount: '/sys/fs/cgroup', controllers: [] },
+        overlayLowerFd: true,
+        capabilities: host.capabilities,
+        architecture: 'x86_64' as const,
+      },
     }
     expect(planContainer(parseConfigJson(JSON.stringify(spec)), options).startable).toBe(true)
   })
 
-  it('has Docker\'s fourteen capabilities, none of them inheritable or ambient', () => {
+  it("has Docker's fourteen capabilities, none of them inheritable or ambient", () => {
     expect(build().process?.capabilities).toEqual({
-      bounding: defaultCapabilities, permitted: defaultCapabilities, effective: defaultCapabilities, inheritable: [], ambient: [],
+      bounding: defaultCapabilities,
+      permitted: defaultCapabilities,
+      effective: defaultCapabilities,
+      inheritable: [],
+      ambient: [],
     })
     expect(defaultCapabilities).toHaveLength(14)
   })
 
   it('lives in namespaces and ids of its own', () => {
     const { linux } = build()
-    expect(linux?.namespaces?.map(({ type }) => type).toSorted()).toEqual(['cgroup', 'ipc', 'mount', 'network', 'pid', 'time', 'user', 'uts'])
+    expect(linux?.namespaces?.map(({ type }) => type).toSorted()).toEqual([
+      'cgroup',
+      'ipc',
+      'mount',
+      'network',
+      'pid',
+      'time',
+      'user',
+      'uts',
+    ])
     expect(linux?.uidMappings).toEqual([{ containerID: 0, hostID: 1_879_048_192, size: 65_536 }])
     expect(linux?.gidMappings).toEqual(linux?.uidMappings)
   })
 
-  it('sees proc, dev, sys and its cgroup, read-only where they are the host\'s', () => {
+  it("sees proc, dev, sys and its cgroup, read-only where they are the host's", () => {
     const mounts = build().mounts ?? []
     expect(mounts.map(({ destination }) => destination)).toEqual([
-      '/proc', '/dev', '/dev/pts', '/sys', '/sys/fs/cgroup', '/dev/mqueue', '/dev/shm', '/etc/resolv.conf', '/etc/hostname', '/etc/hosts',
+      '/proc',
+      '/dev',
+      '/dev/pts',
+      '/sys',
+      '/sys/fs/cgroup',
+      '/dev/mqueue',
+      '/dev/shm',
+      '/etc/resolv.conf',
+      '/etc/hostname',
+      '/etc/hosts',
     ])
     expect(mountAt('/sys')?.options).toContain('ro')
     expect(mountAt('/sys/fs/cgroup')?.options).toContain('ro')
     expect(mountAt('/dev/shm')?.options).toContain('size=67108864')
-    expect(mountAt('/etc/hosts')).toMatchObject({ source: '/c/hosts', options: ['bind', 'rprivate', 'rw', 'idmap'] })
+    expect(mountAt('/etc/hosts')).toMatchObject({
+      source: '/c/hosts',
+      options: ['bind', 'rprivate', 'rw', 'idmap'],
+    })
   })
 
   it('masks what tells of the host, side channels of its processors too', () => {
-    const { linux } = build({}, { host: { ...host, thermalThrottle: ['/sys/devices/system/cpu/cpu0/thermal_throttle'] } })
+    const { linux } = build(
+      {},
+      { host: { ...host, thermalThrottle: ['/sys/devices/system/cpu/cpu0/thermal_throttle'] } },
+    )
     expect(linux?.maskedPaths).toContain('/proc/kcore')
     expect(linux?.maskedPaths).toContain('/sys/devices/system/cpu/cpu0/thermal_throttle')
     expect(linux?.readonlyPaths).toContain('/proc/sys')
-    expect(build({ MaskedPaths: [], ReadonlyPaths: ['/x'] }).linux).toMatchObject({ maskedPaths: [], readonlyPaths: ['/x'] })
+    expect(build({ MaskedPaths: [], ReadonlyPaths: ['/x'] }).linux).toMatchObject({
+      maskedPaths: [],
+      readonlyPaths: ['/x'],
+    })
   })
 
-  it('reaches no device that no rule names: not the host\'s console, not tun', () => {
+  it("reaches no device that no rule names: not the host's console, not tun", () => {
     expect(build().linux?.resources?.devices).toEqual([{ allow: false, access: 'rwm' }])
     expect(build({ UsernsMode: 'host' }, { idRange: null }).linux?.resources?.devices).toEqual([
-      { allow: false, access: 'rwm' }, { allow: true, type: 'c', access: 'm' }, { allow: true, type: 'b', access: 'm' },
+      { allow: false, access: 'rwm' },
+      { allow: true, type: 'c', access: 'm' },
+      { allow: true, type: 'b', access: 'm' },
     ])
   })
 
@@ -68,7 +113,10 @@ describe('a default container', () => {
   })
 
   it('may bind low ports and ping in its network', () => {
-    expect(build().linux?.sysctl).toEqual({ 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 65535' })
+    expect(build().linux?.sysctl).toEqual({
+      'net.ipv4.ip_unprivileged_port_start': '0',
+      'net.ipv4.ping_group_range': '0 65535',
+    })
     const shared = { ...input().namespaces, net: { path: '/n' } }
     expect(build({}, { namespaces: shared }).linux?.sysctl).toEqual({})
   })
@@ -77,7 +125,11 @@ describe('a default container', () => {
 describe('capabilities', () => {
   it.each<[string[], string[], string[]]>([
     [['NET_ADMIN'], [], [...defaultCapabilities, 'CAP_NET_ADMIN']],
-    [['cap_net_admin'], ['CHOWN'], [...defaultCapabilities.filter((name) => name !== 'CAP_CHOWN'), 'CAP_NET_ADMIN']],
+    [
+      ['cap_net_admin'],
+      ['CHOWN'],
+      [...defaultCapabilities.filter((name) => name !== 'CAP_CHOWN'), 'CAP_NET_ADMIN'],
+    ],
     [[], ['ALL'], []],
     [['CHOWN'], ['all'], ['CAP_CHOWN']],
     [['ALL'], ['NET_ADMIN'], host.capabilities.filter((name) => name !== 'CAP_NET_ADMIN')],
@@ -87,11 +139,17 @@ describe('capabilities', () => {
   })
 
   it('have names', () => {
-    expect(refused({ CapAdd: ['FLY'] })).toEqual({ code: 'HF_BAD_REQUEST', field: 'HostConfig.CapAdd', message: 'invalid CapAdd: unknown capability: "FLY"' })
+    expect(refused({ CapAdd: ['FLY'] })).toEqual({
+      code: 'HF_BAD_REQUEST',
+      field: 'HostConfig.CapAdd',
+      message: 'invalid CapAdd: unknown capability: "FLY"',
+    })
   })
 
   it('that the host lacks are named in a warning', () => {
-    expect(buildSpec(input({ CapAdd: ['SYS_TIME'] })).warnings).toEqual(['CAP_SYS_TIME is left out: this host cannot grant it'])
+    expect(buildSpec(input({ CapAdd: ['SYS_TIME'] })).warnings).toEqual([
+      'CAP_SYS_TIME is left out: this host cannot grant it',
+    ])
   })
 })
 
@@ -108,69 +166,127 @@ describe('a privileged container', () => {
   it('writes sysfs, and its cgroup on v2 only: a v1 release_agent would run on the host', () => {
     expect(mountAt('/sys', { Privileged: true })?.options).toContain('rw')
     expect(mountAt('/sys/fs/cgroup', { Privileged: true })?.options).toContain('rw')
-    expect(mountAt('/sys/fs/cgroup', { Privileged: true }, { host: { ...host, cgroupVersion: 1 } })?.options).toContain('ro')
+    expect(
+      mountAt('/sys/fs/cgroup', { Privileged: true }, { host: { ...host, cgroupVersion: 1 } })?.options,
+    ).toContain('ro')
   })
 })
 
 describe('mounts', () => {
   const bind = (extra: object = {}): SpecMount => ({
-    type: 'bind', source: '/s', destination: '/d', readonly: true, recursiveReadonly: true, recursive: true, propagation: 'rprivate', ...extra,
+    type: 'bind',
+    source: '/s',
+    destination: '/d',
+    readonly: true,
+    recursiveReadonly: true,
+    recursive: true,
+    propagation: 'rprivate',
+    ...extra,
   })
 
   it('are read-only all the way down, with the owners that the host sees', () => {
     expect(mountAt('/d', {}, { mounts: [bind()] })?.options).toEqual(['rbind', 'rprivate', 'rro', 'ridmap'])
-    expect(mountAt('/d', {}, { mounts: [bind({ recursive: false })] })?.options).toEqual(['bind', 'rprivate', 'ro', 'idmap'])
-    expect(mountAt('/d', {}, { mounts: [bind({ readonly: false })], idRange: null })?.options).toEqual(['rbind', 'rprivate'])
+    expect(mountAt('/d', {}, { mounts: [bind({ recursive: false })] })?.options).toEqual([
+      'bind',
+      'rprivate',
+      'ro',
+      'idmap',
+    ])
+    expect(mountAt('/d', {}, { mounts: [bind({ readonly: false })], idRange: null })?.options).toEqual([
+      'rbind',
+      'rprivate',
+    ])
   })
 
   it('replace defaults and files of the same place, and all of /dev by /dev', () => {
-    const at = (destination: string) => build({}, { mounts: [bind({ destination })] }).mounts?.map((mount) => mount.destination)
+    const at = (destination: string) =>
+      build({}, { mounts: [bind({ destination })] }).mounts?.map((mount) => mount.destination)
     expect(at('/etc/hosts')?.filter((each) => each === '/etc/hosts')).toHaveLength(1)
     expect(at('/dev/shm')?.filter((each) => each === '/dev/shm')).toHaveLength(1)
     expect(at('/dev')?.filter((each) => each.startsWith('/dev'))).toEqual(['/dev'])
   })
 
   it('come shallow ones first', () => {
-    const mounts = [bind({ destination: '/a/b/c' }), bind({ destination: '/a' }), bind({ destination: '/a/b' })]
-    const destinations = build({}, { mounts }).mounts?.map(({ destination }) => destination).filter((each) => each.startsWith('/a'))
+    const mounts = [
+      bind({ destination: '/a/b/c' }),
+      bind({ destination: '/a' }),
+      bind({ destination: '/a/b' }),
+    ]
+    const destinations = build({}, { mounts })
+      .mounts?.map(({ destination }) => destination)
+      .filter((each) => each.startsWith('/a'))
     expect(destinations).toEqual(['/a', '/a/b', '/a/b/c'])
   })
 
-  it('can\'t be shared with the host out of a user namespace', () => {
-    expect(refused({}, { mounts: [bind({ propagation: 'rshared' })] })).toMatchObject({ code: 'HF_UNSUPPORTED', field: 'HostConfig.Binds' })
-    expect(mountAt('/d', {}, { mounts: [bind({ propagation: 'rshared' })], idRange: null })?.options).toContain('rshared')
+  it("can't be shared with the host out of a user namespace", () => {
+    expect(refused({}, { mounts: [bind({ propagation: 'rshared' })] })).toMatchObject({
+      code: 'HF_UNSUPPORTED',
+      field: 'HostConfig.Binds',
+    })
+    expect(
+      mountAt('/d', {}, { mounts: [bind({ propagation: 'rshared' })], idRange: null })?.options,
+    ).toContain('rshared')
   })
 
   it('of tmpfs execute nothing unless asked', () => {
     expect(mountAt('/t', { Tmpfs: { '/t': '' } })?.options).toEqual(['noexec', 'nosuid', 'nodev'])
-    expect(mountAt('/t', { Tmpfs: { '/t': 'rw,exec,size=1m,mode=700,size=2m' } })?.options).toEqual(['nosuid', 'nodev', 'rw', 'exec', 'mode=700', 'size=2m'])
-    expect(mountAt('/t', {}, { mounts: [{ type: 'tmpfs', destination: '/t', readonly: true, options: ['size=5'] }] })?.options).toContain('ro')
+    expect(mountAt('/t', { Tmpfs: { '/t': 'rw,exec,size=1m,mode=700,size=2m' } })?.options).toEqual([
+      'nosuid',
+      'nodev',
+      'rw',
+      'exec',
+      'mode=700',
+      'size=2m',
+    ])
+    expect(
+      mountAt(
+        '/t',
+        {},
+        { mounts: [{ type: 'tmpfs', destination: '/t', readonly: true, options: ['size=5'] }] },
+      )?.options,
+    ).toContain('ro')
     expect(refused({ Tmpfs: { '/t': 'oops' } }).field).toBe('HostConfig.Tmpfs')
     expect(refused({ Tmpfs: { t: '' } }).field).toBe('HostConfig.Tmpfs')
   })
 
   it('take the shared memory that the ipc namespace comes with', () => {
     expect(mountAt('/dev/shm', {}, { shm: 'none' })).toBeUndefined()
-    expect(mountAt('/dev/shm', {}, { shm: { source: '/other/shm' } })).toMatchObject({ type: 'bind', source: '/other/shm' })
+    expect(mountAt('/dev/shm', {}, { shm: { source: '/other/shm' } })).toMatchObject({
+      type: 'bind',
+      source: '/other/shm',
+    })
     expect(mountAt('/dev/shm', { ShmSize: 1000 })?.options).toContain('size=1000')
   })
 
-  it('of the engine\'s files are read-only with the root', () => {
+  it("of the engine's files are read-only with the root", () => {
     expect(build({ ReadonlyRootfs: true }).root?.readonly).toBe(true)
     expect(mountAt('/etc/hosts', { ReadonlyRootfs: true })?.options).toContain('ro')
   })
 })
 
 describe('the process', () => {
-  it('has Docker\'s environment', () => {
+  it("has Docker's environment", () => {
     const env = (Env: string[], Tty = false) => build({}, { config: { ...config, Env, Tty } }).process?.env
-    expect(env([])).toEqual(['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOSTNAME=box', 'HOME=/root'])
-    expect(env(['PATH=/bin', 'A=1=2', 'HOME=/h'], true)).toEqual(['PATH=/bin', 'HOSTNAME=box', 'TERM=xterm', 'A=1=2', 'HOME=/h'])
+    expect(env([])).toEqual([
+      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      'HOSTNAME=box',
+      'HOME=/root',
+    ])
+    expect(env(['PATH=/bin', 'A=1=2', 'HOME=/h'], true)).toEqual([
+      'PATH=/bin',
+      'HOSTNAME=box',
+      'TERM=xterm',
+      'A=1=2',
+      'HOME=/h',
+    ])
     expect(env(['HOSTNAME'])).not.toContain('HOSTNAME=box')
   })
 
   it('runs as the user found, with all groups, in its directory', () => {
-    const { process } = build({}, { config: { ...config, WorkingDir: '/w' }, user: { uid: 5, gid: 6, groups: [6, 7], home: '/' } })
+    const { process } = build(
+      {},
+      { config: { ...config, WorkingDir: '/w' }, user: { uid: 5, gid: 6, groups: [6, 7], home: '/' } },
+    )
     expect(process).toMatchObject({ cwd: '/w', user: { uid: 5, gid: 6, additionalGids: [6, 7] } })
   })
 
@@ -181,11 +297,19 @@ describe('the process', () => {
   })
 
   it('has the limits asked for, -1 for none', () => {
-    const Ulimits = [{ Name: 'nofile', Soft: 5, Hard: 10 }, { Name: 'core', Soft: 0, Hard: -1 }, { Name: 'nofile', Soft: 6, Hard: 10 }]
+    const Ulimits = [
+      { Name: 'nofile', Soft: 5, Hard: 10 },
+      { Name: 'core', Soft: 0, Hard: -1 },
+      { Name: 'nofile', Soft: 6, Hard: 10 },
+    ]
     expect(build({ Ulimits }).process?.rlimits).toEqual([
-      { type: 'RLIMIT_NOFILE', soft: 6, hard: 10 }, { type: 'RLIMIT_CORE', soft: 0, hard: 2n ** 64n - 1n },
+      { type: 'RLIMIT_NOFILE', soft: 6, hard: 10 },
+      { type: 'RLIMIT_CORE', soft: 0, hard: 2n ** 64n - 1n },
     ])
-    expect(refused({ Ulimits: [{ Name: 'as', Soft: 1, Hard: 1 }] })).toMatchObject({ message: 'invalid ulimit type: as', field: 'HostConfig.Ulimits' })
+    expect(refused({ Ulimits: [{ Name: 'as', Soft: 1, Hard: 1 }] })).toMatchObject({
+      message: 'invalid ulimit type: as',
+      field: 'HostConfig.Ulimits',
+    })
     expect(refused({ Ulimits: [{ Name: 'core', Soft: 2, Hard: 1 }] }).code).toBe('HF_BAD_REQUEST')
   })
 
@@ -199,8 +323,15 @@ describe('the process', () => {
 describe('security options', () => {
   it('choose the filter', () => {
     expect(build({ SecurityOpt: ['seccomp=unconfined'] }).linux?.seccomp).toBeUndefined()
-    const own = build({ SecurityOpt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"mkdir","action":"SCMP_ACT_ERRNO"}]}'] })
-    expect(own.linux?.seccomp).toMatchObject({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir'] }] })
+    const own = build({
+      SecurityOpt: [
+        'seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"mkdir","action":"SCMP_ACT_ERRNO"}]}',
+      ],
+    })
+    expect(own.linux?.seccomp).toMatchObject({
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [{ names: ['mkdir'] }],
+    })
     expect(build({ Privileged: true, SecurityOpt: ['seccomp=builtin'] }).linux?.seccomp).toBeDefined()
   })
 
@@ -246,31 +377,54 @@ describe('limits', () => {
   })
 
   it.each<[Partial<HostConfig>, string]>([
-    [{ Memory: MiB }, 'HostConfig.Memory'], [{ Memory: 64 * MiB, MemorySwap: 32 * MiB }, 'HostConfig.MemorySwap'],
-    [{ MemorySwap: 64 * MiB }, 'HostConfig.MemorySwap'], [{ Memory: 64 * MiB, MemoryReservation: 65 * MiB }, 'HostConfig.MemoryReservation'],
-    [{ MemorySwappiness: 101 }, 'HostConfig.MemorySwappiness'], [{ MemorySwappiness: 10 }, 'HostConfig.MemorySwappiness'],
-    [{ OomKillDisable: true }, 'HostConfig.OomKillDisable'], [{ NanoCpus: 5e9 }, 'HostConfig.NanoCpus'],
-    [{ NanoCpus: 1e9, CpuPeriod: 5000 }, 'HostConfig.NanoCpus'], [{ CpuPeriod: 5 }, 'HostConfig.CpuPeriod'],
-    [{ CpuQuota: 5 }, 'HostConfig.CpuQuota'], [{ CpusetCpus: '0-' }, 'HostConfig.CpusetCpus'], [{ BlkioWeight: 5 }, 'HostConfig.BlkioWeight'],
-    [{ CpuRealtimeRuntime: 5 }, 'HostConfig.CpuRealtimeRuntime'], [{ CpuShares: -1 }, 'HostConfig.CpuShares'],
+    [{ Memory: MiB }, 'HostConfig.Memory'],
+    [{ Memory: 64 * MiB, MemorySwap: 32 * MiB }, 'HostConfig.MemorySwap'],
+    [{ MemorySwap: 64 * MiB }, 'HostConfig.MemorySwap'],
+    [{ Memory: 64 * MiB, MemoryReservation: 65 * MiB }, 'HostConfig.MemoryReservation'],
+    [{ MemorySwappiness: 101 }, 'HostConfig.MemorySwappiness'],
+    [{ MemorySwappiness: 10 }, 'HostConfig.MemorySwappiness'],
+    [{ OomKillDisable: true }, 'HostConfig.OomKillDisable'],
+    [{ NanoCpus: 5e9 }, 'HostConfig.NanoCpus'],
+    [{ NanoCpus: 1e9, CpuPeriod: 5000 }, 'HostConfig.NanoCpus'],
+    [{ CpuPeriod: 5 }, 'HostConfig.CpuPeriod'],
+    [{ CpuQuota: 5 }, 'HostConfig.CpuQuota'],
+    [{ CpusetCpus: '0-' }, 'HostConfig.CpusetCpus'],
+    [{ BlkioWeight: 5 }, 'HostConfig.BlkioWeight'],
+    [{ CpuRealtimeRuntime: 5 }, 'HostConfig.CpuRealtimeRuntime'],
+    [{ CpuShares: -1 }, 'HostConfig.CpuShares'],
   ])('refuse %j', (hosts, field) => {
     expect(refused(hosts).field).toBe(field)
   })
 })
 
 describe('devices', () => {
-  const device = { path: '/dev/kvm', type: 'c', major: 10, minor: 232, fileMode: 0o660, uid: 0, gid: 5, access: 'rw' } as const
+  const device = {
+    path: '/dev/kvm',
+    type: 'c',
+    major: 10,
+    minor: 232,
+    fileMode: 0o660,
+    uid: 0,
+    gid: 5,
+    access: 'rw',
+  } as const
 
   it('are made, and allowed as far as asked', () => {
     const { linux } = build({ DeviceCgroupRules: ['b 8:* r'] }, { devices: [device] })
-    expect(linux?.devices).toEqual([{ path: '/dev/kvm', type: 'c', major: 10, minor: 232, fileMode: 0o660, uid: 0, gid: 5 }])
+    expect(linux?.devices).toEqual([
+      { path: '/dev/kvm', type: 'c', major: 10, minor: 232, fileMode: 0o660, uid: 0, gid: 5 },
+    ])
     expect(linux?.resources?.devices?.slice(1)).toEqual([
-      { allow: true, type: 'c', major: 10, minor: 232, access: 'rw' }, { allow: true, type: 'b', major: 8, minor: -1, access: 'r' },
+      { allow: true, type: 'c', major: 10, minor: 232, access: 'rw' },
+      { allow: true, type: 'b', major: 8, minor: -1, access: 'r' },
     ])
   })
 
   it.each(['c 1:3', 'x 1:3 r', 'c 1:3 rr', 'c 1:3 rwmx', 'c a:3 r'])('refuses the rule "%s"', (rule) => {
-    expect(refused({ DeviceCgroupRules: [rule] })).toMatchObject({ field: 'HostConfig.DeviceCgroupRules', message: `invalid device cgroup rule format: '${rule}'` })
+    expect(refused({ DeviceCgroupRules: [rule] })).toMatchObject({
+      field: 'HostConfig.DeviceCgroupRules',
+      message: `invalid device cgroup rule format: '${rule}'`,
+    })
   })
 })
 
@@ -289,17 +443,30 @@ describe('namespaces', () => {
   })
 
   it('may be ahead in time', () => {
-    expect(build({ TimeOffsets: { boottime: -1.5, monotonic: 0 } }).linux?.timeOffsets).toEqual({ boottime: { secs: -2, nanosecs: 500_000_000 } })
+    expect(build({ TimeOffsets: { boottime: -1.5, monotonic: 0 } }).linux?.timeOffsets).toEqual({
+      boottime: { secs: -2, nanosecs: 500_000_000 },
+    })
     const shared = { ...input().namespaces, time: 'host' as const }
-    expect(refused({ TimeOffsets: { boottime: 1 } }, { namespaces: shared }).field).toBe('HostConfig.TimeOffsets')
+    expect(refused({ TimeOffsets: { boottime: 1 } }, { namespaces: shared }).field).toBe(
+      'HostConfig.TimeOffsets',
+    )
   })
 
   it('have their sysctls, and no others', () => {
-    expect(build({ Sysctls: { 'net.core.somaxconn': '9', 'net.ipv4.ip_unprivileged_port_start': '80' } }).linux?.sysctl).toMatchObject({
-      'net.core.somaxconn': '9', 'net.ipv4.ip_unprivileged_port_start': '80',
+    expect(
+      build({ Sysctls: { 'net.core.somaxconn': '9', 'net.ipv4.ip_unprivileged_port_start': '80' } }).linux
+        ?.sysctl,
+    ).toMatchObject({
+      'net.core.somaxconn': '9',
+      'net.ipv4.ip_unprivileged_port_start': '80',
     })
     expect(refused({ Sysctls: { 'kernel.core_pattern': '|/x' } }).code).toBe('HF_UNSUPPORTED')
-    expect(refused({ Sysctls: { 'net.core.somaxconn': '9' } }, { namespaces: { ...input().namespaces, net: 'host' } }).field).toBe('HostConfig.Sysctls')
+    expect(
+      refused(
+        { Sysctls: { 'net.core.somaxconn': '9' } },
+        { namespaces: { ...input().namespaces, net: 'host' } },
+      ).field,
+    ).toBe('HostConfig.Sysctls')
   })
 
   it('keep their cgroup beneath the parent asked for', () => {

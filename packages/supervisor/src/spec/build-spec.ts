@@ -68,7 +68,11 @@ function processOf(input: SpecInput, capabilities: string[], security: SecurityO
   }
 }
 
-function linuxOf(input: SpecInput, capabilities: string[], security: SecurityOptions): Record<string, unknown> {
+function linuxOf(
+  input: SpecInput,
+  capabilities: string[],
+  security: SecurityOptions,
+): Record<string, unknown> {
   const { id, hostConfig, idRange, host } = input
   const mappings = idRange ? [{ containerID: 0, hostID: idRange.start, size: idRange.size }] : []
   const held = new Set(capabilities)
@@ -93,7 +97,14 @@ function linuxOf(input: SpecInput, capabilities: string[], security: SecurityOpt
 }
 
 const ociNames: Record<NamespaceType, string> = {
-  cgroup: 'cgroup', ipc: 'ipc', mnt: 'mount', net: 'network', pid: 'pid', time: 'time', user: 'user', uts: 'uts',
+  cgroup: 'cgroup',
+  ipc: 'ipc',
+  mnt: 'mount',
+  net: 'network',
+  pid: 'pid',
+  time: 'time',
+  user: 'user',
+  uts: 'uts',
 }
 
 function namespacesOf({ namespaces }: SpecInput): { type: string; path?: string }[] {
@@ -105,13 +116,19 @@ function namespacesOf({ namespaces }: SpecInput): { type: string; path?: string 
 }
 
 /** Seconds, with a fraction. The kernel wants nanoseconds from 0 up, whatever the sign of the seconds. */
-function timeOffsets({ hostConfig, namespaces }: SpecInput): Record<string, { secs: number; nanosecs: number }> {
-  const offsets = Object.entries(hostConfig.TimeOffsets).filter(([, seconds]) => seconds !== undefined && seconds !== 0)
+function timeOffsets({
+  hostConfig,
+  namespaces,
+}: SpecInput): Record<string, { secs: number; nanosecs: number }> {
+  const offsets = Object.entries(hostConfig.TimeOffsets).filter(
+    ([, seconds]) => seconds !== undefined && seconds !== 0,
+  )
   if (offsets.length > 0 && namespaces.time !== 'new')
-    throw badRequest('HostConfig.TimeOffsets', 'time offsets need a time namespace of the container\'s own')
+    throw badRequest('HostConfig.TimeOffsets', "time offsets need a time namespace of the container's own")
   return Object.fromEntries(
-    offsets.map(([clock, seconds = 0]) => {
-      if (!Number.isFinite(seconds)) throw badRequest('HostConfig.TimeOffsets', `invalid time offset: ${seconds}`)
+    offsets.map(([clock, seconds]) => {
+      if (!Number.isFinite(seconds))
+        throw badRequest('HostConfig.TimeOffsets', `invalid time offset: ${seconds}`)
       const secs = Math.floor(seconds)
       return [clock, { secs, nanosecs: Math.min(999_999_999, Math.round((seconds - secs) * 1e9)) }]
     }),

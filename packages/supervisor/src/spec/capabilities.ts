@@ -47,6 +47,8 @@ function unique(names: string[]): string[] {
  * Inheritable and ambient stay empty: a non-empty inheritable set lets file capabilities survive a change of user
  * (CVE-2022-24769).
  */
-export function capabilitySets(names: string[]): Record<'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient', string[]> {
+export function capabilitySets(
+  names: string[],
+): Record<'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient', string[]> {
   return { bounding: names, effective: names, permitted: names, inheritable: [], ambient: [] }
 }

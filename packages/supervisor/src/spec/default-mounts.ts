@@ -23,7 +23,12 @@ export function defaultMounts(input: SpecInput): OciMount[] {
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
     },
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', access] },
-    { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['nosuid', 'noexec', 'nodev', cgroupAccess(input)] },
+    {
+      destination: '/sys/fs/cgroup',
+      type: 'cgroup',
+      source: 'cgroup',
+      options: ['nosuid', 'noexec', 'nodev', cgroupAccess(input)],
+    },
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
     ...sharedMemory(input),
   ]
@@ -38,7 +43,21 @@ function sharedMemory({ shm, hostConfig }: SpecInput): OciMount[] {
   if (shm === 'none') return []
   const options = ['nosuid', 'noexec', 'nodev']
   if (shm !== 'own')
-    return [{ destination: '/dev/shm', type: 'bind', source: shm.source, options: ['rbind', 'rprivate', ...options] }]
+    return [
+      {
+        destination: '/dev/shm',
+        type: 'bind',
+        source: shm.source,
+        options: ['rbind', 'rprivate', ...options],
+      },
+    ]
   const size = hostConfig.ShmSize || defaultShmSize
-  return [{ destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: [...options, 'mode=1777', `size=${size}`] }]
+  return [
+    {
+      destination: '/dev/shm',
+      type: 'tmpfs',
+      source: 'shm',
+      options: [...options, 'mode=1777', `size=${size}`],
+    },
+  ]
 }

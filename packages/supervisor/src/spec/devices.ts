@@ -4,7 +4,15 @@ import type { OciDevice, OciDeviceRule } from '@holdfast/plan'
 import type { SpecInput } from './spec-input.ts'
 
 export function deviceNodes({ devices }: SpecInput): OciDevice[] {
-  return devices.map(({ access: _, ...device }) => device)
+  return devices.map(({ path, type, major, minor, fileMode, uid, gid }) => ({
+    path,
+    type,
+    major,
+    minor,
+    fileMode,
+    uid,
+    gid,
+  }))
 }
 
 /**
@@ -18,8 +26,16 @@ export function deviceRules(input: SpecInput): OciDeviceRule[] {
     { allow: false, access: 'rwm' },
     // mknod(2) of anything, opening of nothing: unpacking a file system works, as far as CAP_MKNOD goes. A user
     // namespace refuses it anyway.
-    ...(idRange ? [] : [{ allow: true, type: 'c', access: 'm' } as const, { allow: true, type: 'b', access: 'm' } as const]),
-    ...devices.map(({ type, major, minor, access }): OciDeviceRule => ({ allow: true, type, major, minor, access })),
+    ...(idRange
+      ? []
+      : [{ allow: true, type: 'c', access: 'm' } as const, { allow: true, type: 'b', access: 'm' } as const]),
+    ...devices.map(({ type, major, minor, access }): OciDeviceRule => ({
+      allow: true,
+      type,
+      major,
+      minor,
+      access,
+    })),
     ...hostConfig.DeviceCgroupRules.map(parseRule),
   ]
 }

@@ -8,8 +8,26 @@ import type { SpecDevice } from './spec-input.ts'
 
 /** Not devices but file systems, links, or what each container has of its own. */
 const notDevices = new Set([
-  'console', 'core', 'fd', 'full', 'hugepages', 'mqueue', 'null', 'ptmx', 'pts', 'random', 'shm', 'stderr', 'stdin',
-  'stdout', 'tty', 'urandom', 'zero', '.lxc', '.lxd-mounts', '.udev',
+  'console',
+  'core',
+  'fd',
+  'full',
+  'hugepages',
+  'mqueue',
+  'null',
+  'ptmx',
+  'pts',
+  'random',
+  'shm',
+  'stderr',
+  'stdin',
+  'stdout',
+  'tty',
+  'urandom',
+  'zero',
+  '.lxc',
+  '.lxd-mounts',
+  '.udev',
 ])
 
 /** Throws HF_BAD_REQUEST for what isn't a device. A directory stands for all devices in it, as in Docker. */
@@ -27,7 +45,10 @@ export function resolveDevices(host: HostConfig): SpecDevice[] {
 
 function devicesOf(source: string, target: string, access: string): SpecDevice[] {
   const refuse = (why: string): Error =>
-    badRequest('HostConfig.Devices', `error gathering device information while adding custom device "${source}": ${why}`)
+    badRequest(
+      'HostConfig.Devices',
+      `error gathering device information while adding custom device "${source}": ${why}`,
+    )
   if (!source.startsWith('/') || !target.startsWith('/')) throw refuse('the paths must be absolute')
   let path: string
   let stats: Stats

@@ -22,7 +22,10 @@ const maskedPaths = [
 const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
 
 /** The request's lists stand as they are, empty ones too; null means the defaults. */
-export function hiddenPaths(host: HostConfig, facts: SpecHost): { maskedPaths: string[]; readonlyPaths: string[] } {
+export function hiddenPaths(
+  host: HostConfig,
+  facts: SpecHost,
+): { maskedPaths: string[]; readonlyPaths: string[] } {
   if (host.Privileged) return { maskedPaths: [], readonlyPaths: [] }
   return {
     maskedPaths: host.MaskedPaths ?? [...maskedPaths, ...facts.thermalThrottle],

@@ -13,7 +13,10 @@ export function mountsOf(input: SpecInput): OciMount[] {
     taken.has(destination) || (taken.has('/dev') && destination.startsWith('/dev/'))
   const defaults = defaultMounts(input).filter((mount) => !replaced(mount.destination))
   // What lies deeper comes later, or it would be covered; equal depths keep the order they were asked in.
-  return [...defaults, ...[...asked, ...files].toSorted((a, b) => depth(a.destination) - depth(b.destination))]
+  return [
+    ...defaults,
+    ...[...asked, ...files].toSorted((a, b) => depth(a.destination) - depth(b.destination)),
+  ]
 }
 
 function depth(path: string): number {
@@ -51,10 +54,27 @@ function tmpfsMounts({ hostConfig }: SpecInput): OciMount[] {
 
 /** Flags that may be given, with what each takes back. */
 const tmpfsFlags: Record<string, string> = {
-  exec: 'noexec', noexec: 'exec', suid: 'nosuid', nosuid: 'suid', dev: 'nodev', nodev: 'dev', rw: 'ro', ro: 'rw',
-  atime: 'noatime', noatime: 'atime', diratime: 'nodiratime', nodiratime: 'diratime', relatime: 'norelatime',
-  norelatime: 'relatime', strictatime: 'nostrictatime', nostrictatime: 'strictatime', sync: 'async', async: 'sync',
-  dirsync: '', mand: 'nomand', nomand: 'mand',
+  exec: 'noexec',
+  noexec: 'exec',
+  suid: 'nosuid',
+  nosuid: 'suid',
+  dev: 'nodev',
+  nodev: 'dev',
+  rw: 'ro',
+  ro: 'rw',
+  atime: 'noatime',
+  noatime: 'atime',
+  diratime: 'nodiratime',
+  nodiratime: 'diratime',
+  relatime: 'norelatime',
+  norelatime: 'relatime',
+  strictatime: 'nostrictatime',
+  nostrictatime: 'strictatime',
+  sync: 'async',
+  async: 'sync',
+  dirsync: '',
+  mand: 'nomand',
+  nomand: 'mand',
 }
 
 const tmpfsData = new Set(['size', 'mode', 'uid', 'gid', 'nr_inodes', 'nr_blocks', 'mpol'])
@@ -68,7 +88,9 @@ function tmpfs(destination: string, asked: string[], readonly: boolean): OciMoun
     if (!isFlag && !(option.includes('=') && tmpfsData.has(key)))
       throw badRequest('HostConfig.Tmpfs', `invalid tmpfs option ["${option}"]`)
     // The last one of a kind holds.
-    options = options.filter((other) => other !== option && other !== tmpfsFlags[option] && (isFlag || !other.startsWith(`${key}=`)))
+    options = options.filter(
+      (other) => other !== option && other !== tmpfsFlags[option] && (isFlag || !other.startsWith(`${key}=`)),
+    )
     options.push(option)
   }
   if (readonly) options = [...options.filter((option) => option !== 'rw'), 'ro']
@@ -78,7 +100,11 @@ function tmpfs(destination: string, asked: string[], readonly: boolean): OciMoun
 /** /etc/hosts, hostname and resolv.conf are the engine's, so that it can keep them up to date. */
 function engineFiles(input: SpecInput): OciMount[] {
   const { files, hostConfig } = input
-  const named = { '/etc/resolv.conf': files.resolvConf, '/etc/hostname': files.hostname, '/etc/hosts': files.hosts }
+  const named = {
+    '/etc/resolv.conf': files.resolvConf,
+    '/etc/hostname': files.hostname,
+    '/etc/hosts': files.hosts,
+  }
   return Object.entries(named)
     .filter(([, source]) => source !== '')
     .map(([destination, source]) => ({

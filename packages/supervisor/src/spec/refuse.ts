@@ -7,5 +7,8 @@ export function badRequest(field: string, message: string, hint?: string): Holdf
 
 /** A value that makes sense and can't be honoured: refused by name, never dropped. */
 export function unsupported(field: string, reason: string, hint?: string): HoldfastError {
-  return new HoldfastError('HF_UNSUPPORTED', `${field} is not supported: ${reason}`, { hint, details: { field } })
+  return new HoldfastError('HF_UNSUPPORTED', `${field} is not supported: ${reason}`, {
+    hint,
+    details: { field },
+  })
 }

@@ -38,7 +38,10 @@ function memoryOf(host: HostConfig, { cgroupVersion }: SpecHost): OciResources['
   if (Memory === 0 && MemorySwap > 0)
     throw bad('MemorySwap', 'You should always set the Memory limit when using Memoryswap limit, see usage')
   if (Memory > 0 && MemoryReservation > Memory)
-    throw bad('MemoryReservation', 'Minimum memory limit can not be less than memory reservation limit, see usage')
+    throw bad(
+      'MemoryReservation',
+      'Minimum memory limit can not be less than memory reservation limit, see usage',
+    )
   const swappiness = MemorySwappiness === null || MemorySwappiness === -1 ? undefined : MemorySwappiness
   if (swappiness !== undefined && (swappiness < 0 || swappiness > 100))
     throw bad('MemorySwappiness', `invalid value: ${swappiness}, valid memory swappiness range is 0-100`)
@@ -58,7 +61,16 @@ function memoryOf(host: HostConfig, { cgroupVersion }: SpecHost): OciResources['
 }
 
 function cpuOf(host: HostConfig, facts: SpecHost): OciResources['cpu'] {
-  const { NanoCpus, CpuShares, CpuPeriod, CpuQuota, CpuRealtimePeriod, CpuRealtimeRuntime, CpusetCpus, CpusetMems } = host
+  const {
+    NanoCpus,
+    CpuShares,
+    CpuPeriod,
+    CpuQuota,
+    CpuRealtimePeriod,
+    CpuRealtimeRuntime,
+    CpusetCpus,
+    CpusetMems,
+  } = host
   checkCpu(host, facts)
   const quota = NanoCpus > 0 ? Math.floor((NanoCpus * cpuPeriod) / 1e9) : CpuQuota
   const period = NanoCpus > 0 ? cpuPeriod : CpuPeriod
@@ -77,14 +89,24 @@ function cpuOf(host: HostConfig, facts: SpecHost): OciResources['cpu'] {
 function checkCpu(host: HostConfig, { cpus, cgroupVersion }: SpecHost): void {
   const { NanoCpus, CpuShares, CpuPeriod, CpuQuota, CpuRealtimePeriod, CpuRealtimeRuntime } = host
   const bad = (field: string, message: string): Error => badRequest(`HostConfig.${field}`, message)
-  if (NanoCpus !== 0 && CpuPeriod !== 0) throw bad('NanoCpus', 'Conflicting options: Nano CPUs and CPU Period cannot both be set')
-  if (NanoCpus !== 0 && CpuQuota !== 0) throw bad('NanoCpus', 'Conflicting options: Nano CPUs and CPU Quota cannot both be set')
+  if (NanoCpus !== 0 && CpuPeriod !== 0)
+    throw bad('NanoCpus', 'Conflicting options: Nano CPUs and CPU Period cannot both be set')
+  if (NanoCpus !== 0 && CpuQuota !== 0)
+    throw bad('NanoCpus', 'Conflicting options: Nano CPUs and CPU Quota cannot both be set')
   if (NanoCpus !== 0 && (NanoCpus < 1e7 || NanoCpus > cpus * 1e9))
-    throw bad('NanoCpus', `range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`)
-  if (CpuShares < 0) throw bad('CpuShares', `invalid CPU shares (${CpuShares}): value must be a positive integer`)
+    throw bad(
+      'NanoCpus',
+      `range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`,
+    )
+  if (CpuShares < 0)
+    throw bad('CpuShares', `invalid CPU shares (${CpuShares}): value must be a positive integer`)
   if (CpuPeriod !== 0 && (CpuPeriod < 1000 || CpuPeriod > 1_000_000))
-    throw bad('CpuPeriod', 'CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)')
-  if (CpuQuota > 0 && CpuQuota < 1000) throw bad('CpuQuota', 'CPU cfs quota can not be less than 1ms (i.e. 1000)')
+    throw bad(
+      'CpuPeriod',
+      'CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)',
+    )
+  if (CpuQuota > 0 && CpuQuota < 1000)
+    throw bad('CpuQuota', 'CPU cfs quota can not be less than 1ms (i.e. 1000)')
   if (cgroupVersion === 2 && CpuRealtimePeriod !== 0)
     throw unsupported('HostConfig.CpuRealtimePeriod', 'cgroup v2 has no such limit')
   if (cgroupVersion === 2 && CpuRealtimeRuntime !== 0)

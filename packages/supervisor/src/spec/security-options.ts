@@ -11,7 +11,10 @@ export interface SecurityOptions {
 const field = 'HostConfig.SecurityOpt'
 
 export function securityOptions(host: HostConfig): SecurityOptions {
-  const result: SecurityOptions = { noNewPrivileges: false, seccomp: host.Privileged ? 'unconfined' : 'default' }
+  const result: SecurityOptions = {
+    noNewPrivileges: false,
+    seccomp: host.Privileged ? 'unconfined' : 'default',
+  }
   for (const option of host.SecurityOpt) apply(result, option)
   return result
 }
@@ -26,7 +29,8 @@ function apply(result: SecurityOptions, option: string): void {
   } else if (name === 'label' && value) {
     if (value !== 'disable') throw unsupported(field, `${option}: no support for SELinux is built in`)
   } else if (name === 'writable-cgroups' && value === 'false') return
-  else if (name === 'writable-cgroups' && value) throw unsupported(field, `${option}: containers see their cgroup read-only`)
+  else if (name === 'writable-cgroups' && value)
+    throw unsupported(field, `${option}: containers see their cgroup read-only`)
   else throw badRequest(field, `invalid --security-opt: "${option}"`)
 }
 

@@ -7,7 +7,10 @@ export function sysctlsOf(input: SpecInput): Record<string, string> {
   for (const [key, value] of Object.entries(input.hostConfig.Sysctls)) {
     const type = checkSysctl(key, value, `HostConfig.Sysctls.${key}`)
     if (input.namespaces[type] !== 'new')
-      throw badRequest('HostConfig.Sysctls', `sysctl '${key}' is not allowed: the container has no ${type} namespace of its own`)
+      throw badRequest(
+        'HostConfig.Sysctls',
+        `sysctl '${key}' is not allowed: the container has no ${type} namespace of its own`,
+      )
   }
   return { ...defaults(input), ...input.hostConfig.Sysctls }
 }

@@ -6,8 +6,21 @@ type Rlimits = NonNullable<OciProcess['rlimits']>
 
 /** Docker's names; each is RLIMIT_ in capitals. */
 const names = new Set([
-  'core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'rttime',
-  'sigpending', 'stack',
+  'core',
+  'cpu',
+  'data',
+  'fsize',
+  'locks',
+  'memlock',
+  'msgqueue',
+  'nice',
+  'nofile',
+  'nproc',
+  'rss',
+  'rtprio',
+  'rttime',
+  'sigpending',
+  'stack',
 ])
 
 /** RLIM_INFINITY is 2^64 - 1, which no double holds; 2^64 is read as the limit itself. */
@@ -19,7 +32,10 @@ export function rlimitsOf({ Ulimits }: HostConfig): Rlimits {
     if (!names.has(Name)) throw badRequest('HostConfig.Ulimits', `invalid ulimit type: ${Name}`)
     const [soft, hard] = [valueOf(Soft, Name), valueOf(Hard, Name)]
     if (soft > hard)
-      throw badRequest('HostConfig.Ulimits', `ulimit soft limit must be less than or equal to hard limit: ${Soft} > ${Hard}`)
+      throw badRequest(
+        'HostConfig.Ulimits',
+        `ulimit soft limit must be less than or equal to hard limit: ${Soft} > ${Hard}`,
+      )
     const type = `RLIMIT_${Name.toUpperCase()}` as Rlimits[number]['type']
     limits.set(type, { type, soft, hard })
   }

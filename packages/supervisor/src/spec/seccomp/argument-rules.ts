@@ -43,20 +43,26 @@ const namespaceFlags: Readonly<Record<string, number>> = {
   CLONE_NEWNET: 0x4000_0000,
 }
 
-export const socketRules: SeccompRule[] = Object.values(socketFamilies).map((family) => equal('socket', family))
+export const socketRules: SeccompRule[] = Object.values(socketFamilies).map((family) =>
+  equal('socket', family),
+)
 
-export const personalityRules: SeccompRule[] = Object.values(personalities).map((value) => equal('personality', value))
+export const personalityRules: SeccompRule[] = Object.values(personalities).map((value) =>
+  equal('personality', value),
+)
 
 /** clone(2) without any namespace: a user namespace made in here would open the kernel to its new root. */
 export const cloneRule: SeccompRule = {
   names: ['clone'],
   action: 'SCMP_ACT_ALLOW',
-  args: [{
-    index: 0,
-    value: Object.values(namespaceFlags).reduce((mask, flag) => mask | flag, 0),
-    valueTwo: 0,
-    op: 'SCMP_CMP_MASKED_EQ',
-  }],
+  args: [
+    {
+      index: 0,
+      value: Object.values(namespaceFlags).reduce((mask, flag) => mask | flag, 0),
+      valueTwo: 0,
+      op: 'SCMP_CMP_MASKED_EQ',
+    },
+  ],
 }
 
 function equal(name: string, value: number): SeccompRule {

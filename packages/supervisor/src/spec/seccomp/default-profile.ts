@@ -30,7 +30,8 @@ const compiled = new Map<string, SeccompProfile>()
 
 /** For a container that holds these capabilities. The same object for the same arguments, frozen. */
 export function defaultSeccomp(
-  capabilities: ReadonlySet<string>, architecture: 'x86_64' | 'aarch64',
+  capabilities: ReadonlySet<string>,
+  architecture: 'x86_64' | 'aarch64',
 ): SeccompProfile {
   const relevant = Object.keys(capabilityCalls).filter((name) => capabilities.has(name))
   const key = `${architecture} ${relevant.join(' ')}`

@@ -15,7 +15,7 @@ interface DockerRule {
   names?: string[]
   action?: string
   args?: unknown[] | null
-  errnoRet?: number
+  errnoRet?: number | null
   includes?: Conditions | null
   excludes?: Conditions | null
 }
@@ -37,38 +37,54 @@ const ociNames = { x86_64: 'SCMP_ARCH_X86_64', aarch64: 'SCMP_ARCH_AARCH64' } as
 
 /** The profile for this container on this machine: unchecked, in OCI's shape. Throws HF_BAD_REQUEST where it has none. */
 export function resolveProfile(
-  json: unknown, capabilities: ReadonlySet<string>, architecture: 'x86_64' | 'aarch64', kernel: [number, number],
+  json: unknown,
+  capabilities: ReadonlySet<string>,
+  architecture: 'x86_64' | 'aarch64',
+  kernel: [number, number],
 ): Record<string, unknown> {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) throw bad('it is no JSON object')
   const { archMap, architectures, syscalls, ...rest } = json as DockerProfile
-  if (archMap?.length && architectures?.length) throw bad("both 'architectures' and 'archMap' are specified; use either")
-  if (syscalls !== undefined && syscalls !== null && !Array.isArray(syscalls)) throw bad("'syscalls' is no list")
+  if (archMap?.length && architectures?.length)
+    throw bad("both 'architectures' and 'archMap' are specified; use either")
+  if (syscalls !== undefined && syscalls !== null && !Array.isArray(syscalls))
+    throw bad("'syscalls' is no list")
   const native = ociNames[architecture]
   const entry = archMap?.find((each) => each.architecture === native)
   const holds = (rule: DockerRule): boolean =>
-    included(rule.includes, capabilities, architecture, kernel) && !excluded(rule.excludes, capabilities, architecture)
+    included(rule.includes, capabilities, architecture, kernel) &&
+    !excluded(rule.excludes, capabilities, architecture)
   return {
     ...rest,
-    architectures: architectures ?? (entry ? [entry.architecture, ...(entry.subArchitectures ?? [])] : [native]),
+    architectures:
+      architectures ?? (entry ? [entry.architecture, ...(entry.subArchitectures ?? [])] : [native]),
     syscalls: (syscalls ?? []).filter(holds).map(ociRule),
   }
 }
 
-function ociRule({ name, names, includes: _, excludes: __, ...rule }: DockerRule): Record<string, unknown> {
+/** Absent and null are the same here, as in Go. */
+function ociRule({ name, names, action, args, errnoRet }: DockerRule): Record<string, unknown> {
   if (name && names?.length) throw bad("both 'name' and 'names' are specified; use either")
-  return { ...rule, names: name ? [name] : (names ?? []) }
+  return {
+    names: name ? [name] : (names ?? []),
+    action,
+    ...(args && { args }),
+    ...(typeof errnoRet === 'number' && { errnoRet }),
+  }
 }
 
 /** Every condition must hold; all capabilities of the list, any of the machines. */
 function included(
-  conditions: Conditions | null | undefined, capabilities: ReadonlySet<string>, architecture: keyof typeof goNames,
+  conditions: Conditions | null | undefined,
+  capabilities: ReadonlySet<string>,
+  architecture: keyof typeof goNames,
   [major, minor]: [number, number],
 ): boolean {
   const { caps, arches, minKernel } = conditions ?? {}
   if (minKernel) {
     const [, atLeastMajor, atLeastMinor] = /^(\d+)\.(\d+)$/.exec(minKernel) ?? []
     if (atLeastMajor === undefined) throw bad(`invalid kernel version: ${minKernel}`)
-    const old = major < Number(atLeastMajor) || (major === Number(atLeastMajor) && minor < Number(atLeastMinor))
+    const old =
+      major < Number(atLeastMajor) || (major === Number(atLeastMajor) && minor < Number(atLeastMinor))
     if (old) return false
   }
   if (arches?.length && !arches.includes(goNames[architecture])) return false
@@ -77,7 +93,9 @@ function included(
 
 /** Any condition is enough. */
 function excluded(
-  conditions: Conditions | null | undefined, capabilities: ReadonlySet<string>, architecture: keyof typeof goNames,
+  conditions: Conditions | null | undefined,
+  capabilities: ReadonlySet<string>,
+  architecture: keyof typeof goNames,
 ): boolean {
   const { caps, arches } = conditions ?? {}
   return (arches ?? []).includes(goNames[architecture]) || (caps ?? []).some((name) => capabilities.has(name))
