@@ -51,7 +51,6 @@ long op_sync(struct launch *launch, struct reader *reader)
 long op_door(struct launch *launch, struct reader *reader)
 {
 	(void)reader;
-	close_fd(&launch->keeper_link);
 	long result = report(launch, MESSAGE_READY, 0, -1);
 	return result < 0 ? result : await_answer(launch);
 }

@@ -45,18 +45,6 @@ static long open_pty(struct launch *launch, int *peer)
 	return master;
 }
 
-static long hand_over(struct launch *launch, int master)
-{
-	long result = report(launch, MESSAGE_CONSOLE, 0, master);
-
-	if (result == 0 && launch->keeper_link >= 0) {
-		result = send_fd(launch->keeper_link, "c", 1, master);
-		result = result < 0 ? failed(launch, "sendmsg", "keeper", result) : 0;
-		close_fd(&launch->keeper_link);
-	}
-	return result;
-}
-
 static long bind_console(struct launch *launch, int peer)
 {
 	long target = make_beneath(launch, "/dev/console", KIND_FILE, 0600);
@@ -91,7 +79,7 @@ long op_console(struct launch *launch, struct reader *reader)
 	result = sys(fchown, peer, uid, gid);
 	if (result < 0)
 		return failed(launch, "fchown", "terminal", result);
-	result = hand_over(launch, (int)master);
+	result = report(launch, MESSAGE_CONSOLE, 0, (int)master);
 	sys(close, master);
 	if (result == 0 && bind)
 		result = bind_console(launch, peer);

@@ -145,7 +145,7 @@ static void wait_until_read(const struct header *header)
 _Noreturn void keep(struct launch *launch, long stage_one)
 {
 	const struct header *header = &launch->header;
-	int status = 0, last = 0;
+	int status = 0, last = 0, fds[TRUST_LIMIT];
 	bool ended = false;
 
 	sys(chdir, "/");
@@ -153,15 +153,14 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 	close_others(header);
 	// It owns its directory and its children; no more is needed, and no capability.
 	drop_capabilities();
-	if (header->keeper_end >= 0) {
-		// Ends with the packet, or when every holder of the other end is gone.
-		int console = receive_fd(header->keeper_end);
-		if (console >= 0) {
-			sys(dup3, console, header->console_slot, O_CLOEXEC);
-			sys(close, console);
-		}
-		sys(close, header->keeper_end);
+	// Until it is entrusted with the door a launch belongs to the shim alone: if that dies before it has written
+	// down whom to look for, the channel ends here, the door ends there, and nothing is left waiting for nobody.
+	int count = receive_fds(header->trust, fds);
+	for (int i = 0; i < count; i++) {
+		sys(dup3, fds[i], header->first_slot + i, O_CLOEXEC);
+		sys(close, fds[i]);
 	}
+	sys(close, header->trust);
 	for (;;) {
 		long child = sys(wait4, -1, &status, WAIT_ALL, NULL);
 		if (child == -EINTR)

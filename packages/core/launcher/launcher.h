@@ -20,11 +20,11 @@ enum { MODE_LAUNCH = 0, MODE_ENTER = 1 };
 // The table's header, in the table's order.
 struct header {
 	uint32_t mode;
-	// Descriptors, -1 for none: the report channel; the directory of the exit record; the ends of a channel on
-	// which stage two hands the keeper a console.
-	int report, directory, keeper_end, stage_end;
-	// Where the keeper puts that console in its own table.
-	int console_slot;
+	// Descriptors, -1 for none: the report channel; the directory of the exit record; the channel on which the
+	// shim entrusts the keeper with the door and the console.
+	int report, directory, trust;
+	// Where the keeper puts these in its own table.
+	int first_slot;
 	// What only the keeper holds; stage one closes them.
 	struct reader keep;
 	uint32_t keep_count;
@@ -47,7 +47,7 @@ struct launch {
 	struct reader steps;
 	uint32_t step;
 	// Descriptors, -1 until opened. `proc` is the host's procfs, opened before anything of an image is visible.
-	int report, keeper_link, stage, root, proc, timens, null, mask_file, mask_directory;
+	int report, stage, root, proc, timens, null, mask_file, mask_directory;
 	struct pending pending[PENDING_LIMIT];
 	uint32_t pending_count;
 	// Whom what make_beneath makes belongs to, where that is not the maker.
@@ -89,9 +89,9 @@ long report(struct launch *launch, enum message type, long value, int fd);
 void report_error(struct launch *launch, long error);
 // Waits for the shim's answer; 0, or -errno where the shim and its stand-in are gone.
 long await_answer(struct launch *launch);
-// Sends one descriptor over a socket, or receives one (-1 at the channel's end).
-long send_fd(int socket, const void *data, size_t size, int fd);
-int receive_fd(int socket);
+// What the shim entrusts: up to this many descriptors in one message. Returns how many came, 0 at the channel's end.
+#define TRUST_LIMIT 2
+int receive_fds(int socket, int fds[TRUST_LIMIT]);
 
 // ---- keeper.c ----
 _Noreturn void keep(struct launch *launch, long stage_one);

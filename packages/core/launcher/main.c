@@ -49,9 +49,8 @@ static struct header read_header(struct reader *table)
 	header.mode = read_u32(table);
 	header.report = read_fd(table);
 	header.directory = read_fd(table);
-	header.keeper_end = read_fd(table);
-	header.stage_end = read_fd(table);
-	header.console_slot = read_fd(table);
+	header.trust = read_fd(table);
+	header.first_slot = read_fd(table);
 	header.keep_count = read_u32(table);
 	header.keep = read_part(table, header.keep_count * 4);
 	header.record = read_text(table);
@@ -118,8 +117,6 @@ static _Noreturn void stage_one(struct launch *launch)
 
 	while (keep.at < keep.end)
 		sys(close, read_fd(&keep));
-	close_fd(&launch->header.directory);
-	close_fd(&launch->header.keeper_end);
 	close_all_on_exec();
 	// What the steps make has the modes that they name, whatever the shim's umask; the program's is set before it runs.
 	sys(umask, 0);
@@ -139,7 +136,7 @@ static _Noreturn __attribute__((used)) void start(uintptr_t *stack)
 	long argc = (long)stack[0];
 	char **argv = (char **)(stack + 1);
 	struct launch launch = {
-		.report = -1, .keeper_link = -1, .stage = -1, .root = -1, .proc = -1, .timens = -1, .null = -1,
+		.report = -1, .stage = -1, .root = -1, .proc = -1, .timens = -1, .null = -1,
 		.mask_file = -1, .mask_directory = -1,
 	};
 
@@ -155,7 +152,6 @@ static _Noreturn __attribute__((used)) void start(uintptr_t *stack)
 	if (launch.steps.broken)
 		leave(125);
 	launch.report = launch.header.report;
-	launch.keeper_link = launch.header.stage_end;
 	if (launch.header.mode == MODE_ENTER)
 		stage_one(&launch);
 	// Born into its cgroup rather than moved there: a write to cgroup.procs takes a lock of the whole machine and

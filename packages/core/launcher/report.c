@@ -36,7 +36,7 @@ struct rights {
 #define MSG_NOSIGNAL_ 0x4000
 #define MSG_CMSG_CLOEXEC_ 0x40000000
 
-long send_fd(int socket, const void *data, size_t size, int fd)
+static long send_fd(int socket, const void *data, size_t size, int fd)
 {
 	struct io_vector vector = {data, size};
 	struct rights rights = {sizeof(size_t) + 3 * sizeof(int), SOL_SOCKET_, SCM_RIGHTS_, fd, 0};
@@ -49,20 +49,28 @@ long send_fd(int socket, const void *data, size_t size, int fd)
 	return sys(sendmsg, socket, &header, MSG_NOSIGNAL_);
 }
 
-int receive_fd(int socket)
+int receive_fds(int socket, int fds[TRUST_LIMIT])
 {
 	char byte;
 	struct io_vector vector = {&byte, 1};
-	struct rights rights = {.fd = -1};
+	struct {
+		size_t size;
+		int level, type;
+		int fds[TRUST_LIMIT];
+	} rights = {0};
 	struct message_header header = {
 		.vectors = &vector, .vector_count = 1, .control = &rights, .control_size = sizeof rights};
+	long size;
 
-	for (;;) {
-		long size = sys(recvmsg, socket, &header, MSG_CMSG_CLOEXEC_);
-		if (size == -EINTR)
-			continue;
-		return size == 1 && header.control_size >= rights.size ? rights.fd : -1;
-	}
+	do
+		size = sys(recvmsg, socket, &header, MSG_CMSG_CLOEXEC_);
+	while (size == -EINTR);
+	if (size != 1 || header.control_size <= sizeof(size_t) + 2 * sizeof(int))
+		return 0;
+	int count = (int)((rights.size - sizeof(size_t) - 2 * sizeof(int)) / sizeof(int));
+	for (int i = 0; i < count; i++)
+		fds[i] = rights.fds[i];
+	return count;
 }
 
 static long send_message(struct launch *launch, enum message type, long value, int fd, const char *text, size_t size)

@@ -8,10 +8,10 @@ describe('a table', () => {
     const table = new TableWriter().step('hostname').text('box')
     expect(table.finish(header).toString('hex')).toBe(
       [
-        '48465431', '49000000', // "HFT1", size
+        '48465431', '45000000', // "HFT1", size
         '01000000', '00000000', // one step, launch
-        '04000000', 'ffffffff', 'ffffffff', 'ffffffff', // report; no directory, no ends
-        '05000000', '00000000', // console slot; nothing kept
+        '04000000', 'ffffffff', 'ffffffff', // report; no directory, nothing to be entrusted with
+        '05000000', '00000000', // first slot; nothing kept
         '00000000', '00', // no record
         '00000000', '00000000', 'ffffffff', // no procfs, no offsets, no cgroup
         '05000000', '08000000', // hostname, payload size
@@ -26,7 +26,7 @@ describe('a table', () => {
     const bytes = table.finish({ ...header, directory: 'dir', keep: ['late', 'stdin'] })
     expect(table.descriptors).toEqual(['stdin', 'late', 'dir', 'report'])
     expect(table.numberOf('stdin')).toBe(4)
-    expect(bytes.subarray(40, 52).toString('hex')).toBe('040000000500000006000000')
+    expect(bytes.subarray(36, 48).toString('hex')).toBe('040000000500000006000000')
   })
 
   it('refuses text with a NUL, which C would cut, and numbers that C would wrap', () => {

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Preparation } from '@holdfast/plan'
 import { applyCgroupWrites, applyDeviceRules, writeControl } from './cgroup-control.ts'
-import { children, joinFile, killCgroup } from './cgroup-members.ts'
+import { cgroupProcesses, children, joinFile, killCgroup } from './cgroup-members.ts'
 import type { CgroupHandle } from './launched.ts'
 
 export { applyCgroupWrites } from './cgroup-control.ts'
@@ -49,6 +49,18 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
       if (!handle.existed) removeTree(handle.path)
     }
     throw error
+  }
+}
+
+/**
+ * A create that was killed leaves processes that are just about to end in the very cgroup that the next one makes:
+ * waits a moment for an existing cgroup to become empty. Who still lives there then is somebody else.
+ */
+export async function vacatedCgroup(preparations: readonly Preparation[], timeoutMs = 1000): Promise<void> {
+  const path = preparations.find((each) => each.do === 'make-cgroup')?.directories[0]?.path
+  const deadline = Date.now() + timeoutMs
+  while (path !== undefined && existsSync(path) && cgroupProcesses([{ path }]).length > 0 && Date.now() < deadline) {
+    await delay(5)
   }
 }
 
@@ -102,8 +114,8 @@ function refuseMembers(path: string): void {
 
 /**
  * Removes the directories, and those that the container made beneath them. Processes that are still ending keep a
- * cgroup busy: it kills what is left, waits, and gives up after `timeoutMs` with EBUSY. Missing ones are fine; those
- * that existed before the container stay.
+ * cgroup busy: it kills what is left, waits, and gives up after `timeoutMs` with EBUSY. Missing ones are fine; one
+ * that was there before stays if others live in it.
  */
 export async function removeCgroups(
   cgroups: readonly Pick<CgroupHandle, 'path' | 'existed'>[],
@@ -112,12 +124,14 @@ export async function removeCgroups(
   const deadline = Date.now() + timeoutMs
   let pause = 1
   for (const cgroup of cgroups) {
-    while (!cgroup.existed) {
+    for (;;) {
       try {
         removeTree(cgroup.path)
         break
       } catch (error) {
-        if (!hasCode(error, 'EBUSY') || Date.now() > deadline) throw error
+        if (!hasCode(error, 'EBUSY')) throw error
+        if (cgroup.existed) break // and others live in it
+        if (Date.now() > deadline) throw error
         killCgroup([cgroup])
         await delay(pause)
         pause = Math.min(pause * 2, 50)

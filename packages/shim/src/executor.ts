@@ -10,7 +10,7 @@ import { closeSync, openSync, constants } from 'node:fs'
 import { closeFd, openNamespaceOfPidfd, pidfdSendSignal } from '@holdfast/core'
 import type { ContainerPlan, ExecPlan, NamespaceType, Step } from '@holdfast/plan'
 import { birthCgroup, joinFile, openMemberDirectory } from './cgroup-members.ts'
-import { removeCgroups } from './cgroup.ts'
+import { removeCgroups, vacatedCgroup } from './cgroup.ts'
 import type {
   CgroupHandle, CreateOptions, ExecOptions, LaunchedContainer, LaunchedProcess, LaunchOptions, ProcessHandle,
 } from './launched.ts'
@@ -21,6 +21,7 @@ const defaultTimeoutMs = 60_000
 
 /** Does all of OCI's `create`. `start` of what it returns runs the program. */
 export async function createContainer(plan: ContainerPlan, options: CreateOptions): Promise<LaunchedContainer> {
+  await vacatedCgroup(plan.preparations)
   const prepared = prepare(plan.preparations)
   try {
     const launching = begin(plan, options, prepared.fds, roomToBeBorn(plan) ? birthCgroup(prepared.cgroups)?.as : undefined)
@@ -116,7 +117,6 @@ function handOut(launching: Launching, prepared: Prepared, plan: ContainerPlan):
   if (userns !== undefined) prepared.transient.delete(userns)
   return {
     ...launched,
-    start: launched.start,
     ...openInside(launched.init),
     cgroups: prepared.cgroups,
     ...(userns !== undefined && { userns }),

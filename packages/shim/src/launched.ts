@@ -67,6 +67,11 @@ export interface LaunchedProcess {
   /** The pty's master, where the plan asked for a terminal. */
   console?: number
   /**
+   * From now on the launch outlives this process: until then it ends with it, and nothing of it is left. Call it once
+   * what `adoptionRecord` says is written down; `start` does too.
+   */
+  entrust(): void
+  /**
    * Opens the door and waits until the program runs. A program that can't be executed throws HF_COMMAND_NOT_FOUND or
    * HF_COMMAND_NOT_EXECUTABLE; the keeper then writes the record with 127 or 126.
    */

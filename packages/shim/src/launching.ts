@@ -2,8 +2,8 @@
 import { closeSync, openSync, unlinkSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import {
-  closeFd, launch, pidfdSendSignal, pidfdWait, processStartTime, socketpair, TableWriter, watchFd,
-  type LauncherProcess, type LaunchReport,
+  closeFd, launch, pidfdSendSignal, pidfdWait, processStartTime, sendMessage, socketpair, TableWriter, watchFd,
+  type LauncherProcess, type LaunchReport, type TableHeader,
 } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
@@ -28,6 +28,8 @@ export class Launching {
   readonly #channel: LaunchChannel
   readonly #keeper: LauncherProcess
   readonly #keeperFds: Record<string, number> = {}
+  /** Our end of the channel to the keeper, until it was entrusted with the launch. */
+  #trust: number | undefined
   #init: ProcessHandle | undefined
   #console: number | undefined
   listener: number | undefined
@@ -42,9 +44,10 @@ export class Launching {
     const table = new TableWriter()
     for (const step of steps) encodeStep(table, step)
     const [ours, theirs] = socketpair('seqpacket')
-    const own: Record<string, number> = { report: theirs }
+    const [trust, keeperEnd] = socketpair('seqpacket')
+    const own: Record<string, number> = { report: theirs, trust: keeperEnd }
     try {
-      const header = this.#header(own, ours, options)
+      const header = this.#header(own, options)
       this.#keeper = launch({
         table,
         header,
@@ -53,33 +56,31 @@ export class Launching {
       })
     } catch (error) {
       closeFd(ours)
+      closeFd(trust)
       throw error
     } finally {
       for (const [name, fd] of Object.entries(own)) if (!name.startsWith('keep:')) closeFd(fd)
     }
     this.#channel = new LaunchChannel(ours)
-    for (const name of ['door', ...Object.keys(options.keep)]) this.#keeperFds[name] = table.numberOf(`keep:${name}`)
-    if (options.terminal) this.#keeperFds['console'] = table.consoleSlot
+    this.#trust = trust
+    for (const name of Object.keys(options.keep)) this.#keeperFds[name] = table.numberOf(`keep:${name}`)
+    this.#keeperFds['door'] = table.firstSlot
+    if (options.terminal) this.#keeperFds['console'] = table.firstSlot + 1
   }
 
   /** Opens what the launcher needs beside the plan's own descriptors into `own`, and names it all. */
-  #header(own: Record<string, number>, ours: number, options: LaunchingOptions) {
+  #header(own: Record<string, number>, options: LaunchingOptions): TableHeader {
     own['directory'] = openSync(options.directory, constants.O_RDONLY | constants.O_DIRECTORY)
-    // The keeper holds our end of the channel too: a later shim opens the door with it.
-    own['keep:door'] = ours
     for (const [name, fd] of Object.entries(options.keep)) own[`keep:${name}`] = fd
-    const common = {
-      mode: 'launch' as const,
+    return {
+      mode: 'launch',
       report: 'report',
+      trust: 'trust',
       directory: 'directory',
       record: options.recordName,
       ...(options.bornIn !== undefined && { cgroup: options.bornIn }),
       keep: Object.keys(own).filter((name) => name.startsWith('keep:')),
     }
-    if (!options.terminal) return common
-    const [keeperEnd, stageEnd] = socketpair('seqpacket')
-    Object.assign(own, { keeperEnd, stageEnd })
-    return { ...common, keeperEnd: 'keeperEnd', stageEnd: 'stageEnd' }
   }
 
   /** Until the init stands at its door, or, in a plan without one, runs its program. */
@@ -134,12 +135,23 @@ export class Launching {
       init: this.#init!,
       keeper: { pid, pidfd, startTime: String(processStartTime(pid) ?? '') },
       ...(this.#console !== undefined && { console: this.#console }),
+      entrust: () => this.#entrust(),
       start: () => this.#start(),
       keeperFds: this.#keeperFds,
     }
   }
 
+  #entrust(): void {
+    if (this.#trust === undefined) return
+    // The keeper holds our end of the channel too: a later shim opens the door with it.
+    const fds = [this.#channel.fd, ...(this.#console === undefined ? [] : [this.#console])]
+    sendMessage(this.#trust, 'k', fds)
+    closeFd(this.#trust)
+    this.#trust = undefined
+  }
+
   #start(): Promise<void> {
+    this.#entrust()
     return openDoor(this.#channel.fd, this.#steps)
   }
 
@@ -149,7 +161,7 @@ export class Launching {
     // Whoever waits for an answer, or is about to report, finds the channel closed and leaves.
     this.#channel.rest()
     closeFd(this.#channel.fd)
-    for (const fd of [this.#console, this.listener]) if (fd !== undefined) closeFd(fd)
+    for (const fd of [this.#trust, this.#console, this.listener]) if (fd !== undefined) closeFd(fd)
     if (this.#init === undefined) kill(this.#keeper.pidfd)
     await ended(this.#keeper.pidfd)
     pidfdWait(this.#keeper.pidfd)

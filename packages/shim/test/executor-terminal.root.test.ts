@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, describe, expect, it } from 'vitest'
 import { closeFd, getWindowSize, pidfdSendSignal, setWindowSize, writeFd } from '@holdfast/core'
 import type { Step } from '@holdfast/plan'
 import { eventually } from '@holdfast/testkit'
-import { adoptContainer, adoptionRecord } from '../src/adopt.ts'
+import { adoptContainer } from '../src/adopt.ts'
+import type { AdoptionRecord } from '../src/launched.ts'
 import { ExecutorWorld, readable, readUntil } from './executor-world.ts'
 
 const world = new ExecutorWorld()
@@ -134,7 +135,29 @@ describe('the reaping init', () => {
   })
 })
 
+/** What a process says of the container that it launched before it killed itself. */
+async function launchAndDie(entrust: boolean): Promise<AdoptionRecord> {
+  const script = join(import.meta.dirname, 'executor-orphan.ts')
+  const args = ['--conditions=@holdfast/source', script, world.rootfs, world.base]
+  const env = { ...process.env, ENTRUST: entrust ? '1' : '0' }
+  const end = await promisify(execFile)(process.execPath, args, { env }).catch(
+    (error: { signal: string; stdout: string }) => error,
+  )
+  expect(end).toMatchObject({ signal: 'SIGKILL' })
+  return JSON.parse(end.stdout) as AdoptionRecord
+}
+
 describe('the keeper', () => {
+  it('ends with a shim that dies before it has written down whom to look for, and so does the container', async () => {
+    const record = await launchAndDie(false)
+    await eventually(() => {
+      const { init, keeper } = adoptContainer(record)
+      for (const each of [init, keeper]) if (each !== undefined) closeFd(each.pidfd)
+      return init === undefined && keeper === undefined
+    })
+    rmSync(join(world.base, 'orphan'), { recursive: true })
+  })
+
   it('says what it is, has no capability, takes little memory, and only SIGKILL ends it', async () => {
     const live = await world.create(world.plan({ args: ['sleep', '100'] }))
     await live.process.start()
@@ -151,13 +174,8 @@ describe('the keeper', () => {
   })
 
   it('outlives the shim that launched it, lets another one in, and records the end', async () => {
-    const script = join(import.meta.dirname, 'executor-orphan.ts')
-    const args = ['--conditions=@holdfast/source', script, world.rootfs, world.base]
-    const end = await promisify(execFile)(process.execPath, args).catch((error: { signal: string; stdout: string }) => error)
-    expect(end).toMatchObject({ signal: 'SIGKILL' })
-    const { stdout } = end
+    const record = await launchAndDie(true)
     // The launching process is dead by now; its container stands at its door.
-    const record = JSON.parse(stdout) as ReturnType<typeof adoptionRecord>
     const adopted = adoptContainer(record)
     expect(adopted.init?.pid).toBe(record.initPid)
     expect(Object.keys(adopted.taken).sort()).toEqual(['console', 'spare'])
