@@ -1,7 +1,7 @@
 // Frames as `strace -xx nft …`, `ip …` and `conntrack …` show them on the wire (x86-64).
 import { describe, expect, it } from 'vitest'
 import { parseAddress } from './address.ts'
-import { kindOf, vethInfo } from './link-info.ts'
+import { isForwarding, kindOf, vethInfo } from './link-info.ts'
 import { type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 import { addElements, deleteConntrack, dumpConntrack, parseElements, portBytes } from './nfnetlink.ts'
@@ -65,6 +65,15 @@ describe('rtnetlink messages', () => {
     expect(kindOf(Buffer.from(info, 'hex'))).toBe('veth')
   })
 
+  it('tell whether a port of a bridge passes frames', () => {
+    const linkInfo = (state: number) =>
+      nested(18, [
+        attribute(4, text('bridge')),
+        nested(5, [attribute(1, Buffer.of(state)), attribute(4, Buffer.of(1))]),
+      ]).subarray(4)
+    expect([linkInfo(0), linkInfo(3), undefined].map(isForwarding)).toEqual([false, true, false])
+  })
+
   it('add an address with its broadcast address and without duplicate address detection', () => {
     const address = { ...parseAddress('10.1.2.3', 'a'), length: 24 }
     expect(payload(addAddress(2, address))).toBe(
@@ -89,6 +98,7 @@ describe('rtnetlink messages', () => {
       mtu: 1500,
       master: 3,
       peerIndex: 2,
+      forwarding: false,
     })
     const route = parseRoute({
       type: 24,

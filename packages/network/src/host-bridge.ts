@@ -77,7 +77,9 @@ async function createBridge(route: NetlinkSocket, options: BridgeOptions, plan: 
   }
 }
 
-/** Made without an address of its own, a bridge takes its lowest port's, and changes it as ports come and go. */
+/**
+ * Made without an address of its own, a bridge takes its lowest port's, and changes it as ports come and go.
+ */
 function bridgeMac(plan: NetworkPlan): Buffer {
   return macBytes(macOf(plan.ranges[0]!.gateway), 'bridge')
 }
@@ -124,6 +126,7 @@ async function ensureAddresses(route: NetlinkSocket, index: number, plan: Networ
 export async function ensureRules(options: BridgeOptions, plan: NetworkPlan): Promise<void> {
   const rules = rulesOf(options, plan)
   const stale = await staleSources(rules, options.hostNetns)
+  if (stale === 'foreign') throw foreignTable(options)
   await nftApply(installText(rules, stale), options.hostNetns)
   inNetns(options.hostNetns, () => {
     if (plan.families.includes(4)) writeSysctl('ipv4/ip_forward', '1')
@@ -145,14 +148,31 @@ function enableIpv6Forwarding(bridge: string): void {
   writeSysctl('ipv6/conf/all/forwarding', '1')
 }
 
-/** Subnets that an earlier configuration of this network left in the map of sources. */
-async function staleSources(rules: NetworkRules, netns: number | undefined): Promise<Prefix[]> {
-  const lists = await Promise.all(
-    ['source4', 'source6'].map((map) => nftList(['map', 'inet', rules.table, map], netns)),
-  )
+/**
+ * Subnets that an earlier configuration of this network left in the map of sources. A table of this name that
+ * has chains and not that map is somebody else's: his chains may have the names of ours.
+ */
+async function staleSources(rules: NetworkRules, netns: number | undefined): Promise<Prefix[] | 'foreign'> {
+  const maps = ['source4', 'source6']
+  const lists = await Promise.all(maps.map((map) => nftList(['map', 'inet', rules.table, map], netns)))
+  if (lists.includes(undefined)) {
+    const chains = (await nftList(['chains', 'inet'], netns)) ?? []
+    return chains.some(({ chain }) => chain?.table === rules.table) ? 'foreign' : []
+  }
   const present = lists.flatMap((objects) => sourcesOf(objects ?? [], rules.bridge))
   const wanted = rules.subnets.map(formatPrefix)
   return present.filter((subnet) => !wanted.includes(subnet)).map((subnet) => parsePrefix(subnet, 'source'))
+}
+
+function foreignTable({ table }: BridgeOptions): HoldfastError {
+  return new HoldfastError(
+    'HF_NETWORK_FAILED',
+    `the host has an nftables table inet ${table}, and it is not ours`,
+    {
+      hint: 'Choose another name for ours.',
+      details: { table },
+    },
+  )
 }
 
 export async function removeRules(options: BridgeOptions, plan: NetworkPlan): Promise<void> {

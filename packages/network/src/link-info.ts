@@ -12,7 +12,9 @@ const IFLA_INFO_SLAVE_DATA = 5
 const VETH_INFO_PEER = 1
 const IFLA_BR_FORWARD_DELAY = 1
 const IFLA_BR_STP_STATE = 5
+const IFLA_BRPORT_STATE = 1
 const IFLA_BRPORT_MODE = 4
+const BR_STATE_FORWARDING = 3
 
 /**
  * VETH_INFO_PEER holds an ifinfomsg and the peer's own attributes: name, address, the namespace it is born
@@ -46,4 +48,12 @@ export function bridgePortInfo({ hairpin }: { hairpin: boolean }): Buffer[] {
 /** `veth`, `bridge`, …; undefined for physical links. */
 export function kindOf(linkInfo: Buffer | undefined): string | undefined {
   return linkInfo && textOf(attributesOf(linkInfo).get(IFLA_INFO_KIND))
+}
+
+/** False for a port that does not pass frames yet, and for what is no port of a bridge. */
+export function isForwarding(linkInfo: Buffer | undefined): boolean {
+  const attributes = linkInfo && attributesOf(linkInfo)
+  const port = attributes?.get(IFLA_INFO_SLAVE_DATA)
+  if (!port || textOf(attributes?.get(IFLA_INFO_SLAVE_KIND)) !== 'bridge') return false
+  return attributesOf(port).get(IFLA_BRPORT_STATE)?.[0] === BR_STATE_FORWARDING
 }

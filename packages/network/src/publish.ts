@@ -1,6 +1,13 @@
 /** Published ports in the rules: each is an element of a map, written and withdrawn by netlink. */
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { addressBytes, addressFromBytes, contains, isUnspecified, parseAddress } from './address.ts'
+import {
+  addressBytes,
+  addressFromBytes,
+  contains,
+  formatAddress,
+  isUnspecified,
+  parseAddress,
+} from './address.ts'
 import type { PublishedPort } from './bridge.ts'
 import type { NetworkContext } from './context.ts'
 import { ensureRules } from './host-bridge.ts'
@@ -130,4 +137,22 @@ export function elementKey({ set, elements }: ElementRequest): string {
   const padded = (parts: Buffer[]) =>
     Buffer.concat(parts.flatMap((part) => [part, Buffer.alloc(-part.length & 3)])).toString('hex')
   return elements.map(({ key, data }) => `${set} ${padded(key)} ${padded(data)}`).join()
+}
+
+/** For the log: `tcp 8080 → 10.1.2.3 port 80`. */
+export function describeElement({ set, elements }: ElementRequest): string {
+  return elements
+    .map(({ key, data }) => {
+      const [place, target] = [Buffer.concat(key), Buffer.concat(data)]
+      const size = target.length === 8 ? 4 : 16
+      const number = place[0]
+      const protocol =
+        Object.entries(protocolNumbers).find(([, each]) => each === number)?.[0] ?? `protocol ${number}`
+      const hostIp = set.endsWith('any')
+        ? ''
+        : `${formatAddress(addressFromBytes(place.subarray(4, 4 + size)))} `
+      const container = formatAddress(addressFromBytes(target.subarray(0, size)))
+      return `${protocol} ${hostIp}${place.readUInt16BE(place.length - 4)} → ${container} port ${target.readUInt16BE(size)}`
+    })
+    .join()
 }

@@ -7,7 +7,7 @@ import { parseAddress } from './address.ts'
 import type { Attachment } from './bridge.ts'
 import { attachmentKey, linkAliasPrefix, type NetworkContext } from './context.ts'
 import { addElements, deleteElements } from './nfnetlink.ts'
-import { elementKey, elementsOf, presentElements } from './publish.ts'
+import { describeElement, elementKey, elementsOf, presentElements } from './publish.ts'
 import { buryLink } from './removal.ts'
 import { dumpLinks, parseLink, setLink, type Link } from './rtnetlink.ts'
 
@@ -120,7 +120,7 @@ async function restoreElements(
   for (const [key, request] of present) {
     if (wanted.has(key)) continue
     await context.netfilter.request(deleteElements([request]))
-    report.push(`published port ${key}`)
+    report.push(`published port ${describeElement(request)}`)
   }
   const missing = [...wanted].filter(([key]) => !present.has(key)).map(([, request]) => request)
   if (missing.length > 0) await context.netfilter.request(addElements(missing))

@@ -1,7 +1,7 @@
 /** The messages of rtnetlink(7) that a bridge network needs: links, addresses, routes, neighbours. */
 import { formatAddress, formatLink, formatNeighbor, formatRoute } from 'netlink/dist/rt/gen_structs.js'
 import { addressBytes, addressFromBytes, type Address, type Prefix } from './address.ts'
-import { bridgeInfo, bridgePortInfo, kindOf, vethInfo } from './link-info.ts'
+import { bridgeInfo, bridgePortInfo, isForwarding, kindOf, vethInfo } from './link-info.ts'
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 
@@ -51,6 +51,8 @@ export interface Link {
   master: number | undefined
   /** The other end's index, in its own namespace. */
   peerIndex: number | undefined
+  /** Whether it is a port of a bridge that passes frames. */
+  forwarding: boolean
 }
 
 export interface NewVeth {
@@ -114,6 +116,7 @@ export interface LinkChange {
   /** Its name, or its index in the socket's namespace. */
   link: string | number
   alias?: string
+  mac?: Buffer
   up?: boolean
   /** 0: off its bridge. */
   master?: number
@@ -127,7 +130,7 @@ export interface LinkChange {
 
 /** The kernel applies `up` and `master` before the rest: what must come first needs a message of its own. */
 export function setLink(change: LinkChange): Request {
-  const { link, alias, up, master, hairpin } = change
+  const { link, alias, mac, up, master, hairpin } = change
   return {
     type: RTM_NEWLINK,
     what: `RTM_NEWLINK ${link}`,
@@ -138,6 +141,7 @@ export function setLink(change: LinkChange): Request {
         ...(up !== undefined && { change: { up: true }, ...(up && { flags: { up: true } }) }),
       }),
       ...(typeof link === 'string' ? [attribute(IFLA_IFNAME, text(link))] : []),
+      ...(mac === undefined ? [] : [attribute(IFLA_ADDRESS, mac)]),
       ...(alias === undefined ? [] : [attribute(IFLA_IFALIAS, Buffer.from(alias))]),
       ...(master === undefined ? [] : [attribute(IFLA_MASTER, u32(master))]),
       ...(hairpin === undefined ? [] : [nested(IFLA_LINKINFO, bridgePortInfo({ hairpin }))]),
@@ -193,6 +197,7 @@ export function parseLink({ data }: Reply): Link {
     mtu: attributes.get(IFLA_MTU)?.readUInt32LE() ?? 0,
     master: attributes.get(IFLA_MASTER)?.readUInt32LE(),
     peerIndex: attributes.get(IFLA_LINK)?.readUInt32LE(),
+    forwarding: isForwarding(attributes.get(IFLA_LINKINFO)),
   }
 }
 

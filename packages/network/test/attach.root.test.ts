@@ -1,8 +1,9 @@
+import { once } from 'node:events'
 import { closeSync } from 'node:fs'
 import { eventually } from '@holdfast/testkit'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { chooseSubnet } from '../src/index.ts'
-import { attempt, run, TestHost } from './network-fixture.ts'
+import { attempt, run, TestHost, udpSocket } from './network-fixture.ts'
 
 let host: TestHost
 
@@ -69,6 +70,25 @@ describe.skipIf(process.getuid?.() !== 0)('attach', () => {
     expect(await run(a.netns, 'busybox nc -w 2 192.0.2.2 80 </dev/null')).toBe('outside 192.0.2.1')
   })
 
+  it('lets the very first packet through, whichever way it goes', async () => {
+    const network = await host.open()
+    for (let round = 0; round < 20; round++) {
+      const a = await host.container(network)
+      const [inside, outside] = [
+        await udpSocket(a.netns, '0.0.0.0', 5000),
+        await udpSocket(host.netns, '0.0.0.0', 0),
+      ]
+      const arrived = Promise.all(
+        [inside, outside].map((socket) => once(socket, 'message', { signal: AbortSignal.timeout(900) })),
+      )
+      inside.send('out', outside.address().port, '10.77.0.1')
+      outside.send('in', 5000, a.ip)
+      await arrived
+      for (const socket of [inside, outside]) socket.close()
+      await network.detach(a.attachment)
+    }
+  })
+
   it('keeps the source address where masquerading is off', async () => {
     const outside = await host.neighbour()
     const network = await host.open({ ipMasq: false })
@@ -91,6 +111,18 @@ describe.skipIf(process.getuid?.() !== 0)('attach', () => {
     expect(await run(netns, 'ip -br addr show net7; ip link show net7')).toMatch(
       /10\.77\.0\.99\/24 fd00:77::99\/64[^]*mtu 1400[^]*02:11:22:33:44:55/,
     )
+  })
+
+  it('tells neighbours at once when an address has moved to another MAC', async () => {
+    const network = await host.open()
+    const a = await host.container(network)
+    const wish = { interface: 'eth0', addresses: ['10.77.0.50', 'fd00:77::50'] }
+    for (const mac of ['02:00:00:00:00:01', '02:00:00:00:00:02', '02:00:00:00:00:03']) {
+      const b = await network.attach({ ...wish, id: mac, netns: host.namespace(), mac })
+      await run(a.netns, 'busybox ping -c1 -W1 10.77.0.50 && busybox ping6 -c1 -W1 fd00:77::50')
+      await host.run('busybox ping -c1 -W1 10.77.0.50 && busybox ping6 -c1 -W1 fd00:77::50')
+      await network.detach(b, { wait: true })
+    }
   })
 
   it('that fails leaves nothing behind', async () => {
@@ -122,6 +154,15 @@ describe.skipIf(process.getuid?.() !== 0)('attach', () => {
       message: expect.stringContaining('hf0') as string,
     })
     expect(await host.run('ip -o link show hf0')).toContain('hf0')
+  })
+
+  it('refuses a table that is somebody else’s, and leaves it alone', async () => {
+    await host.run(
+      `nft 'add table inet hft; add chain inet hft forward { type filter hook forward priority 0; policy drop; }'`,
+    )
+    const before = await host.run('nft list ruleset')
+    await expect(host.open()).rejects.toMatchObject({ code: 'HF_NETWORK_FAILED', details: { table: 'hft' } })
+    expect(await host.run('nft list ruleset')).toBe(before)
   })
 
   it('takes up a bridge that was made and not yet marked when its maker was killed', async () => {

@@ -107,7 +107,13 @@ describe.skipIf(process.getuid?.() !== 0)('restore', () => {
     network = await reopened(network)
     expect(await fetchTcp(host.netns, '127.0.0.1', 8080)).toBe('a 10.77.0.1') // nobody held it meanwhile
     const report = await network.restore([a.attachment])
-    expect(report.join('\n')).toMatch(new RegExp(`link ${b.attachment.hostInterface} of c2 eth0`))
+    expect(report.sort()).toEqual([
+      'lease of 10.77.0.3 to c2',
+      'lease of fd00:77::3 to c2',
+      `link ${b.attachment.hostInterface} of c2 eth0`,
+      'published port tcp 8081 → 10.77.0.3 port 80',
+      'published port tcp 8081 → fd00:77::3 port 80',
+    ])
     expect(await fetchTcp(host.netns, '127.0.0.1', 8080)).toBe('a 10.77.0.1')
     await expect(
       host.container(network, [{ protocol: 'tcp', containerPort: 80, hostPort: 8080 }]),
