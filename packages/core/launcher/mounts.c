@@ -206,18 +206,18 @@ long op_readonly_path(struct launch *launch, struct reader *reader)
 
 static long pivot(struct launch *launch, int old)
 {
-	// A private or enslaved old root: its end must not reach the host's mounts.
-	long result = set_propagation(launch, old, MS_SLAVE_, true);
+	long result = sys(fchdir, launch->root);
 
-	if (result < 0)
-		return result;
-	result = sys(fchdir, launch->root);
 	if (result < 0)
 		return failed(launch, "fchdir", "root", result);
 	// The old root is then stacked upon the new one: no directory for it is needed in the image.
 	result = sys(pivot_root, ".", ".");
 	if (result < 0)
 		return failed(launch, "pivot_root", "", result);
+	// Its end must not reach the host's mounts. Not before the pivot: it held the container's, and those may be shared.
+	result = set_propagation(launch, old, MS_SLAVE_, true);
+	if (result < 0)
+		return result;
 	result = sys(fchdir, old);
 	if (result < 0)
 		return failed(launch, "fchdir", "old root", result);

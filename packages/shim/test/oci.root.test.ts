@@ -1,0 +1,403 @@
+/** OCI configurations, as other programs write them, planned and carried out: what the container sees of each section. */
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { probeHost } from '@holdfast/core'
+import { parseConfigJson, planContainer, type ContainerPlan } from '@holdfast/plan'
+import { removeCgroups } from '../src/cgroup.ts'
+import { ExecutorWorld } from './executor-world.ts'
+
+type Json = Record<string, unknown>
+
+const world = new ExecutorWorld()
+const scratch = mkdtempSync(join(tmpdir(), 'hfo-'))
+let count = 0
+
+beforeAll(() => {
+  chmodSync(scratch, 0o755) // hooks of a user namespace look in too
+  mkdirSync(join(scratch, 'stage'))
+  mkdirSync(join(scratch, 'source/sub'), { recursive: true })
+  writeFileSync(join(scratch, 'source/file'), 'text\n')
+  chownSync(join(scratch, 'source/file'), 1234, 1234)
+})
+
+afterAll(async () => {
+  await world[Symbol.asyncDispose]()
+  rmSync(scratch, { recursive: true, force: true })
+})
+
+const hostID = 0x7124_0000
+const maps = [{ containerID: 0, hostID, size: 65_536 }]
+const user = { type: 'user' }
+const all = ['mount', 'pid', 'network', 'ipc', 'uts', 'cgroup'].map((type) => ({ type }))
+const proc = { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] }
+const dev = { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755'] }
+const capabilities = (...names: string[]): Json => ({ bounding: names, permitted: names, effective: names })
+
+/** In a user namespace of its own. */
+const confined = { namespaces: [...all, user], uidMappings: maps, gidMappings: maps }
+
+interface Parts {
+  extra?: Json
+  linux?: Json
+  process?: Json
+  mounts?: Json[]
+}
+
+function planOf(script: string, { extra = {}, linux = {}, process = {}, mounts = [] }: Parts): ContainerPlan {
+  const id = `oci-${globalThis.process.pid}-${count++}`
+  const [upper, work] = [join(scratch, `upper${count}`), join(scratch, `work${count}`)]
+  const owner = 'uidMappings' in linux ? hostID : 0
+  for (const path of [upper, work]) mkdirSync(path)
+  chownSync(upper, owner, owner)
+  const config = {
+    ociVersion: '1.2.0',
+    root: { path: 'rootfs' },
+    mounts: [proc, dev, ...mounts],
+    ...extra,
+    process: { cwd: '/', args: ['sh', '-c', script], env: ['PATH=/bin'], ...process },
+    linux: { namespaces: all, cgroupsPath: `/hf-test/${id}`, ...linux },
+  }
+  return planContainer(parseConfigJson(JSON.stringify(config)), {
+    id,
+    bundle: scratch,
+    stage: join(scratch, 'stage'),
+    init: false,
+    cgroupParent: '/hf-test',
+    pivot: 'pivot',
+    host: probeHost(),
+    rootfs: { kind: 'overlay', lower: [world.rootfs], upper, work, idmap: owner !== 0 },
+  })
+}
+
+async function run(script: string, parts: Parts = {}): Promise<string> {
+  const live = await world.create(planOf(script, parts))
+  const { cgroups } = live.container
+  try {
+    await live.process.start()
+    const { output, exitCode } = await live.finish()
+    return exitCode === 0 ? output.trim() : `${output.trim()} [exit ${exitCode}]`
+  } finally {
+    await removeCgroups(cgroups)
+  }
+}
+
+describe.each([
+  ["with the host's users", {}],
+  ['in a user namespace', confined],
+])('%s', (_, base) => {
+  it('has the default devices, owned by its root, and the links', async () => {
+    const output = await run(
+      'ls -ln /dev; echo x > /dev/null; head -c 2 /dev/zero | wc -c; [ -p /dev/stdout ] && echo via',
+      { linux: base },
+    )
+    for (const name of ['null', 'zero', 'full', 'random', 'urandom', 'tty'])
+      expect(output).toMatch(new RegExp(`crw-rw-rw- .* 0 +0 .* ${name}$`, 'm'))
+    expect(output).toMatch(/fd -> \/proc\/self\/fd[\s\S]*ptmx -> pts\/ptmx[\s\S]*\n2\nvia/)
+  })
+
+  it('has the device asked for, with its mode and owner', async () => {
+    const devices = [
+      { type: 'c', path: '/dev/mine', major: 1, minor: 3, fileMode: 0o640, uid: 5, gid: 6 },
+      { type: 'p', path: '/dev/pipe', fileMode: 0o600 },
+    ]
+    const output = await run('ls -ln /dev/mine /dev/pipe', { linux: { ...base, devices } })
+    expect(output).toMatch(/crw-r----- .* 5 +6 +1, +3 .*\/dev\/mine/)
+    expect(output).toMatch(/prw------- .* 0 +0 .*\/dev\/pipe/)
+  })
+
+  it('sees its root read-only, and what is mounted in it as asked', async () => {
+    const mounts = [
+      { destination: '/t', type: 'tmpfs', source: 'tmpfs', options: ['size=64k', 'mode=700', 'ro'] },
+      { destination: '/b', source: 'source', options: ['rbind', 'rro', 'rprivate'] },
+      { destination: '/deep/er', type: 'tmpfs' },
+    ]
+    const script =
+      'touch /x /t/x /b/x /b/sub/x 2>&1; touch /deep/er/x && ls /deep/er; cat /b/file; pwd; stat -c %a /t'
+    const output = await run(script, {
+      extra: { root: { path: 'rootfs', readonly: true } },
+      mounts,
+      linux: base,
+      process: { cwd: '/made/for/it' },
+    })
+    expect(output.match(/Read-only file system/g)).toHaveLength(4)
+    expect(output).toMatch(/\nx\ntext\n\/made\/for\/it\n700$/)
+  })
+
+  it('hides and protects paths', async () => {
+    const linux = {
+      ...base,
+      maskedPaths: ['/proc/keys', '/etc', '/nowhere'],
+      readonlyPaths: ['/proc/sys', '/nowhere'],
+    }
+    const output = await run(
+      'wc -c < /proc/keys; ls -A /etc | wc -l; touch /etc/x 2>&1; echo 1 2>&1 > /proc/sys/kernel/domainname; true',
+      { linux },
+    )
+    expect(output).toMatch(/^0\n0\n.*Read-only file system/)
+    expect(output).toMatch(/domainname: Read-only file system/)
+  })
+
+  it('has exactly the capabilities asked for', async () => {
+    const sets = {
+      bounding: ['CAP_CHOWN', 'CAP_KILL', 'CAP_NET_RAW'],
+      permitted: ['CAP_CHOWN', 'CAP_KILL'],
+      effective: ['CAP_CHOWN'],
+      inheritable: ['CAP_KILL'],
+      ambient: ['CAP_KILL'],
+    }
+    const output = await run('grep -E "Cap|NoNew" /proc/self/status', {
+      linux: base,
+      process: { capabilities: sets, user: { uid: 1, gid: 1 }, noNewPrivileges: true },
+    })
+    const mask = (name: string) =>
+      Number.parseInt(new RegExp(`Cap${name}:\\s*(\\w+)`).exec(output)?.[1] ?? '', 16)
+    expect([mask('Bnd'), mask('Inh'), mask('Amb'), mask('Prm'), mask('Eff')]).toEqual([
+      0x2021, 0x20, 0x20, 0x20, 0x20,
+    ])
+    expect(output).toMatch(/NoNewPrivs:\s+1/)
+  })
+
+  it('runs as its user, with groups, mask and limits', async () => {
+    const process = {
+      user: { uid: 1000, gid: 1001, additionalGids: [7, 8], umask: 0o27 },
+      oomScoreAdj: 500,
+      rlimits: [
+        { type: 'RLIMIT_NOFILE', soft: 12, hard: 34 },
+        { type: 'RLIMIT_CORE', soft: 0, hard: 0 },
+      ],
+      ioPriority: { class: 'IOPRIO_CLASS_IDLE' },
+      scheduler: { policy: 'SCHED_BATCH', nice: 5 },
+    }
+    const output = await run(
+      'id -u; id -g; id -G; umask; ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj; ionice -p $$; cut -d" " -f19,41 /proc/self/stat',
+      { linux: base, process },
+    )
+    expect(output.split('\n')).toEqual([
+      '1000',
+      '1001',
+      '1001 7 8',
+      '0027',
+      '12',
+      '34',
+      '500',
+      expect.stringContaining('idle'),
+      '5 3',
+    ])
+  })
+
+  it('refuses system calls as the filter says, with and without no_new_privs', async () => {
+    const seccomp = {
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 11 }],
+    }
+    for (const noNewPrivileges of [true, false]) {
+      const output = await run('mkdir /tmp/x 2>&1; grep Seccomp: /proc/self/status', {
+        linux: { ...base, seccomp },
+        process: { noNewPrivileges },
+      })
+      expect(output).toMatch(/Resource temporarily unavailable[\s\S]*Seccomp:\s+2/)
+    }
+  })
+
+  it('sets sysctls and names of its own', async () => {
+    const linux = { ...base, sysctl: { 'net.core.somaxconn': '77', 'kernel.shmmax': '4096' } }
+    const output = await run(
+      'cat /proc/sys/net/core/somaxconn /proc/sys/kernel/shmmax; hostname; cat /proc/sys/kernel/domainname; ip -o link show lo',
+      {
+        linux,
+        extra: { hostname: 'its-name', domainname: 'its.domain' },
+      },
+    )
+    expect(output).toMatch(/^77\n4096\nits-name\nits\.domain\n.*LOOPBACK,UP/)
+  })
+
+  it('is ahead in time', async () => {
+    const namespaces = [...((base as { namespaces?: Json[] }).namespaces ?? all), { type: 'time' }]
+    const output = await run('cut -d. -f1 /proc/uptime', {
+      linux: { ...base, namespaces, timeOffsets: { boottime: { secs: 1_000_000 } } },
+    })
+    const uptime = Number(readFileSync('/proc/uptime', 'utf8').split('.')[0])
+    expect(Number(output) - uptime).toBeGreaterThan(999_000)
+  })
+
+  it('keeps to its limits, in its cgroup, which is all it sees of the tree', async () => {
+    const mounts = [
+      { destination: '/sys', type: 'sysfs', options: ['ro'] },
+      { destination: '/sys/fs/cgroup', type: 'cgroup', options: ['ro', 'nosuid'] },
+    ]
+    const linux = {
+      ...base,
+      resources: {
+        pids: { limit: 20 },
+        memory: { limit: 64 << 20 },
+        cpu: { quota: 50_000, period: 100_000 },
+      },
+    }
+    const output = await run(
+      'cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; cat /proc/self/cgroup; touch /sys/fs/cgroup/x 2>&1; true',
+      { mounts, linux },
+    )
+    expect(output).toMatch(/^20\n/)
+    expect(
+      output
+        .split('\n')
+        .filter((line) => /^\d+:.*:/.test(line))
+        .every((line) => line.endsWith(':/')),
+    ).toBe(true)
+    expect(output).toMatch(/Read-only file system/)
+  })
+
+  it('reaches no device that no rule allows', async () => {
+    const devices = [{ type: 'c', path: '/dev/console5', major: 5, minor: 1 }]
+    const linux = { ...base, devices, resources: { devices: [{ allow: false, access: 'rwm' }] } }
+    expect(await run('cat /dev/console5 2>&1; cat /dev/null && echo fine', { linux })).toMatch(
+      /not permitted\nfine$/,
+    )
+  })
+
+  it("runs its hooks in the container: before the pivot with the host's paths, after the door with its own", async () => {
+    const extra = {
+      hooks: {
+        createContainer: [{ path: '/bin/sh', args: ['sh', '-c', `cat > ${scratch}/state`] }],
+        startContainer: [{ path: '/bin/sh', args: ['sh', '-c', 'cat > /tmp/state'] }],
+      },
+    }
+    writeFileSync(join(scratch, 'state'), '')
+    chmodSync(join(scratch, 'state'), 0o666)
+    const live = await world.create(
+      planOf('cat /tmp/state', {
+        extra,
+        linux: { ...base, namespaces: (base as { namespaces?: Json[] }).namespaces ?? all },
+      }),
+    )
+    const { cgroups } = live.container
+    await live.process.start()
+    const { output } = await live.finish()
+    await removeCgroups(cgroups)
+    expect(JSON.parse(readFileSync(join(scratch, 'state'), 'utf8'))).toMatchObject({
+      status: 'creating',
+      pid: 1,
+    })
+    expect(JSON.parse(output)).toMatchObject({ status: 'created', pid: 1, bundle: scratch })
+  })
+})
+
+describe('mounts', () => {
+  it('map ids by maps of their own', async () => {
+    const uidMappings = [{ containerID: 1234, hostID: hostID + 42, size: 1 }]
+    const mounts = [
+      { destination: '/b', source: 'source', options: ['bind'], uidMappings, gidMappings: uidMappings },
+    ]
+    expect(await run('stat -c %u:%g /b/file', { mounts, linux: confined })).toBe('42:42')
+    expect(statSync(join(scratch, 'source/file')).uid).toBe(1234)
+  })
+
+  it("map ids by the container's user namespace", async () => {
+    const mounts = [{ destination: '/b', source: 'source', options: ['rbind', 'ridmap'] }]
+    expect(
+      await run('stat -c %u /b/file; touch /b/new', {
+        mounts,
+        linux: confined,
+        process: { capabilities: capabilities('CAP_DAC_OVERRIDE') },
+      }),
+    ).toBe('1234')
+    expect(statSync(join(scratch, 'source/new')).uid).toBe(0)
+  })
+
+  it('copy what the image has there into a tmpfs', async () => {
+    const mounts = [{ destination: '/etc', type: 'tmpfs', options: ['tmpcopyup', 'size=1m'] }]
+    expect(await run('grep -c root /etc/passwd; mount | grep -c "on /etc type tmpfs"', { mounts })).toBe(
+      '1\n1',
+    )
+  })
+
+  it('lie one over the other, in order, and are files where their source is one', async () => {
+    const mounts = [
+      { destination: '/m', type: 'tmpfs' },
+      { destination: '/m/f', source: 'source/file', options: ['bind', 'ro'] },
+      { destination: '/m/d/e', source: 'source', options: ['bind'] },
+      { destination: '/m/d/e/sub', type: 'tmpfs', options: ['noexec'] },
+    ]
+    expect(await run('cat /m/f /m/d/e/file; mount | grep -c " /m"', { mounts })).toBe('text\ntext\n4')
+  })
+
+  it.each([
+    ['private', /^$/],
+    ['slave', /^master:\d+$/],
+    ['shared', /^shared:\d+$/],
+    ['unbindable', /^unbindable$/],
+  ])('propagate as asked: %s', async (value, tags) => {
+    using peer = sharedMount(value)
+    const mounts = [{ destination: '/b', source: peer.path, options: ['bind', value] }]
+    const [, tag = ''] =
+      /^\S+ \S+ \S+ \S+ \/b \S+ (.*?) ?- /.exec(await run('grep " /b " /proc/self/mountinfo', { mounts })) ??
+      []
+    expect(tag).toMatch(tags)
+  })
+
+  it('that are shared let the host see what the container mounts', async () => {
+    using peer = sharedMount('seen')
+    mkdirSync(join(peer.path, 'sub'))
+    const mounts = [{ destination: '/b', source: peer.path, options: ['rbind', 'rshared'] }]
+    await run('mount -t tmpfs none /b/sub', {
+      mounts,
+      process: { capabilities: capabilities('CAP_SYS_ADMIN') },
+    })
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toContain(` ${peer.path}/sub `)
+  })
+
+  it('take attributes again by remount', async () => {
+    const mounts = [
+      { destination: '/m', type: 'tmpfs' },
+      { destination: '/m', options: ['remount', 'ro', 'noexec', 'strictatime'] },
+    ]
+    expect(await run('mount | grep " /m "', { mounts })).toMatch(/\(ro,noexec/)
+  })
+
+  it("fail with the step's name and leave nothing", async () => {
+    const parts = { mounts: [{ destination: '/b', source: '/does/not/exist', options: ['bind'] }] }
+    const plan = planOf('true', parts)
+    await expect(world.create(plan)).rejects.toThrow(/ENOENT.*stage-bind\("\/does\/not\/exist"/)
+    const cgroup = plan.preparations.find((each) => each.do === 'make-cgroup')!
+    for (const { path } of cgroup.directories) expect(existsSync(path)).toBe(false)
+  })
+
+  it('never follow a link of the image out of the root', async () => {
+    const mounts = [{ destination: '/link/x', type: 'tmpfs' }]
+    const plan = planOf('mount | grep " /target/x "', { mounts })
+    const overlay = plan.steps.find((step) => step.do === 'stage-overlay')!
+    const lower = join(scratch, 'hostile')
+    mkdirSync(join(lower, 'target'), { recursive: true })
+    symlinkSync(join('/../../../..', 'target'), join(lower, 'link'))
+    overlay.lower.unshift(lower)
+    const live = await world.create(plan)
+    const { cgroups } = live.container
+    await live.process.start()
+    expect((await live.finish()).output).toContain('/target/x')
+    await removeCgroups(cgroups)
+    expect(existsSync('/target')).toBe(false)
+  })
+})
+
+/** A shared mount of this test's, which goes with what was mounted beneath it. */
+function sharedMount(name: string): { path: string } & Disposable {
+  const path = join(scratch, `peer-${name}`)
+  mkdirSync(path)
+  execFileSync('mount', ['-t', 'tmpfs', 'hf-test', path])
+  execFileSync('mount', ['--make-shared', path])
+  return { path, [Symbol.dispose]: () => void execFileSync('umount', ['-R', path]) }
+}
