@@ -1,0 +1,145 @@
+import { busyboxTar, temporaryDirectory, TestSupervisor } from '@holdfast/testkit'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { shapeDifferences } from './answer-shape.ts'
+import { ask, hasDockerd, PrivateDockerd, type Answer } from './private-dockerd.ts'
+
+// The newest version that Debian 12's dockerd speaks.
+const api = '/v1.41'
+
+/** Differences that are meant, each with its reason. */
+const meant: Record<string, string> = {
+  '.Holdfast': 'our extension of inspect: the id range of the user namespace',
+  '.HostConfig.OomKillDisable': 'dockerd fills it in on cgroup v1; null, as asked for, is what it shows on v2',
+  '.GraphDriver.Data': 'the vfs driver that the peer runs with has none',
+  '.DriverStatus': 'likewise',
+  '.KernelMemory': 'only cgroup v1 has it, and the kernel ignores it',
+  '.RegistryConfig.IndexConfigs.docker.io': 'registries are not built yet',
+  '.Runtimes.holdfast': 'our runtime',
+  '.Runtimes.runc': "Docker's",
+  '.Runtimes.io.containerd.runc.v2': "Docker's",
+  '.Runtimes.io.containerd.runtime.v1.linux': "Docker's",
+  '.NetworkSettings.Ports': 'one address family or two, as the network has',
+  '[].Options': 'each driver has options of its own',
+  '.Options': 'likewise',
+  '[].IPAM.Config[].Gateway': 'dockerd leaves it out where it chose it itself',
+  '.IPAM.Config[].Gateway': 'likewise',
+}
+
+describe.skipIf(!hasDockerd())('the API beside dockerd', { timeout: 60_000 }, () => {
+  let dockerd: PrivateDockerd
+  let supervisor: TestSupervisor
+
+  beforeAll(async () => {
+    using scratch = temporaryDirectory()
+    const tar = busyboxTar(scratch.path)
+    ;[dockerd, supervisor] = await Promise.all([PrivateDockerd.start(), TestSupervisor.start()])
+    await both('POST', '/images/create?fromSrc=-&repo=busybox&tag=latest&changes=ENV+A%3Dimage&changes=CMD+sh', tar)
+  }, 60_000)
+
+  afterAll(async () => {
+    await Promise.all([dockerd?.[Symbol.asyncDispose](), supervisor?.[Symbol.asyncDispose]()])
+  }, 60_000)
+
+  async function both(method: string, path: string, body?: unknown): Promise<{ docker: Answer; ours: Answer }> {
+    const [docker, ours] = await Promise.all([
+      ask(dockerd.socket, method, api + path, body),
+      ask(supervisor.socket, method, api + path, body),
+    ])
+    return { docker, ours }
+  }
+
+  /** Same status and type; for a success the same keys and types, for a failure a message. */
+  async function compare(method: string, path: string, body?: unknown): Promise<{ docker: Answer; ours: Answer }> {
+    const answers = await both(method, path, body)
+    const { docker, ours } = answers
+    const where = `${method} ${path}`
+    expect(`${where}: ${ours.status}`, ours.text).toBe(`${where}: ${docker.status}`)
+    if (docker.type !== undefined) expect(ours.type, where).toBe(docker.type)
+    if (docker.status >= 400) expect(ours.json, where).toHaveProperty('message')
+    else if (docker.json !== undefined) expect(unmeant(shapeDifferences(docker.json, ours.json)), where).toEqual([])
+    return answers
+  }
+
+  it('answers about itself in the same shapes', async () => {
+    for (const path of ['/_ping', '/version', '/info', '/networks', '/networks/bridge', '/volumes', '/plugins']) {
+      await compare('GET', path)
+    }
+  })
+
+  it('takes a container through its life with the same statuses and shapes', async () => {
+    const config = {
+      Image: 'busybox', Cmd: ['cat'], OpenStdin: true, Labels: { a: 'b' }, ExposedPorts: { '80/tcp': {} }, Env: ['B=1'],
+      HostConfig: { PortBindings: { '80/tcp': [{ HostPort: '' }] }, Memory: 67_108_864, Binds: ['data:/data'] },
+    }
+    await compare('POST', '/containers/create?name=life', config)
+    await compare('POST', '/containers/create?name=life', config)
+    await compare('GET', '/containers/life/json')
+    await compare('POST', '/containers/life/start')
+    await compare('POST', '/containers/life/start')
+    await compare('GET', '/containers/life/json?size=1')
+    await compare('GET', '/containers/json')
+    await compare('GET', '/containers/life/top')
+    await compare('GET', '/containers/life/top?ps_args=-o+pid,args')
+    await compare('POST', '/containers/life/resize?h=10&w=20')
+    await compare('POST', '/containers/life/rename?name=life2')
+    await compare('POST', '/containers/life2/pause')
+    await compare('POST', '/containers/life2/pause')
+    await compare('GET', '/containers/life2/json')
+    await compare('POST', '/containers/life2/unpause')
+    await compare('DELETE', '/containers/life2')
+    await compare('POST', '/containers/life2/stop?t=0')
+    await compare('POST', '/containers/life2/stop?t=0')
+    await compare('POST', '/containers/life2/wait')
+    await compare('POST', '/containers/life2/kill')
+    await compare('GET', '/containers/json?all=1')
+    await compare('GET', '/volumes/data')
+    await compare('DELETE', '/containers/life2?v=1')
+    await compare('DELETE', '/containers/life2')
+  })
+
+  it('runs execs with the same statuses and shapes', async () => {
+    await compare('POST', '/containers/create?name=execs', { Image: 'busybox', Cmd: ['sleep', '100'] })
+    await compare('POST', '/containers/execs/exec', { Cmd: ['true'] })
+    await compare('POST', '/containers/execs/start')
+    const { docker, ours } = await compare('POST', '/containers/execs/exec', { Cmd: ['true'], AttachStdout: true })
+    const inspect = async (socket: string, { json }: Answer) => await ask(socket, 'GET', `${api}/exec/${json.Id}/json`)
+    const before = [await inspect(dockerd.socket, docker), await inspect(supervisor.socket, ours)] as const
+    expect(shapeDifferences(before[0].json, before[1].json)).toEqual([])
+    for (const [socket, { json }] of [[dockerd.socket, docker], [supervisor.socket, ours]] as const) {
+      const started = await ask(socket, 'POST', `${api}/exec/${json.Id}/start`, { Detach: true })
+      expect(started).toMatchObject({ status: 200, text: '' })
+    }
+    await compare('POST', '/containers/execs/exec', { Cmd: [] })
+    await compare('GET', '/exec/nosuch/json')
+    await compare('DELETE', '/containers/execs?force=1')
+  })
+
+  it('describes and names images in the same shapes', async () => {
+    for (const path of ['/images/json', '/images/busybox/json', '/images/busybox/history', '/images/nosuch/json']) {
+      await compare('GET', path)
+    }
+    await compare('POST', '/images/busybox/tag?repo=other&tag=t')
+    await compare('POST', '/images/nosuch/tag?repo=other')
+    await compare('DELETE', '/images/other:t')
+    await compare('DELETE', '/images/nosuch')
+  })
+
+  it('refuses with the same statuses', async () => {
+    await compare('POST', '/containers/create', { Image: 'nosuch' })
+    await compare('POST', '/containers/create?name=%21', { Image: 'busybox' })
+    await compare('POST', '/containers/create', {})
+    for (const path of ['/containers/nosuch/json', '/networks/nosuch', '/volumes/nosuch', '/plugins/nosuch/json', '/nodes']) {
+      await compare('GET', path)
+    }
+    await compare('GET', '/containers/json?filters=%7B%22bad%22%3A%5B%22x%22%5D%7D')
+    await compare('POST', '/containers/nosuch/start')
+    await compare('POST', '/swarm/leave')
+    await compare('GET', '/nosuch')
+    await compare('GET', '/images//json')
+  })
+})
+
+function unmeant(differences: string[]): string[] {
+  // `meant` names a path; what lies beneath it is meant too.
+  return differences.filter((line) => !Object.keys(meant).some((path) => line === path || /^[.:[]/.test(line.slice(path.length)) && line.startsWith(path)))
+}

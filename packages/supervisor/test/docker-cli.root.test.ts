@@ -1,0 +1,151 @@
+import { execFile, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { busyboxTar, eventually, temporaryDirectory, TestSupervisor } from '@holdfast/testkit'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+interface Outcome {
+  code: number | null
+  out: string
+  err: string
+}
+
+describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }, () => {
+  let supervisor: TestSupervisor
+
+  beforeAll(async () => {
+    supervisor = await TestSupervisor.start()
+    using scratch = temporaryDirectory()
+    const imported = await docker(['import', '-c', 'ENV PATH=/bin', '-c', 'CMD ["sh"]', '-', 'busybox'], busyboxTar(scratch.path))
+    expect(imported).toMatchObject({ code: 0, out: expect.stringMatching(/^sha256:[0-9a-f]{64}\n$/) })
+  }, 60_000)
+
+  afterAll(async () => {
+    await supervisor?.[Symbol.asyncDispose]()
+  }, 60_000)
+
+  async function docker(args: string[], input?: string | Buffer): Promise<Outcome> {
+    const child = spawn('docker', args, { env: { PATH: process.env['PATH'], DOCKER_HOST: `unix://${supervisor.socket}` } })
+    child.stdin.on('error', () => {}) // it may end before it has read everything
+    child.stdin.end(input ?? '')
+    const outputs = Promise.all([text(child.stdout), text(child.stderr)])
+    const timer = setTimeout(() => child.kill('SIGKILL'), 30_000)
+    const [code] = (await once(child, 'exit')) as [number | null]
+    clearTimeout(timer)
+    const [out, err] = await outputs
+    return { code, out, err }
+  }
+
+  it('runs a container with its output and exit code', async () => {
+    const { code, out, err } = await docker(['run', '--rm', 'busybox', 'sh', '-c', 'echo out; echo err >&2; exit 3'])
+    expect({ code, out, err }).toEqual({ code: 3, out: 'out\n', err: 'err\n' })
+    expect((await docker(['ps', '-aq'])).out).toBe('')
+  })
+
+  it('pipes into a container until the end of input', async () => {
+    const input = 'x'.repeat(300_000)
+    expect(await docker(['run', '-i', '--rm', 'busybox', 'cat'], input)).toEqual({ code: 0, out: input, err: '' })
+  })
+
+  it.each([
+    ['nosuch', 127, 'executable file not found'],
+    ['/etc', 126, 'permission denied'],
+  ])('ends run of %s with %d', async (command, code, message) => {
+    const outcome = await docker(['run', '--rm', 'busybox', command])
+    expect(outcome.code).toBe(code)
+    expect(outcome.err).toContain(message)
+  })
+
+  it('ends run of an image that is not there as dockerd without a registry does', async () => {
+    const { code, err } = await docker(['run', '--rm', 'nosuch/image:zz', 'true'])
+    expect(code).toBe(125)
+    expect(err).toContain("Unable to find image 'nosuch/image:zz' locally")
+    expect(err).toContain('pulling from registries is not built yet')
+  })
+
+  it('reports a command killed by a signal as 128 and its number', async () => {
+    await docker(['create', '--name', 'killed', 'busybox', 'sleep', '100'])
+    const started = docker(['start', '-a', 'killed'])
+    await eventually(async () => (await docker(['kill', 'killed'])).code === 0)
+    expect((await started).code).toBe(137)
+    await docker(['rm', 'killed'])
+  })
+
+  it('execs, logs, pauses, renames, stops and removes', async () => {
+    expect((await docker(['run', '-d', '--name', 'cc', 'busybox', 'sh', '-c', 'echo hello; echo err >&2; exec sleep 100'])).code).toBe(0)
+    expect(await docker(['exec', '-e', 'A=1', '-w', '/tmp', '-u', '1000', 'cc', 'sh', '-c', 'echo $A; pwd; id -u; exit 4'])).toEqual({
+      code: 4, out: '1\n/tmp\n1000\n', err: '',
+    })
+    expect(await docker(['exec', '-i', 'cc', 'cat'], 'abc')).toMatchObject({ code: 0, out: 'abc' })
+    expect((await docker(['exec', 'cc', 'nosuch'])).code).toBe(127)
+    expect(await docker(['logs', 'cc'])).toEqual({ code: 0, out: 'hello\n', err: 'err\n' })
+    expect((await docker(['logs', '-t', '--tail', '1', 'cc'])).err + (await docker(['logs', '-t', '--tail', '1', 'cc'])).out).toMatch(
+      /^\d{4}-\d\d-\d\dT[\d:]+\.\d{9}Z /,
+    )
+    expect((await docker(['top', 'cc', '-o', 'pid,comm'])).out).toMatch(/^PID +COMMAND\n\d+ +sleep\n$/)
+    expect((await docker(['pause', 'cc'])).code).toBe(0)
+    expect((await docker(['ps', '--format', '{{.Status}}'])).out).toMatch(/^Up .* \(Paused\)\n$/)
+    expect((await docker(['exec', 'cc', 'true'])).code).toBe(1)
+    expect((await docker(['unpause', 'cc'])).code).toBe(0)
+    expect((await docker(['rename', 'cc', 'cd'])).code).toBe(0)
+    expect((await docker(['inspect', '-f', '{{.Name}} {{.State.Status}} {{.Config.Image}}', 'cd'])).out).toBe('/cd running busybox\n')
+    expect((await docker(['rm', 'cd'])).code).toBe(1)
+    expect((await docker(['stop', '-t', '0', 'cd'])).code).toBe(0)
+    expect((await docker(['wait', 'cd'])).out).toBe('137\n')
+    expect((await docker(['rm', 'cd'])).code).toBe(0)
+    expect((await docker(['inspect', 'cd'])).code).toBe(1)
+  })
+
+  it('gives a terminal where one is asked for, and follows its size', async () => {
+    await docker(['run', '-dit', '--name', 'tty', 'busybox', 'sh'])
+    const script = `docker -H unix://${supervisor.socket} exec -it tty sh -c 'tty; stty size'`
+    const output = await new Promise<string>((resolve) => {
+      execFile('script', ['-qec', `stty rows 33 cols 77; ${script}`, '/dev/null'], (_, out) => resolve(out))
+    })
+    expect(output).toContain('/dev/pts/')
+    expect(output).toContain('33 77')
+    await docker(['rm', '-f', 'tty'])
+  })
+
+  it('starts and attaches to what was created', async () => {
+    await docker(['create', '-i', '--name', 'later', 'busybox', 'cat'])
+    expect(await docker(['start', '-ai', 'later'], 'x')).toEqual({ code: 0, out: 'x', err: '' })
+    expect((await docker(['rm', 'later'])).code).toBe(0)
+  })
+
+  it('names a missing network instead of pulling', async () => {
+    const { code, err } = await docker(['run', '--rm', '--network', 'nosuch', 'busybox', 'true'])
+    expect(code).toBe(125)
+    expect(err).toContain('network nosuch not found')
+    expect(err).not.toContain('pull')
+  })
+
+  it('refuses a field it cannot honour by name', async () => {
+    const { code, err } = await docker(['run', '--restart', 'always', 'busybox', 'true'])
+    expect(code).toBe(125)
+    expect(err).toContain('HostConfig.RestartPolicy.Name')
+  })
+
+  it('shows events, images, history and the engine', async () => {
+    const now = Math.floor(Date.now() / 1000)
+    await docker(['run', '--rm', '--name', 'seen', 'busybox', 'true'])
+    const events = await docker(['events', '--since', String(now), '--until', String(now + 2), '-f', 'container=seen', '--format', '{{.Action}}'])
+    expect(events.out.trim().split('\n')).toEqual(expect.arrayContaining(['create', 'attach', 'start', 'die', 'destroy']))
+    expect((await docker(['images', '--format', '{{.Repository}}:{{.Tag}}'])).out).toBe('busybox:latest\n')
+    expect((await docker(['history', '-q', 'busybox'])).code).toBe(0)
+    expect((await docker(['tag', 'busybox', 'other:x'])).code).toBe(0)
+    expect((await docker(['rmi', 'other:x'])).out).toBe('Untagged: other:x\n')
+    for (const command of ['info', 'version']) expect((await docker([command])).code).toBe(0)
+    expect((await docker(['system', 'df'])).code).toBe(0)
+    expect((await docker(['network', 'ls', '--format', '{{.Name}}'])).out.split('\n').sort().join(' ')).toBe(' bridge host none')
+  })
+})
+
+function hasDockerCommand(): boolean {
+  try {
+    execFileSync('docker', ['--version'], { stdio: 'ignore' })
+    return process.getuid?.() === 0
+  } catch {
+    return false
+  }
+}
