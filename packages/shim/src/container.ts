@@ -1,4 +1,5 @@
 /** The container that this shim makes run: create, start, signals, pause, its end, and the undoing of it all. */
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { closeFd, fstat } from '@holdfast/core'
 import type { ContainerPlan, NamespaceType } from '@holdfast/plan'
@@ -76,6 +77,7 @@ export class Container {
     this.adoption = adoptionRecord(launched)
     this.#hold(launched)
     this.#become('created', { event: 'created', pid: launched.init.pid })
+    launched.entrust() // written down above: from here on the container outlives this shim
     this.#follow({ ...launched, fds: stdio.keep })
   }
 
@@ -172,6 +174,22 @@ export class Container {
     this.#become('started', { event: 'started', startedAt: now })
   }
 
+  /**
+   * An earlier shim was killed within `create`, before it could write down what it had made: all of that lives in the
+   * container's cgroup, or is held by what lives there.
+   */
+  async clearLeftovers(): Promise<void> {
+    const { dir, spec } = this.#context
+    const { preparations } = planBundle(readBundle(dir, spec))
+    const directories = preparations.flatMap((each) => (each.do === 'make-cgroup' ? each.directories : []))
+    const left = directories.filter(({ path }) => existsSync(path))
+    // What we left there stands at the door. Anything else is somebody's whose cgroup we were given by mistake.
+    if (cgroupProcesses(left).some((pid) => !isLaunching(pid))) return
+    killCgroup(left)
+    await removeCgroups(left)
+    rmSync(`${dir}/exit.json`, { force: true })
+  }
+
   /** A container that had ended before this shim began. */
   restoreEnded(startedAt: string | null, exit: ExitRecord, record?: AdoptionRecord): void {
     const { dir, spec } = this.#context
@@ -261,5 +279,14 @@ export class Container {
     this.#releaseNamespaces()
     for (const { dirFd } of this.held.cgroups) closeFd(dirFd)
     this.held.cgroups = []
+  }
+}
+
+function isLaunching(pid: number): boolean {
+  try {
+    return /^(holdfast|hf-)/.test(readFileSync(`/proc/${pid}/comm`, 'latin1'))
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return true // it has just ended
+    throw error
   }
 }

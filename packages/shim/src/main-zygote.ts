@@ -34,6 +34,6 @@ try {
 }
 // What is garbage at the fork would be collected, and its pages copied, in every child.
 setFlagsFromString('--expose-gc')
-const collect = runInNewContext('gc') as () => void
-for (let round = 0; round < 3; round++) collect()
+const collect = runInNewContext('gc') as (options: object) => void
+for (let round = 0; round < 3; round++) collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
 new Zygote(ahead).serve()

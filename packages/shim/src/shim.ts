@@ -2,7 +2,7 @@
  * One shim: owns a directory, makes its container run, answers on its socket, and can be killed at any moment. State
  * and promises are in docs/protocol.md.
  */
-import { closeSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '@holdfast/errors'
 import { closeFd, flock } from '@holdfast/core'
@@ -92,15 +92,19 @@ export class Shim implements ShimContext {
       if (status === 'stopped' && exit) this.#container.restoreEnded(state.startedAt, exit, state.adoption)
       else this.#container.adopt(status, state.startedAt, state.adoption)
       this.#execs.adopt(state.execs)
-    } else if (state && state.status !== 'creating') {
+      return
+    }
+    if (state && state.status !== 'creating') {
       // After a reboot nothing of it is left but what its keeper wrote.
       const exit = state.exit ?? readExitRecord(`${this.dir}/exit.json`)
       this.#container.restoreEnded(state.startedAt, {
         exitCode: null, signal: null, finishedAt: nowRfc3339(), oomKilled: false, ...exit,
       })
-    } else if (create) {
-      this.#create().catch(() => {}) // the `create` request is answered by it
+      return
     }
+    // Its directory is the first thing that a create makes: here is one that was killed before it had a state.
+    if (!state && existsSync(`${this.dir}/stage`)) this.#mutex.run(() => this.#container.clearLeftovers()).catch(this.fail)
+    if (create) this.#create().catch(() => {}) // the `create` request is answered by it
   }
 
   async listen(): Promise<void> {
@@ -129,9 +133,7 @@ export class Shim implements ShimContext {
     writeSync(2, JSON.stringify({ time: nowRfc3339(), level, shim: this.spec.name, message }) + '\n')
   }
 
-  fail(error: Error): void {
-    this.log('error', error.stack ?? error.message)
-  }
+  readonly fail = (error: Error): void => this.log('error', error.stack ?? error.message)
 
   #handlers(): Handlers {
     const container = this.#container

@@ -12,7 +12,7 @@ import { encodeStream, protocolVersion, type Method, type ShimSpec } from '@hold
 import { JsonLog } from './log-writer.ts'
 import { startShim } from './shim.ts'
 
-const shims = 6
+const shims = 3
 const requests = 10
 const chunks = 30
 

@@ -156,6 +156,21 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     await run.delete()
   })
 
+  it('can be created again when the shim was killed at any moment of create', async () => {
+    for (let round = 0; round < 12; round++) {
+      const run = await world.run({ args: ['echo', 'made'] })
+      const creating = run.client.request('create', {}).catch(() => {})
+      await new Promise((resolve) => setTimeout(resolve, round))
+      const next = await replaceShim(run)
+      await creating
+      if (next.client.hello.status === 'creating') await next.client.request('create', {})
+      await next.client.request('start', {})
+      expect((await next.event('exited')).exit.exitCode).toBe(0)
+      await until(() => next.log() === 'made\n')
+      await next.delete()
+    }
+  })
+
   it('has one shim: a second one for the same directory ends by itself', async () => {
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()

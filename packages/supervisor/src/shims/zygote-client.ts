@@ -31,7 +31,7 @@ interface OpenFork {
   reject(error: Error): void
 }
 
-const startDeadlineMs = 10_000
+const startDeadlineMs = 30_000
 
 export class ZygoteClient {
   readonly #options: ZygoteOptions
