@@ -1,5 +1,4 @@
 import { HoldfastError } from '@holdfast/errors'
-import { invalid } from './config/reader.ts'
 import { cgroupDirectories, type CgroupDirectory } from './cgroup.ts'
 import { checkMapped, IdMaps } from './id-maps.ts'
 import { resolveNamespaces, type Namespaces } from './namespaces.ts'
@@ -32,11 +31,9 @@ export function resolveContainer(config: OciConfig, options: PlanOptions): Conta
   process?.user?.additionalGids?.forEach((gid, index) =>
     checkMapped(linux?.gidMappings, gid, `process.user.additionalGids[${index}]`),
   )
-  if (process?.execCPUAffinity?.initial || process?.execCPUAffinity?.final)
-    throw invalid(
-      'process.execCPUAffinity',
-      'is for processes that exec starts, not for the container itself',
-    )
+  const warnings: string[] = []
+  if (process?.execCPUAffinity)
+    warnings.push('process.execCPUAffinity: is for processes that exec starts, not for the container itself')
   return {
     config,
     options,
@@ -44,7 +41,7 @@ export function resolveContainer(config: OciConfig, options: PlanOptions): Conta
     confined: namespaces.origin.user !== 'host',
     maps: new IdMaps(config, namespaces),
     cgroups: cgroupDirectories(config, options),
-    warnings: [],
+    warnings,
   }
 }
 

@@ -229,9 +229,14 @@ describe('the program', () => {
     [{ scheduler: { policy: 'SCHED_OTHER', priority: 1 } }, 'process.scheduler.priority'],
     [{ scheduler: { policy: 'SCHED_RR' } }, 'process.scheduler.priority'],
     [{ scheduler: { policy: 'SCHED_BATCH', runtime: 5 } }, 'process.scheduler.runtime'],
-    [{ execCPUAffinity: { initial: '0' } }, 'process.execCPUAffinity'],
   ])('refuses %j', (process, path) => {
     expect(refusal(() => plan(configJson({}, {}, process))).path).toBe(path)
+  })
+
+  it('says that the CPU affinity of exec is not its own', () => {
+    const { steps, warnings } = plan(configJson({}, {}, { execCPUAffinity: { initial: '0' } }))
+    expect(stepsOf(steps, 'cpu-affinity')).toEqual([])
+    expect(warnings).toEqual([expect.stringContaining('execCPUAffinity')])
   })
 
   it('refuses a deadline task in a user namespace, which could not fork', () => {

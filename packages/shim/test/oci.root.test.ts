@@ -394,7 +394,7 @@ describe('mounts', () => {
 })
 
 /** A shared mount of this test's, which goes with what was mounted beneath it. */
-function sharedMount(name: string): { path: string } & Disposable {
+function sharedMount(name: string) {
   const path = join(scratch, `peer-${name}`)
   mkdirSync(path)
   execFileSync('mount', ['-t', 'tmpfs', 'hf-test', path])
