@@ -8,46 +8,92 @@ import { window, type FromWorker, type ReadyImage, type Task, type ToWorker } fr
 
 const program = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
 
+/** A worker that has nothing to do ends after this time: loading its code is most of what a small task costs. */
+const idleMs = 3000
+
+let idle: { worker: Worker; timer: NodeJS.Timeout } | undefined
+
 /** Rejects with the worker's error. `source` is read to its end, or destroyed where the task fails before. */
 export async function runTask(task: Task, source?: Readable): Promise<ReadyImage[]> {
+  const worker = takeWorker()
+  const feed = source && new Feed(worker, source)
+  try {
+    const images = await outcome(worker, task, feed)
+    keepWorker(worker)
+    return images
+  } catch (error) {
+    // Chunks may still be on the way to it, and who knows what the archive did to its heap.
+    await worker.terminate()
+    throw error
+  } finally {
+    source?.destroy()
+  }
+}
+
+function takeWorker(): Worker {
+  if (idle) {
+    const { worker, timer } = idle
+    clearTimeout(timer)
+    idle = undefined
+    worker.ref()
+    return worker
+  }
   const worker = new Worker(fileURLToPath(program), {
-    workerData: task,
-    name: `images: ${task.kind}`,
+    name: 'images',
     env: {},
     // In a checkout the sources run; a worker has only the conditions that it is given.
     execArgv: program.pathname.endsWith('.ts') ? ['--conditions=@holdfast/source'] : [],
     // Data is in buffers, outside the heap: what needs more heap than this is an attack.
     resourceLimits: { maxOldGenerationSizeMb: 256 },
   })
-  const feed = source && new Feed(worker, source)
-  try {
-    return await outcome(worker, feed)
-  } finally {
-    source?.destroy()
-    await worker.terminate()
-  }
+  // An error of a worker without a task has nobody to go to, and must not end the process.
+  worker.on('error', () => undefined)
+  worker.on('exit', () => {
+    if (idle?.worker !== worker) return
+    clearTimeout(idle.timer)
+    idle = undefined
+  })
+  return worker
 }
 
-function outcome(worker: Worker, feed: Feed | undefined): Promise<ReadyImage[]> {
-  return new Promise((resolve, reject) => {
-    worker.on('message', (message: FromWorker) => {
-      switch (message.type) {
-        case 'taken':
-          return feed?.taken()
-        case 'done':
-          return resolve(message.images)
-        case 'failed':
-          return reject(feed?.error ?? reviveFailure(message.error))
-      }
-    })
-    worker.on('error', (error) => {
-      if (!hasCode(error, 'ERR_WORKER_OUT_OF_MEMORY')) return reject(error)
-      const options = { cause: error }
-      reject(new HoldfastError('HF_CORRUPT_LAYER', 'the archive needs more memory than any image does', options))
-    })
-    worker.on('exit', (code) => reject(new HoldfastError('HF_INTERNAL', `the image worker ended with code ${code}`)))
+function keepWorker(worker: Worker): void {
+  worker.unref()
+  if (idle) return void worker.terminate()
+  const timer = setTimeout(() => {
+    idle = undefined
+    void worker.terminate()
+  }, idleMs)
+  timer.unref()
+  idle = { worker, timer }
+}
+
+async function outcome(worker: Worker, task: Task, feed: Feed | undefined): Promise<ReadyImage[]> {
+  const { promise, resolve, reject } = Promise.withResolvers<ReadyImage[]>()
+  const onMessage = (message: FromWorker) => {
+    switch (message.type) {
+      case 'taken':
+        return feed?.taken()
+      case 'done':
+        return resolve(message.images)
+      case 'failed':
+        return reject(feed?.error ?? reviveFailure(message.error))
+    }
+  }
+  const onError = (error: Error) => {
+    if (!hasCode(error, 'ERR_WORKER_OUT_OF_MEMORY')) return reject(error)
+    const options = { cause: error }
+    reject(new HoldfastError('HF_CORRUPT_LAYER', 'the archive needs more memory than any image does', options))
+  }
+  const onExit = (code: number) => reject(new HoldfastError('HF_INTERNAL', `the image worker ended with code ${code}`))
+  worker.on('message', onMessage).on('error', onError).on('exit', onExit)
+  try {
+    const message: ToWorker = { type: 'task', task }
+    worker.postMessage(message)
     feed?.start()
-  })
+    return await promise
+  } finally {
+    worker.off('message', onMessage).off('error', onError).off('exit', onExit)
+  }
 }
 
 /** Sends a stream's chunks, a few ahead of the worker. */

@@ -1,14 +1,14 @@
 /**
  * What is done in a worker thread, and the messages between it and the store.
  *
- *   store  ── workerData: Task ────────▶ worker
+ *   store  ── task ─────────────────────▶ worker
  *          ── chunk* · end | abort ────▶          (at most `window` chunks not yet taken)
- *          ◀── taken* · progress* ──────
+ *          ◀── taken* ──────────────────
  *          ◀── done | failed ───────────
  *
  * Unpacking makes system calls by the ten thousand, hashes and parses: on the store's own thread it would hold up
- * everything else for seconds. A thread rather than a process: it starts in a third of the time, the addon is loaded
- * already, and its heap has a limit of its own (`resourceLimits`), so a hostile archive ends the thread and not the
+ * everything else for seconds. A thread rather than a process: it starts faster, the addon is loaded already, and its
+ * heap has a limit of its own (`resourceLimits`), so a hostile archive ends the thread and not the
  * process. Records stay with the store's thread: it alone decides which images there are.
  */
 import type { ErrorJson } from '@holdfast/errors'
@@ -39,7 +39,11 @@ export interface ReadyImage {
   references: string[]
 }
 
-export type ToWorker = { type: 'chunk'; data: Uint8Array } | { type: 'end' } | { type: 'abort'; message: string }
+export type ToWorker =
+  | { type: 'task'; task: Task }
+  | Input
+
+export type Input = { type: 'chunk'; data: Uint8Array } | { type: 'end' } | { type: 'abort'; message: string }
 
 export type FromWorker =
   | { type: 'taken' }

@@ -1,5 +1,5 @@
-/** The worker thread's program: one task, then it ends. The messages are drawn in task.ts. */
-import { parentPort, workerData } from 'node:worker_threads'
+/** The worker thread's program: does one task after another. The messages are drawn in task.ts. */
+import { parentPort } from 'node:worker_threads'
 import { closeFd, AT_FDCWD, O_DIRECTORY, openat2 } from '@holdfast/core'
 import { ContentStore, digestOf, type Descriptor } from './content.ts'
 import { StoreDirectories } from './directories.ts'
@@ -10,20 +10,30 @@ import { layerMediaTypes, type Stores } from './load/assemble.ts'
 import { loadArchive } from './load/load.ts'
 import { IngestFile } from './ingest.ts'
 import { emptyDirectory } from './remove-tree.ts'
-import type { FromWorker, ImportTemplate, ReadyImage, Task, ToWorker } from './task.ts'
+import type { FromWorker, ImportTemplate, Input, ReadyImage, Task, ToWorker } from './task.ts'
 
 const port = parentPort!
-const task = workerData as Task
 const send = (message: FromWorker) => port.postMessage(message)
 
-try {
-  send({ type: 'done', images: await run() })
-} catch (error) {
-  send({ type: 'failed', error: failureJson(nameDiskFull(error, task.root)) })
-}
-port.close()
+/** What the store sent of an archive and the task has not read yet. */
+const arrived: Input[] = []
+let onArrival: (() => void) | undefined
 
-async function run(): Promise<ReadyImage[]> {
+port.on('message', (message: ToWorker) => {
+  if (message.type === 'task') return void perform(message.task)
+  arrived.push(message)
+  onArrival?.()
+})
+
+async function perform(task: Task): Promise<void> {
+  try {
+    send({ type: 'done', images: await run(task) })
+  } catch (error) {
+    send({ type: 'failed', error: failureJson(nameDiskFull(error, task.root)) })
+  }
+}
+
+async function run(task: Task): Promise<ReadyImage[]> {
   const directories = new StoreDirectories(task.root)
   if (task.kind === 'empty-trash') {
     emptyTrash(directories.trash)
@@ -62,16 +72,10 @@ async function importTar(
 
 /** What the store sends, until its `end`. */
 async function* input(): AsyncGenerator<Buffer> {
-  const queue: ToWorker[] = []
-  let wake: (() => void) | undefined
-  port.on('message', (message: ToWorker) => {
-    queue.push(message)
-    wake?.()
-  })
   for (;;) {
-    const message = queue.shift()
+    const message = arrived.shift()
     if (message === undefined) {
-      await new Promise<void>((resolve) => (wake = resolve))
+      await new Promise<void>((resolve) => (onArrival = resolve))
       continue
     }
     if (message.type === 'end') return
@@ -90,4 +94,3 @@ function emptyTrash(path: string): void {
     closeFd(fd)
   }
 }
-
