@@ -99,6 +99,8 @@ export interface ShimState {
   exit: ExitRecord | null
   namespaces: Partial<Record<NamespaceType, NamespaceHandle>>
   execs: ExecState[]
+  /** Entries that the log is missing since its disk was full. */
+  log: { dropped: number }
 }
 
 export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped'

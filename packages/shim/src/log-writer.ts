@@ -35,6 +35,8 @@ export type TakenChunk = Uint8Array | 'later' | 'end'
 
 /** Where output goes before anyone attached sees it. */
 export interface OutputLog {
+  /** Entries that a full disk has cost. */
+  readonly dropped: number
   /** Takes what is in the pipe, and logs it. `later`: nothing there now. */
   take(stream: OutputStream, pipe: number): TakenChunk
   /** The streams have ended. */
@@ -44,6 +46,7 @@ export interface OutputLog {
 
 /** Log driver `none`. */
 export class NoLog implements OutputLog {
+  readonly dropped = 0
   #bytes: Uint8Array | undefined
 
   take(_stream: OutputStream, pipe: number): TakenChunk {
@@ -74,7 +77,6 @@ export class JsonLog implements OutputLog {
   readonly #encoder = new LogEncoder()
   readonly #warn: (message: string) => void
   #warned = false
-  /** Entries that a full disk has cost. */
   dropped = 0
 
   /** `dir`: the shim's directory, for the journals and their checkpoints. `warn` is called at most once. */

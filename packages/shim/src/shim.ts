@@ -181,6 +181,7 @@ export class Shim implements ShimContext {
       exit: exit ?? null,
       namespaces: this.#container.namespaces(),
       execs: this.#execs.states(),
+      log: { dropped: this.#log.dropped },
     }
   }
 
