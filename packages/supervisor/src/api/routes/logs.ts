@@ -7,6 +7,9 @@ import { streamType } from '../stream-frame.ts'
 
 export const logRoutes: Route[] = [{ method: 'GET', path: '/containers/{id}/logs', handle: logs }]
 
+/** Bytes that may wait for a slow client, beyond the block in hand. */
+const queueLimit = 1024 * 1024
+
 async function logs(call: Call): Promise<void> {
   const [stdout, stderr] = [flag(call.query, 'stdout'), flag(call.query, 'stderr')]
   if (!stdout && !stderr) {
@@ -29,7 +32,9 @@ async function logs(call: Call): Promise<void> {
   const out = call.begin(200, streamType(call.api, tty))
   for await (const bytes of frames) {
     if (call.gone.aborted) return
-    if (!out.write(bytes)) await drained(out)
+    out.write(bytes)
+    // The next block is read and decoded while this one is on its way.
+    if (out.writableLength > queueLimit) await drained(out)
   }
   out.end()
 }
