@@ -11,6 +11,7 @@ import { installText, removeText, sourcesOf, type NetworkRules } from './ruleset
 import {
   addAddress,
   deleteAddress,
+  deleteLink,
   dumpAddresses,
   getLink,
   IPV4_DEVCONF_ROUTE_LOCALNET,
@@ -31,25 +32,37 @@ export interface BridgeSetup {
   route: NetlinkSocket
 }
 
+export interface HostBridge {
+  index: number
+  mac: Buffer
+  /** By this call. */
+  created: boolean
+}
+
 /** Idempotent. HF_NETWORK_FAILED where a link of that name is there and isn't ours. */
-export async function ensureBridge({
+export async function ensureBridge(setup: BridgeSetup): Promise<HostBridge> {
+  const { options, plan, route } = setup
+  const found = await findLink(route, options.bridge)
+  const created = !found && (await createBridge(route, options, plan))
+  try {
+    return { ...(await configureBridge(setup)), created }
+  } catch (error) {
+    if (created) await route.request([deleteLink(options.bridge)])
+    throw error
+  }
+}
+
+async function configureBridge({
   options,
   plan,
   route,
 }: BridgeSetup): Promise<{ index: number; mac: Buffer }> {
-  const found = await findLink(route, options.bridge)
-  if (!found) await createBridge(route, options, plan)
   const link = (await findLink(route, options.bridge))!
   refuseForeign(link, options, plan)
   await route.request([setLink({ link: link.index, alias: bridgeAlias(options) })])
   if (options.mtu !== undefined && link.mtu !== options.mtu) {
-    throw new HoldfastError(
-      'HF_NETWORK_FAILED',
-      `bridge ${options.bridge} has an mtu of ${link.mtu}, not ${options.mtu}`,
-      {
-        hint: 'Remove the network and make it again.',
-      },
-    )
+    const message = `bridge ${options.bridge} has an mtu of ${link.mtu}, not ${options.mtu}`
+    throw new HoldfastError('HF_NETWORK_FAILED', message, { hint: 'Remove the network and make it again.' })
   }
   await ensureAddresses(route, link.index, plan)
   await route.request([
@@ -60,13 +73,17 @@ export async function ensureBridge({
   return { index: link.index, mac: macBytes(link.mac ?? '', 'bridge') }
 }
 
-async function createBridge(route: NetlinkSocket, options: BridgeOptions, plan: NetworkPlan): Promise<void> {
+/** False where somebody was faster: another process of ours, or a stranger, whom the caller will find. */
+async function createBridge(
+  route: NetlinkSocket,
+  options: BridgeOptions,
+  plan: NetworkPlan,
+): Promise<boolean> {
   try {
     await route.request([newBridge({ name: options.bridge, mac: bridgeMac(plan), mtu: options.mtu })])
   } catch (error) {
-    // Somebody was faster: another process of ours, or a stranger, whom the caller will find.
     if (!hasCode(error, 'EEXIST')) throw error
-    return
+    return false
   }
   if (plan.families.includes(6)) {
     // Before it is up: a container could answer with router advertisements, and dad would delay its address.
@@ -75,6 +92,7 @@ async function createBridge(route: NetlinkSocket, options: BridgeOptions, plan: 
       writeSysctl(`ipv6/conf/${options.bridge}/accept_dad`, '0')
     })
   }
+  return true
 }
 
 /**

@@ -30,9 +30,9 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
   const plan = validateOptions(options)
   const hasIpv6 = readSysctl('ipv6/conf/default/accept_ra') !== undefined
   if (!hasIpv6 && plan.families.includes(6)) throw noIpv6(options)
-  const closers: (() => void)[] = []
+  const undo: (() => unknown)[] = []
   const opened = <T extends { close(): void }>(part: T): T => {
-    closers.push(() => part.close())
+    undo.push(() => part.close())
     return part
   }
   try {
@@ -40,8 +40,11 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
     const route = opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns, routeTurns))
     const ipam = opened(new Ipam(options.name, options.stateDir))
     const bridge = await ensureBridge({ options, plan, route })
-    await ensureRules(options, plan)
-    const obstacles = await forwardObstacles(options.bridge, options.hostNetns)
+    if (bridge.created) undo.push(() => route.request([deleteLink(options.bridge)]))
+    const [obstacles] = await Promise.all([
+      forwardObstacles(options.bridge, options.hostNetns),
+      ensureRules(options, plan),
+    ])
     const context: NetworkContext = {
       options,
       plan,
@@ -61,7 +64,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
       obstacles.map(({ what, fix }) => `forwarded packets are dropped by ${what}: ${fix}`),
     )
   } catch (error) {
-    for (const close of closers) close()
+    for (const step of undo.reverse()) await step()
     throw error
   }
 }

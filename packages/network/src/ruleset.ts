@@ -101,7 +101,9 @@ add rule inet ${table} publish meta nfproto ipv4 ${ports} dnat ip to meta l4prot
 add rule inet ${table} publish ip6 daddr != ::1 ${ports} dnat ip6 to meta l4proto . ip6 daddr . th dport map @publish6
 add rule inet ${table} publish ip6 daddr != ::1 ${ports} dnat ip6 to meta l4proto . th dport map @publish6_any
 
+# A container may send with an address that is not its own only where the host would answer by way of it.
 flush chain inet ${table} forward
+add rule inet ${table} forward iifname @bridges oifname != @bridges fib saddr . iif oif missing drop
 add rule inet ${table} forward oifname vmap @leave
 
 flush chain inet ${table} postrouting

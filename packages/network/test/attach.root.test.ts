@@ -97,6 +97,25 @@ describe.skipIf(process.getuid?.() !== 0)('attach', () => {
     expect(await run(a.netns, 'busybox nc -w 2 192.0.2.2 80 </dev/null')).toBe(`outside ${a.ip}`)
   })
 
+  it('keeps a container from sending with a source that is not routed back to it', async () => {
+    const outside = await host.neighbour()
+    const network = await host.open()
+    const a = await host.container(network)
+    await run(a.netns, 'ip addr add 198.51.100.7/32 dev lo')
+    const [forged, honest] = [await udpSocket(a.netns, '198.51.100.7', 0), await udpSocket(a.netns, a.ip, 0)]
+    const target = await udpSocket(outside, '0.0.0.0', 7777)
+    const peers: string[] = []
+    target.on('message', (_message, peer) => peers.push(peer.address))
+    const send = () => [forged, honest].forEach((socket) => socket.send('?', 7777, '192.0.2.2'))
+    send()
+    await eventually(() => peers.length > 0)
+    expect(peers).toEqual(['192.0.2.1'])
+    await host.run(`ip route add 198.51.100.7 via ${a.ip}`) // a container that is a router for others
+    send()
+    await eventually(() => peers.includes('198.51.100.7'))
+    for (const socket of [forged, honest, target]) socket.close()
+  })
+
   it('takes wishes: address, MAC, interface name, mtu', async () => {
     const network = await host.open({ mtu: 1400 })
     const netns = host.namespace()
@@ -153,7 +172,9 @@ describe.skipIf(process.getuid?.() !== 0)('attach', () => {
       code: 'HF_NETWORK_FAILED',
       message: expect.stringContaining('hf0') as string,
     })
-    expect(await host.run('ip -o link show hf0')).toContain('hf0')
+    expect(await host.run('ip -o link show hf0; nft list ruleset')).toMatch(
+      /^\d+: hf0: <BROADCAST,MULTICAST> .*$/,
+    )
   })
 
   it('refuses a table that is somebody else’s, and leaves it alone', async () => {
@@ -163,6 +184,7 @@ describe.skipIf(process.getuid?.() !== 0)('attach', () => {
     const before = await host.run('nft list ruleset')
     await expect(host.open()).rejects.toMatchObject({ code: 'HF_NETWORK_FAILED', details: { table: 'hft' } })
     expect(await host.run('nft list ruleset')).toBe(before)
+    expect(await host.run('ip -o link')).not.toContain('hf0')
   })
 
   it('takes up a bridge that was made and not yet marked when its maker was killed', async () => {
