@@ -54,13 +54,22 @@ export function parseFlags(args: string[]): Flags {
   const values = parse(args)
   const instance = values.instance ?? 'holdfast'
   if (!/^[a-z][a-z0-9]{0,7}$/.test(instance)) {
-    throw bad('instance', `invalid instance name "${instance}"`, 'A lower-case letter, then at most 7 letters and digits.')
+    throw bad(
+      'instance',
+      `invalid instance name "${instance}"`,
+      'A lower-case letter, then at most 7 letters and digits.',
+    )
   }
   const logLevel = values['log-level'] ?? 'info'
-  if (!logLevels.includes(logLevel)) throw bad('log-level', `invalid log level "${logLevel}"`, `It is one of ${logLevels.join(', ')}.`)
+  if (!logLevels.includes(logLevel))
+    throw bad('log-level', `invalid log level "${logLevel}"`, `It is one of ${logLevels.join(', ')}.`)
   const execRoot = absolute('exec-root', values['exec-root'] ?? `/run/${instance}`)
   if (Buffer.byteLength(execRoot) > maxExecRoot) {
-    throw bad('exec-root', `the exec root ${execRoot} is too long`, `Sockets lie in it: it may have ${maxExecRoot} bytes at most.`)
+    throw bad(
+      'exec-root',
+      `the exec root ${execRoot} is too long`,
+      `Sockets lie in it: it may have ${maxExecRoot} bytes at most.`,
+    )
   }
   return {
     instance,
@@ -105,7 +114,10 @@ function parse(args: string[]) {
       },
     }).values
   } catch (cause) {
-    throw new HoldfastError('HF_BAD_REQUEST', (cause as Error).message, { hint: 'See hold supervisor --help.', cause })
+    throw new HoldfastError('HF_BAD_REQUEST', (cause as Error).message, {
+      hint: 'See hold supervisor --help.',
+      cause,
+    })
   }
 }
 
@@ -117,14 +129,22 @@ function absolute(flag: string, path: string): string {
 function checkBip(text: string): string {
   const cidr = parseCidr(text)
   if (cidr) return text
-  throw bad('bip', `invalid --bip "${text}"`, 'It is the bridge\'s own address with its prefix, 10.213.0.1/24.')
+  throw bad(
+    'bip',
+    `invalid --bip "${text}"`,
+    "It is the bridge's own address with its prefix, 10.213.0.1/24.",
+  )
 }
 
 function checkCidrV6(text: string): string {
   const [address = '', prefix = '', ...rest] = text.split('/')
   const length = /^\d{1,3}$/.test(prefix) ? Number(prefix) : 0
   if (rest.length === 0 && isIPv6(address) && length >= 48 && length <= 126) return text
-  throw bad('fixed-cidr-v6', `invalid --fixed-cidr-v6 "${text}"`, 'It is an IPv6 subnet of /48 to /126, fd00:db8::/64.')
+  throw bad(
+    'fixed-cidr-v6',
+    `invalid --fixed-cidr-v6 "${text}"`,
+    'It is an IPv6 subnet of /48 to /126, fd00:db8::/64.',
+  )
 }
 
 /** `base=10.213.0.0/16,size=24`. */
@@ -134,7 +154,11 @@ function parsePool(text: string | undefined): Flags['addressPool'] {
   const cidr = parseCidr(parts.get('base') ?? '')
   const size = Number(parts.get('size'))
   if (!cidr || parts.size !== 2 || !Number.isInteger(size) || size < cidr.prefixLength || size > 30) {
-    throw bad('default-address-pool', `invalid --default-address-pool "${text}"`, 'For example base=10.213.0.0/16,size=24.')
+    throw bad(
+      'default-address-pool',
+      `invalid --default-address-pool "${text}"`,
+      'For example base=10.213.0.0/16,size=24.',
+    )
   }
   return { base: parts.get('base')!, size }
 }
@@ -143,7 +167,11 @@ function parseBase(text: string | undefined): number {
   if (text === undefined) return defaultBase
   const base = /^\d{1,10}$/.test(text) ? Number(text) : 0
   if (base >= 65_536 && base % 65_536 === 0 && base < 2 ** 31) return base
-  throw bad('userns-base', `invalid --userns-base "${text}"`, 'It is a multiple of 65536, from 65536 to below 2147483648.')
+  throw bad(
+    'userns-base',
+    `invalid --userns-base "${text}"`,
+    'It is a multiple of 65536, from 65536 to below 2147483648.',
+  )
 }
 
 function bad(flag: string, message: string, hint?: string): HoldfastError {

@@ -13,7 +13,9 @@ import { parseFlags, usage, type Flags } from './flags.ts'
 import { lockInstance } from './instance-lock.ts'
 import { notifyReady } from './notify-ready.ts'
 
-const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
+const version = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+).version
 
 /** How long the end may take before the process ends anyway: containers don't need us. */
 const shutdownDeadlineMs = 10_000
@@ -31,7 +33,10 @@ async function run(flags: Flags): Promise<void> {
   checkEnvironment()
   process.umask(0o077)
   process.title = 'holdfast: supervisor'
-  const logger = pino({ level: flags.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination({ fd: 2, sync: true }))
+  const logger = pino(
+    { level: flags.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    destination({ fd: 2, sync: true }),
+  )
   using lock = lockInstance(flags)
   const engine = await openEngine({ ...flags, purging: flags.purge, logger, version })
   if (flags.purge) {
@@ -62,7 +67,9 @@ function checkEnvironment(): void {
   // Read by every Node process at its start, at a cost of 40 ms; nothing here makes TLS connections with it.
   delete process.env['NODE_EXTRA_CA_CERTS']
   if (process.getuid?.() !== 0) {
-    throw new HoldfastError('HF_NO_ROOT', 'the supervisor needs root rights', { hint: 'Start it with sudo, or as a system service.' })
+    throw new HoldfastError('HF_NO_ROOT', 'the supervisor needs root rights', {
+      hint: 'Start it with sudo, or as a system service.',
+    })
   }
 }
 
@@ -81,7 +88,10 @@ async function shutDown(server: ApiServer, engine: ContainerEngine): Promise<voi
 }
 
 function fail(error: unknown): void {
-  const { message, hint } = error instanceof Error ? (error as Error & { hint?: string }) : { message: String(error), hint: undefined }
+  const { message, hint } =
+    error instanceof Error
+      ? (error as Error & { hint?: string })
+      : { message: String(error), hint: undefined }
   process.stderr.write(`hold supervisor: ${message}\n${hint === undefined ? '' : `  ${hint}\n`}`)
   if (!(error instanceof HoldfastError) && error instanceof Error) process.stderr.write(`${error.stack}\n`)
   process.exitCode = 1

@@ -9,6 +9,7 @@ export async function notifyReady(environment: NodeJS.ProcessEnv = process.env):
   const socket = environment['NOTIFY_SOCKET']
   if (!socket) return
   await promisify(execFile)('/usr/bin/systemd-notify', ['--ready', `--pid=${process.pid}`], {
-    env: { NOTIFY_SOCKET: socket }, timeout: 5000,
+    env: { NOTIFY_SOCKET: socket },
+    timeout: 5000,
   })
 }

@@ -25,7 +25,8 @@ describe.skipIf(!isRoot)('an engine that comes back', () => {
 
   it('finds its containers running, with their address, their ports and their log', async () => {
     const id = await world.start('echo before; httpd -f -h /www', {
-      NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '' }] },
+      NetworkMode: 'bridge',
+      PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '' }] },
     })
     const before = world.engine.get(id)
     await again()
@@ -40,7 +41,10 @@ describe.skipIf(!isRoot)('an engine that comes back', () => {
   it('learns of exits in the meantime, with their codes and every line', async () => {
     const shared = { Binds: [`${world.root}/shared:/shared`] }
     const id = await world.start('while [ ! -e /shared/go ]; do sleep 0.01; done; seq 1000; exit 42', shared)
-    const auto = await world.start('while [ ! -e /shared/go ]; do sleep 0.01; done', { ...shared, AutoRemove: true })
+    const auto = await world.start('while [ ! -e /shared/go ]; do sleep 0.01; done', {
+      ...shared,
+      AutoRemove: true,
+    })
     await again(async () => {
       writeFileSync(`${world.root}/shared/go`, '')
       await eventually(() => existsSync(`${world.root}/run/c/${id}/exit.json`))
@@ -82,12 +86,22 @@ describe.skipIf(!isRoot)('an engine that comes back', () => {
       database.prepare('UPDATE states SET state = ?').run(JSON.stringify(state))
       database.close()
     })
-    expect(world.engine.get(id).state).toMatchObject({ status: 'exited', exitCode: 255, pid: 0, error: 'the machine was restarted' })
+    expect(world.engine.get(id).state).toMatchObject({
+      status: 'exited',
+      exitCode: 255,
+      pid: 0,
+      error: 'the machine was restarted',
+    })
   })
 
   it('gives a container whose shim was killed another one, and misses nothing', async () => {
-    const id = await world.start('i=0; while [ ! -e /go ]; do sleep 0.01; done; seq 500; exit 9', { NetworkMode: 'bridge' })
-    const shims = (): string[] => execFileSync('pgrep', ['-f', `holdfast: shim ${world.engine.get(id).name}`], { encoding: 'utf8' }).trim().split('\n')
+    const id = await world.start('i=0; while [ ! -e /go ]; do sleep 0.01; done; seq 500; exit 9', {
+      NetworkMode: 'bridge',
+    })
+    const shims = (): string[] =>
+      execFileSync('pgrep', ['-f', `holdfast: shim ${world.engine.get(id).name}`], { encoding: 'utf8' })
+        .trim()
+        .split('\n')
     const [shim] = shims()
     process.kill(Number(shim), 'SIGKILL')
     await eventually(async () => (await world.exec(id, 'touch /go')).code === 0)
@@ -97,15 +111,17 @@ describe.skipIf(!isRoot)('an engine that comes back', () => {
   })
 
   it('starts another zygote when one dies', async () => {
-    const [zygote] = readdirSync('/proc').filter((pid) => {
+    const isOurs = (pid: string): boolean => {
       try {
         const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('holdfast: zygote') && status.includes(`PPid:\t${process.pid}\n`)
+        const title = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+        return title.startsWith('holdfast: zygote') && status.includes(`PPid:\t${process.pid}\n`)
       } catch {
-        return false
+        return false // it ended in the meantime
       }
-    })
-    process.kill(Number(zygote), 'SIGKILL')
+    }
+    expect((await world.run('echo off')).output).toBe('off\n')
+    process.kill(Number(readdirSync('/proc').find(isOurs)), 'SIGKILL')
     expect((await world.run('echo on')).output).toBe('on\n')
   })
 })
@@ -114,9 +130,16 @@ describe.skipIf(!isRoot)('a supervisor that is killed', () => {
   it('disturbs no container, and knows them all when it is back', async () => {
     await using supervisor = await TestSupervisor.start()
     using scratch = temporaryDirectory()
-    await supervisor.request('POST', '/images/create?fromSrc=-&repo=busybox&tag=latest', busyboxTar(scratch.path))
+    await supervisor.request(
+      'POST',
+      '/images/create?fromSrc=-&repo=busybox&tag=latest',
+      busyboxTar(scratch.path),
+    )
     const create = async (name: string, command: string): Promise<void> => {
-      const made = await supervisor.request('POST', `/containers/create?name=${name}`, { Image: 'busybox', Cmd: ['sh', '-c', command] })
+      const made = await supervisor.request('POST', `/containers/create?name=${name}`, {
+        Image: 'busybox',
+        Cmd: ['sh', '-c', command],
+      })
       expect(made.status, made.text).toBe(201)
       const started = await supervisor.request('POST', `/containers/${name}/start`)
       expect(started.status, started.text).toBe(204)
@@ -124,9 +147,14 @@ describe.skipIf(!isRoot)('a supervisor that is killed', () => {
     await create('goes-on', 'httpd -f -h /www')
     await create('ends', 'sleep 0.3; echo last words; exit 43')
     await supervisor.stop('SIGKILL')
-    await eventually(() => readdirSync(`${supervisor.root}/run/c`).some((id) => existsSync(`${supervisor.root}/run/c/${id}/exit.json`)))
+    await eventually(() =>
+      readdirSync(`${supervisor.root}/run/c`).some((id) =>
+        existsSync(`${supervisor.root}/run/c/${id}/exit.json`),
+      ),
+    )
     await supervisor.start()
-    const state = async (name: string) => (await supervisor.request('GET', `/containers/${name}/json`)).json.State
+    const state = async (name: string) =>
+      (await supervisor.request('GET', `/containers/${name}/json`)).json.State
     expect(await state('goes-on')).toMatchObject({ Running: true })
     expect(await state('ends')).toMatchObject({ Running: false, ExitCode: 43 })
     expect((await supervisor.request('GET', '/containers/ends/logs?stdout=1')).text).toContain('last words')
@@ -136,9 +164,22 @@ describe.skipIf(!isRoot)('a supervisor that is killed', () => {
     await using supervisor = await TestSupervisor.start()
     const program = new URL('../src/main.ts', import.meta.url).pathname
     const second = (): string =>
-      execFileSync(process.execPath, ['--conditions=@holdfast/source', program, '--instance', supervisor.instance,
-        '--data-root', `${supervisor.root}/data`, '--exec-root', `${supervisor.root}/run`, '-H', `unix://${supervisor.root}/2.sock`],
-      { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: '/bin' } })
+      execFileSync(
+        process.execPath,
+        [
+          '--conditions=@holdfast/source',
+          program,
+          '--instance',
+          supervisor.instance,
+          '--data-root',
+          `${supervisor.root}/data`,
+          '--exec-root',
+          `${supervisor.root}/run`,
+          '-H',
+          `unix://${supervisor.root}/2.sock`,
+        ],
+        { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: '/bin' } },
+      )
     expect(second).toThrow('another supervisor uses')
   })
 })

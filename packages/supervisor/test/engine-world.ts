@@ -46,30 +46,47 @@ export class EngineWorld implements AsyncDisposable {
     })
   }
 
-  async create(command: string | string[], host: Partial<HostConfig> = {}, config: Partial<ContainerConfig> = {}): Promise<string> {
+  async create(
+    command: string | string[],
+    host: Partial<HostConfig> = {},
+    config: Partial<ContainerConfig> = {},
+  ): Promise<string> {
     const Cmd = typeof command === 'string' ? ['sh', '-c', command] : command
     const json = { Type: 'json-file', Config: {} }
     const { id } = await this.engine.create(
-      undefined, { ...emptyConfig(), Image: 'busybox', Cmd, ...config },
-      { ...emptyHostConfig(), NetworkMode: 'none', LogConfig: json, ...host }, { EndpointsConfig: {} },
+      undefined,
+      { ...emptyConfig(), Image: 'busybox', Cmd, ...config },
+      { ...emptyHostConfig(), NetworkMode: 'none', LogConfig: json, ...host },
+      { EndpointsConfig: {} },
     )
     return id
   }
 
-  async start(command: string | string[], host: Partial<HostConfig> = {}, config: Partial<ContainerConfig> = {}): Promise<string> {
+  async start(
+    command: string | string[],
+    host: Partial<HostConfig> = {},
+    config: Partial<ContainerConfig> = {},
+  ): Promise<string> {
     const id = await this.create(command, host, config)
     await this.engine.start(id)
     return id
   }
 
   /** Runs to the end; what it wrote and how it ended. */
-  async run(command: string | string[], host: Partial<HostConfig> = {}, config: Partial<ContainerConfig> = {}): Promise<{ code: number; output: string }> {
+  async run(
+    command: string | string[],
+    host: Partial<HostConfig> = {},
+    config: Partial<ContainerConfig> = {},
+  ): Promise<{ code: number; output: string }> {
     const id = await this.start(command, host, config)
     const code = await this.exit(id)
     return { code, output: await this.output(id) }
   }
 
-  async exit(id: string, condition: 'not-running' | 'next-exit' | 'removed' = 'not-running'): Promise<number> {
+  async exit(
+    id: string,
+    condition: 'not-running' | 'next-exit' | 'removed' = 'not-running',
+  ): Promise<number> {
     return (await (await this.engine.wait(id, condition, never)).exit).statusCode
   }
 
@@ -80,10 +97,21 @@ export class EngineWorld implements AsyncDisposable {
     return text
   }
 
-  async exec(id: string, command: string, options: { user?: string; tty?: boolean } = {}): Promise<{ code: number | null; output: string }> {
+  async exec(
+    id: string,
+    command: string,
+    options: { user?: string; tty?: boolean } = {},
+  ): Promise<{ code: number | null; output: string }> {
     const exec = await this.engine.execCreate(id, {
-      args: ['sh', '-c', command], env: [], user: options.user ?? '', workingDir: '', tty: options.tty ?? false,
-      attachStdin: false, attachStdout: true, attachStderr: true, privileged: false,
+      args: ['sh', '-c', command],
+      env: [],
+      user: options.user ?? '',
+      workingDir: '',
+      tty: options.tty ?? false,
+      attachStdin: false,
+      attachStdout: true,
+      attachStderr: true,
+      privileged: false,
     })
     const session = await this.engine.execStart(exec, { detach: false, tty: options.tty ?? false })
     let output = ''
@@ -104,7 +132,8 @@ export class EngineWorld implements AsyncDisposable {
   /** Removes every container and the instance itself, and fails when anything of it is left. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      for (const { id } of this.engine.list()) await this.engine.remove(id, { force: true, volumes: true }).catch(() => {})
+      for (const { id } of this.engine.list())
+        await this.engine.remove(id, { force: true, volumes: true }).catch(() => {})
       await this.engine.purge()
       await this.engine.close()
       const deadline = Date.now() + 5000

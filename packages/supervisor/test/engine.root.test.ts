@@ -25,7 +25,10 @@ describe.skipIf(!isRoot)('the engine', () => {
   })
 
   it('tells a command that is missing from one that cannot be executed', async () => {
-    for (const [command, code, words] of [['nosuch', 127, 'executable file not found'], ['/etc/passwd', 126, 'permission denied']] as const) {
+    for (const [command, code, words] of [
+      ['nosuch', 127, 'executable file not found'],
+      ['/etc/passwd', 126, 'permission denied'],
+    ] as const) {
       const id = await world.create([command])
       await expect(world.engine.start(id)).rejects.toThrow(words)
       expect(world.engine.get(id).state).toMatchObject({ status: 'created', exitCode: code })
@@ -41,12 +44,26 @@ describe.skipIf(!isRoot)('the engine', () => {
 
   it('refuses bad requests and changes nothing', async () => {
     const before = world.engine.list().length
-    await expect(world.create(['true'], {}, { Image: 'nosuch' })).rejects.toMatchObject({ code: 'HF_IMAGE_NOT_FOUND' })
-    await expect(world.create(['true'], { Mounts: [{ Type: 'bind', Source: '/nosuch', Target: '/x', ReadOnly: false }] })).rejects.toThrow('bind source path does not exist: /nosuch')
-    await expect(world.create(['true'], { NetworkMode: 'mine' })).rejects.toMatchObject({ code: 'HF_NETWORK_NOT_FOUND' })
-    await expect(world.create(['true'], { RestartPolicy: { Name: 'always', MaximumRetryCount: 0 } })).rejects.toMatchObject({ code: 'HF_UNSUPPORTED' })
-    await expect(world.create(['true'], { CapAdd: ['NOPE'] })).rejects.toMatchObject({ code: 'HF_BAD_REQUEST' })
-    await expect(world.create(['true'], {}, { WorkingDir: 'here' })).rejects.toThrow('it needs to be an absolute path')
+    await expect(world.create(['true'], {}, { Image: 'nosuch' })).rejects.toMatchObject({
+      code: 'HF_IMAGE_NOT_FOUND',
+    })
+    await expect(
+      world.create(['true'], {
+        Mounts: [{ Type: 'bind', Source: '/nosuch', Target: '/x', ReadOnly: false }],
+      }),
+    ).rejects.toThrow('bind source path does not exist: /nosuch')
+    await expect(world.create(['true'], { NetworkMode: 'mine' })).rejects.toMatchObject({
+      code: 'HF_NETWORK_NOT_FOUND',
+    })
+    await expect(
+      world.create(['true'], { RestartPolicy: { Name: 'always', MaximumRetryCount: 0 } }),
+    ).rejects.toMatchObject({ code: 'HF_UNSUPPORTED' })
+    await expect(world.create(['true'], { CapAdd: ['NOPE'] })).rejects.toMatchObject({
+      code: 'HF_BAD_REQUEST',
+    })
+    await expect(world.create(['true'], {}, { WorkingDir: 'here' })).rejects.toThrow(
+      'it needs to be an absolute path',
+    )
     expect(world.engine.list()).toHaveLength(before)
   })
 
@@ -56,11 +73,15 @@ describe.skipIf(!isRoot)('the engine', () => {
     expect(start).toBeGreaterThanOrEqual(0x7000_0000)
     const host = await world.run('cat /proc/self/uid_map', { UsernsMode: 'host' })
     expect(host.output.trim().split(/\s+/)).toEqual(['0', '0', '4294967295'])
-    expect((await world.run('cat /proc/self/uid_map', { Privileged: true })).output.trim().split(/\s+/)).toEqual(['0', '0', '4294967295'])
+    expect(
+      (await world.run('cat /proc/self/uid_map', { Privileged: true })).output.trim().split(/\s+/),
+    ).toEqual(['0', '0', '4294967295'])
   })
 
   it('looks users up in the image', async () => {
-    expect((await world.run('id; echo $HOME', {}, { User: 'user' })).output).toBe('uid=1000(user) gid=1000(user) groups=10(wheel),1000(user)\n/home/user\n')
+    expect((await world.run('id; echo $HOME', {}, { User: 'user' })).output).toBe(
+      'uid=1000(user) gid=1000(user) groups=10(wheel),1000(user)\n/home/user\n',
+    )
     const id = await world.create(['true'], {}, { User: 'stranger' })
     await expect(world.engine.start(id)).rejects.toThrow('unable to find user stranger')
   })
@@ -68,9 +89,12 @@ describe.skipIf(!isRoot)('the engine', () => {
   it('keeps the owners of bind mounts, and makes them read-only all the way down', async () => {
     const directory = mkdtempSync('/tmp/hf-')
     writeFileSync(`${directory}/seen`, 'from the host')
-    const { output } = await world.run('cat /d/seen; stat -c %u /d/seen; echo back > /d/back; touch /r/no 2>&1', {
-      Binds: [`${directory}:/d`, `${directory}:/r:ro`],
-    })
+    const { output } = await world.run(
+      'cat /d/seen; stat -c %u /d/seen; echo back > /d/back; touch /r/no 2>&1',
+      {
+        Binds: [`${directory}:/d`, `${directory}:/r:ro`],
+      },
+    )
     expect(output).toContain('from the host0\n')
     expect(output).toContain('Read-only file system')
     expect(readFileSync(`${directory}/back`, 'utf8')).toBe('back\n')
@@ -85,7 +109,9 @@ describe.skipIf(!isRoot)('the engine', () => {
   })
 
   it('fills a new volume from the image, keeps it, and removes the anonymous ones', async () => {
-    const first = await world.run('cat /www/index.html; stat -c %u /www; echo more > /www/more', { Binds: ['data:/www'] })
+    const first = await world.run('cat /www/index.html; stat -c %u /www; echo more > /www/more', {
+      Binds: ['data:/www'],
+    })
     expect(first.output).toBe('it works\n0\n')
     expect((await world.run('ls /www', { Binds: ['data:/www:ro'] })).output).toBe('index.html\nmore\n')
     const id = await world.start('ls /var', {}, { Volumes: { '/var': {} } })
@@ -109,7 +135,13 @@ describe.skipIf(!isRoot)('the engine', () => {
 
   it('attaches before the start, takes input to its end, and gives all output', async () => {
     const id = await world.create('cat; echo done', {}, { OpenStdin: true, StdinOnce: true })
-    const session = await world.engine.attach(id, { stdin: true, stdout: true, stderr: true, logs: false, stream: true })
+    const session = await world.engine.attach(id, {
+      stdin: true,
+      stdout: true,
+      stderr: true,
+      logs: false,
+      stream: true,
+    })
     const written = session.write(Buffer.from('one two\n')).then(() => session.end())
     await world.engine.start(id)
     await written
@@ -139,7 +171,8 @@ describe.skipIf(!isRoot)('the engine', () => {
     const id = await world.start('echo run >> /count; cat /count; sleep 100')
     while (!(await world.output(id))) await new Promise((resolve) => setTimeout(resolve, 5))
     await world.engine.restart(id, { timeout: 0 })
-    while ((await world.output(id)).split('\n').length < 4) await new Promise((resolve) => setTimeout(resolve, 5))
+    while ((await world.output(id)).split('\n').length < 4)
+      await new Promise((resolve) => setTimeout(resolve, 5))
     expect(await world.output(id)).toBe('run\nrun\nrun\n')
     await world.engine.remove(id, { force: true, volumes: false })
   })
@@ -155,14 +188,21 @@ describe.skipIf(!isRoot)('the engine', () => {
     await new Promise((resolve) => setImmediate(resolve)) // events are delivered in their own time
     watch.stop()
     expect(watch.events.map(({ Type, Action }) => `${Type} ${Action}`)).toEqual([
-      'container create', 'network connect', 'container start', 'container die', 'network disconnect', 'container destroy',
+      'container create',
+      'network connect',
+      'container start',
+      'container die',
+      'network disconnect',
+      'container destroy',
     ])
   })
 
   it('renames, and gives names to one container only', async () => {
     const [a, b] = [await world.create(['true']), await world.create(['true'])]
     await world.engine.rename(a, 'first')
-    await expect(world.engine.rename(b, 'first')).rejects.toThrow('Conflict. The container name "/first" is already in use')
+    await expect(world.engine.rename(b, 'first')).rejects.toThrow(
+      'Conflict. The container name "/first" is already in use',
+    )
     expect(world.engine.get('/first').id).toBe(a)
     expect(world.engine.get(a.slice(0, 12)).id).toBe(a)
   })
@@ -170,28 +210,45 @@ describe.skipIf(!isRoot)('the engine', () => {
   it('joins another container’s network and ipc, and so its user namespace', async () => {
     const first = await world.start('sleep 100', { NetworkMode: 'bridge', IpcMode: 'shareable' })
     const address = world.engine.get(first).networks['bridge']!.ipAddress
-    const { output } = await world.run('ip -4 addr show eth0; for t in net ipc user; do readlink /proc/self/ns/$t; done; touch /dev/shm/seen', {
-      NetworkMode: `container:${first}`, IpcMode: `container:${first}`,
-    })
+    const { output } = await world.run(
+      'ip -4 addr show eth0; for t in net ipc user; do readlink /proc/self/ns/$t; done; touch /dev/shm/seen',
+      {
+        NetworkMode: `container:${first}`,
+        IpcMode: `container:${first}`,
+      },
+    )
     expect(output).toContain(address)
-    expect(output).toContain((await world.exec(first, 'for t in net ipc user; do readlink /proc/self/ns/$t; done')).output)
+    expect(output).toContain(
+      (await world.exec(first, 'for t in net ipc user; do readlink /proc/self/ns/$t; done')).output,
+    )
     expect((await world.exec(first, 'ls /dev/shm')).output).toBe('seen\n')
     await world.engine.remove(first, { force: true, volumes: false })
   })
 
   it('shares the host’s namespaces when asked', async () => {
     const { output } = await world.run('for t in net pid ipc uts; do readlink /proc/self/ns/$t; done', {
-      NetworkMode: 'host', PidMode: 'host', IpcMode: 'host', UTSMode: 'host',
+      NetworkMode: 'host',
+      PidMode: 'host',
+      IpcMode: 'host',
+      UTSMode: 'host',
     })
-    expect(output.trim().split('\n')).toEqual(['net', 'pid', 'ipc', 'uts'].map((type) => readlinkSync(`/proc/self/ns/${type}`)))
+    expect(output.trim().split('\n')).toEqual(
+      ['net', 'pid', 'ipc', 'uts'].map((type) => readlinkSync(`/proc/self/ns/${type}`)),
+    )
   })
 
   it('publishes a port, and says who has one that is taken', async () => {
-    const id = await world.start('httpd -f -h /www', { NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '' }] } })
+    const id = await world.start('httpd -f -h /www', {
+      NetworkMode: 'bridge',
+      PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '' }] },
+    })
     const { HostPort } = world.engine.get(id).networks['bridge']!.ports['80/tcp']![0]!
     const page = await fetch(`http://127.0.0.1:${HostPort}/`)
     expect(await page.text()).toBe('it works\n')
-    const other = await world.create('true', { NetworkMode: 'bridge', PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort }] } })
+    const other = await world.create('true', {
+      NetworkMode: 'bridge',
+      PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort }] },
+    })
     await expect(world.engine.start(other)).rejects.toMatchObject({ code: 'HF_PORT_IN_USE' })
     expect(existsSync(`${world.root}/run/c/${other}`)).toBe(false)
     await world.engine.remove(id, { force: true, volumes: false })
@@ -200,15 +257,29 @@ describe.skipIf(!isRoot)('the engine', () => {
   it('reports every namespace with who is in it', async () => {
     const id = await world.start('sleep 100')
     const reports = (await world.engine.namespaces()).filter(({ container }) => container.id === id)
-    expect(reports.map(({ type }) => type).toSorted()).toEqual(['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'])
+    expect(reports.map(({ type }) => type).toSorted()).toEqual([
+      'cgroup',
+      'ipc',
+      'mnt',
+      'net',
+      'pid',
+      'time',
+      'user',
+      'uts',
+    ])
     const { pid } = world.engine.get(id).state
-    for (const report of reports) expect(report).toMatchObject({ origin: 'new', pids: expect.arrayContaining([pid]) as number[] })
-    expect(await world.engine.explain(id)).toMatchObject({ config: { process: { args: ['sh', '-c', 'sleep 100'] } } })
+    for (const report of reports)
+      expect(report).toMatchObject({ origin: 'new', pids: expect.arrayContaining([pid]) as number[] })
+    expect(await world.engine.explain(id)).toMatchObject({
+      config: { process: { args: ['sh', '-c', 'sleep 100'] } },
+    })
     await world.engine.remove(id, { force: true, volumes: false })
   })
 
   it('runs many at once and loses none', async () => {
-    const codes = await Promise.all(Array.from({ length: 20 }, async (_, index) => world.run(`exit ${index}`, { NetworkMode: 'bridge' })))
+    const codes = await Promise.all(
+      Array.from({ length: 20 }, async (_, index) => world.run(`exit ${index}`, { NetworkMode: 'bridge' })),
+    )
     expect(codes.map(({ code }) => code)).toEqual(Array.from({ length: 20 }, (_, index) => index))
   })
 })

@@ -11,10 +11,13 @@ import { isRunning } from './waits.ts'
 
 /** Works before the start too: the session then waits for it. */
 export async function attach(
-  context: EngineContext, container: Container, options: AttachOptions,
+  context: EngineContext,
+  container: Container,
+  options: AttachOptions,
 ): Promise<AttachSession> {
   const { record } = container
-  if (container.removing) throw new HoldfastError('HF_CONTAINER_STATE', `container ${record.id} is being removed`)
+  if (container.removing)
+    throw new HoldfastError('HF_CONTAINER_STATE', `container ${record.id} is being removed`)
   if (!options.stream) return options.logs ? logSession(container, options) : emptySession(record.config.Tty)
   if (record.state.status === 'paused') {
     throw new HoldfastError('HF_CONTAINER_PAUSED', 'container is paused, unpause the container before attach')
@@ -54,14 +57,23 @@ async function connect(container: Container, options: AttachOptions): Promise<Li
   const { stdin, stdout, stderr, logs } = options
   const { client } = container.shim ?? (await shimOf(container))
   const open = stdin && container.record.config.OpenStdin
-  return new LiveAttachment(await client.attach({ stdin: open, stdout, stderr, logs }), container.record.config.Tty)
+  return new LiveAttachment(
+    await client.attach({ stdin: open, stdout, stderr, logs }),
+    container.record.config.Tty,
+  )
 }
 
 /** `logs=1&stream=0`: what was written so far, and the end. */
 async function logSession(container: Container, options: AttachOptions): Promise<AttachSession> {
   const abort = new AbortController()
   const { stdout, stderr } = options
-  const log = await containerLogs(container, { stdout, stderr, follow: false, tail: -1, signal: abort.signal })
+  const log = await containerLogs(container, {
+    stdout,
+    stderr,
+    follow: false,
+    tail: -1,
+    signal: abort.signal,
+  })
   return { ...emptySession(container.record.config.Tty), output: log, close: () => abort.abort() }
 }
 

@@ -59,7 +59,8 @@ function applyOptions(request: MountRequest, mode: string, text: string): void {
   const seen = new Set<string>()
   for (const option of mode.split(',')) {
     const kind = option === 'ro' || option === 'rw' ? 'rw' : propagations.has(option) ? 'propagation' : option
-    if (seen.has(kind)) throw new HoldfastError('HF_BAD_REQUEST', `invalid mode: ${mode}`, { details: { value: text } })
+    if (seen.has(kind))
+      throw new HoldfastError('HF_BAD_REQUEST', `invalid mode: ${mode}`, { details: { value: text } })
     seen.add(kind)
     if (option === 'ro') request.readonly = true
     else if (propagations.has(option) && request.type === 'bind') request.propagation = option as Propagation
@@ -106,9 +107,13 @@ export function checkDestination(path: string): string {
 /** Throws HF_BAD_REQUEST. */
 export function checkVolumeName(name: string): string {
   if (volumeName.test(name) && name.length <= 255) return name
-  throw new HoldfastError('HF_BAD_REQUEST', `"${name}" is no valid volume name: use [a-zA-Z0-9][a-zA-Z0-9_.-]`, {
-    details: { field: 'HostConfig.Mounts', value: name },
-  })
+  throw new HoldfastError(
+    'HF_BAD_REQUEST',
+    `"${name}" is no valid volume name: use [a-zA-Z0-9][a-zA-Z0-9_.-]`,
+    {
+      details: { field: 'HostConfig.Mounts', value: name },
+    },
+  )
 }
 
 function invalid(text: string): HoldfastError {

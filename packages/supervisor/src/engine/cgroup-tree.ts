@@ -47,7 +47,9 @@ async function removeTree(directory: string): Promise<void> {
 
 function readDirectories(path: string): string[] {
   try {
-    return readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name)
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name)
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return []
     throw error

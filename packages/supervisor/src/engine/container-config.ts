@@ -92,14 +92,29 @@ export interface Mount {
   Source: string
   Target: string
   ReadOnly: boolean
-  BindOptions?: { Propagation?: string; NonRecursive?: boolean; CreateMountpoint?: boolean
-    ReadOnlyNonRecursive?: boolean; ReadOnlyForceRecursive?: boolean }
-  VolumeOptions?: { NoCopy?: boolean; Labels?: Record<string, string>; Subpath?: string
-    DriverConfig?: { Name?: string; Options?: Record<string, string> } }
+  BindOptions?: {
+    Propagation?: string
+    NonRecursive?: boolean
+    CreateMountpoint?: boolean
+    ReadOnlyNonRecursive?: boolean
+    ReadOnlyForceRecursive?: boolean
+  }
+  VolumeOptions?: {
+    NoCopy?: boolean
+    Labels?: Record<string, string>
+    Subpath?: string
+    DriverConfig?: { Name?: string; Options?: Record<string, string> }
+  }
   TmpfsOptions?: { SizeBytes?: number; Mode?: number }
 }
 
 export interface NetworkingConfig {
-  EndpointsConfig: Record<string, { IPAMConfig?: { IPv4Address?: string; IPv6Address?: string } | null
-    Aliases?: string[] | null; MacAddress?: string }>
+  EndpointsConfig: Record<
+    string,
+    {
+      IPAMConfig?: { IPv4Address?: string; IPv6Address?: string } | null
+      Aliases?: string[] | null
+      MacAddress?: string
+    }
+  >
 }

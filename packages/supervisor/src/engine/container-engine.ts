@@ -9,21 +9,31 @@ import type { ContainerRecord, ExecRecord } from './container-record.ts'
 import type { EngineContext } from './context.ts'
 import { createContainer } from './create.ts'
 import type {
-  AttachOptions, AttachSession, Engine, EngineInfo, ExecOptions, ImageDeletion, LogOptions, LogStream, NamespaceReport,
-  NetworkRecord, VolumeRecord,
+  AttachOptions,
+  AttachSession,
+  Engine,
+  EngineInfo,
+  ExecOptions,
+  ImageDeletion,
+  LogOptions,
+  LogStream,
+  NamespaceReport,
+  NetworkRecord,
+  VolumeRecord,
 } from './engine.ts'
 import type { EngineEvent, EventFilter } from './events.ts'
 import { execCreate, execGet, execResize, execStart } from './exec.ts'
 import { explainContainer } from './explain.ts'
 import { processesOf, reportNamespaces } from './namespace-report.ts'
+import { killContainer } from './kill.ts'
 import { listNetworks } from './network-list.ts'
+import { pauseContainer, unpauseContainer } from './pause.ts'
 import { removeContainer } from './remove.ts'
 import { renameContainer } from './rename.ts'
+import { restartContainer } from './restart.ts'
 import { checkRunning, shimOf } from './shim-of.ts'
 import { startContainer } from './start.ts'
-import {
-  killContainer, pauseContainer, restartContainer, stopContainer, unpauseContainer, type StopOptions,
-} from './stop.ts'
+import { stopContainer, type StopOptions } from './stop.ts'
 import { isRunning, type WaitCondition, type WaitResult } from './waits.ts'
 import { within } from './within.ts'
 
@@ -48,12 +58,15 @@ export class ContainerEngine implements Engine {
 
   async info(): Promise<EngineInfo> {
     const records = this.list()
-    const count = (...statuses: string[]): number => records.filter(({ state }) => statuses.includes(state.status)).length
+    const count = (...statuses: string[]): number =>
+      records.filter(({ state }) => statuses.includes(state.status)).length
     return {
       id: this.#context.networkId.slice(0, 32),
       version: this.#version,
       containers: {
-        total: records.length, running: count('running', 'restarting'), paused: count('paused'),
+        total: records.length,
+        running: count('running', 'restarting'),
+        paused: count('paused'),
         stopped: count('created', 'exited', 'dead', 'removing'),
       },
       images: this.images.list().length,
@@ -64,7 +77,10 @@ export class ContainerEngine implements Engine {
   }
 
   create(
-    name: string | undefined, config: ContainerConfig, host: HostConfig, networking: NetworkingConfig,
+    name: string | undefined,
+    config: ContainerConfig,
+    host: HostConfig,
+    networking: NetworkingConfig,
   ): Promise<{ id: string; warnings: string[] }> {
     return createContainer(this.#context, name, config, host, networking)
   }
@@ -102,7 +118,9 @@ export class ContainerEngine implements Engine {
   }
 
   async wait(
-    ref: string, condition: WaitCondition, signal: AbortSignal,
+    ref: string,
+    condition: WaitCondition,
+    signal: AbortSignal,
   ): Promise<{ exit: Promise<WaitResult> }> {
     const container = this.#find(ref)
     return { exit: container.waits.add(condition, container.record, signal) }
@@ -146,7 +164,8 @@ export class ContainerEngine implements Engine {
   }
 
   execStart(
-    execId: string, options: { detach: boolean; tty: boolean; consoleSize?: [number, number] },
+    execId: string,
+    options: { detach: boolean; tty: boolean; consoleSize?: [number, number] },
   ): Promise<AttachSession | undefined> {
     return execStart(this.#context, execId, options)
   }
@@ -179,7 +198,10 @@ export class ContainerEngine implements Engine {
     return this.#context.volumes.list()
   }
 
-  async removeImage(ref: string, { force, noPrune }: { force: boolean; noPrune: boolean }): Promise<ImageDeletion[]> {
+  async removeImage(
+    ref: string,
+    { force, noPrune }: { force: boolean; noPrune: boolean },
+  ): Promise<ImageDeletion[]> {
     const inUse = (imageId: string): ImageUser[] =>
       this.list()
         .filter((record) => record.imageId === imageId)
@@ -197,8 +219,8 @@ export class ContainerEngine implements Engine {
       await cleanup
       await lock.run(() => {})
     })
-    await within(settleDeadlineMs, 'finishing what is under way', Promise.allSettled(settled)).catch((error: unknown) =>
-      context.logger.warn({ err: error }, 'ending'),
+    await within(settleDeadlineMs, 'finishing what is under way', Promise.allSettled(settled)).catch(
+      (error: unknown) => context.logger.warn({ err: error }, 'ending'),
     )
     for (const { shim } of context.containers.list()) shim?.client.close()
     await within(settleDeadlineMs, 'the end of the zygote', context.zygote.close()).catch((error: unknown) =>

@@ -52,7 +52,11 @@ export class Container implements StoredContainer {
   }
 
   /** Changes the state, and what else is given, and writes it down. */
-  update(state: Partial<ContainerState>, rest: Partial<ContainerRecord> = {}, book: Partial<Bookkeeping> = {}): void {
+  update(
+    state: Partial<ContainerState>,
+    rest: Partial<ContainerRecord> = {},
+    book: Partial<Bookkeeping> = {},
+  ): void {
     this.record = { ...this.record, ...rest, state: { ...this.record.state, ...state } }
     this.book = { ...this.book, ...book }
     this.#store.save(this)

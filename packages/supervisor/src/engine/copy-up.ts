@@ -2,8 +2,19 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
-  closeFd, fsconfigCreate, fsconfigFlag, fsconfigString, fsmount, fsopen, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID,
-  O_DIRECTORY, O_RDONLY, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
+  closeFd,
+  fsconfigCreate,
+  fsconfigFlag,
+  fsconfigString,
+  fsmount,
+  fsopen,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOSUID,
+  O_DIRECTORY,
+  O_RDONLY,
+  openat2,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
 } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 
@@ -17,14 +28,21 @@ export async function copyUp(lower: string[], path: string, target: string): Pro
   try {
     // cp(1) of the host, on a descriptor: links inside the image are copied as they are and never followed.
     const copy = spawn('/bin/cp', ['--archive', '--', '/proc/self/fd/3/.', target], {
-      env: {}, cwd: '/', stdio: ['ignore', 'ignore', 'pipe', source], timeout: deadlineMs, killSignal: 'SIGKILL',
+      env: {},
+      cwd: '/',
+      stdio: ['ignore', 'ignore', 'pipe', source],
+      timeout: deadlineMs,
+      killSignal: 'SIGKILL',
     })
     let errors = ''
     copy.stderr?.setEncoding('utf8').on('data', (text: string) => (errors = (errors + text).slice(-2000)))
     const [code] = (await once(copy, 'close')) as [number | null]
     if (code !== 0) {
       const full = errors.includes('No space left')
-      throw new HoldfastError(full ? 'HF_DISK_FULL' : 'HF_INTERNAL', `cannot fill the volume for ${path}: ${errors.trim()}`)
+      throw new HoldfastError(
+        full ? 'HF_DISK_FULL' : 'HF_INTERNAL',
+        `cannot fill the volume for ${path}: ${errors.trim()}`,
+      )
     }
   } finally {
     closeFd(source)
@@ -44,7 +62,8 @@ function openInLayers(lower: string[], path: string): number | undefined {
     fsconfigCreate(context)
     root = fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
     return openat2(root, path.replace(/^\/+/, ''), {
-      flags: O_RDONLY | O_DIRECTORY, resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+      flags: O_RDONLY | O_DIRECTORY,
+      resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
     })
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined

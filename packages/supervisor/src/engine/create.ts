@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { hostname as hostHostname } from 'node:os'
 import { join } from 'node:path'
+import type { Snapshot } from '@holdfast/images'
 import { emptyBookkeeping } from '../records/container-store.ts'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
 import { containerEvent } from './container-event.ts'
@@ -36,10 +37,14 @@ interface Checked {
 }
 
 export async function createContainer(
-  context: EngineContext, wantedName: string | undefined,
-  config: ContainerConfig, host: HostConfig, networking: NetworkingConfig,
+  context: EngineContext,
+  wantedName: string | undefined,
+  config: ContainerConfig,
+  host: HostConfig,
+  networking: NetworkingConfig,
 ): Promise<{ id: string; warnings: string[] }> {
-  const name = wantedName === undefined ? makeName((each) => context.containers.isTaken(each)) : checkName(wantedName)
+  const name =
+    wantedName === undefined ? makeName((each) => context.containers.isTaken(each)) : checkName(wantedName)
   const checked = check(context, config, host, networking)
   context.containers.reserve(name)
   const undo: (() => unknown)[] = [() => context.containers.unreserve(name)]
@@ -55,7 +60,10 @@ export async function createContainer(
 }
 
 function check(
-  context: EngineContext, config: ContainerConfig, host: HostConfig, networking: NetworkingConfig,
+  context: EngineContext,
+  config: ContainerConfig,
+  host: HostConfig,
+  networking: NetworkingConfig,
 ): Checked {
   const image = context.images.get(config.Image)
   const merged = mergeImageDefaults(config, image.config.config)
@@ -73,9 +81,12 @@ function check(
 }
 
 async function make(
-  context: EngineContext, name: string, checked: Checked, undo: (() => unknown)[],
+  context: EngineContext,
+  name: string,
+  checked: Checked,
+  undo: (() => unknown)[],
 ): Promise<Container> {
-  const { config, host, networking, choices, imageId } = checked
+  const { choices, imageId } = checked
   const id = newId()
   const directory = containerDirectory(context.paths, id)
   undo.push(() => rmSync(directory, { recursive: true, force: true }))
@@ -90,22 +101,7 @@ async function make(
   })
   const mounts = await prepareMounts(context, checked.mounts, snapshot.lower)
   undo.push(() => Promise.all(mounts.made.map((volume) => context.volumes.remove(volume))))
-  const [path = '', ...args] = commandOf(config)
-  const shared = choices.network === 'shared' && choices.namespaces.net.kind === 'container'
-    ? context.containers.get(choices.namespaces.net.id).record
-    : undefined
-  const record: ContainerRecord = {
-    id, name, created: nowText(), config: { ...config, Hostname: defaultHostname(id, config, choices) }, hostConfig: host, networking, imageId, path, args,
-    state: { status: 'created', pid: 0, exitCode: 0, error: '', oomKilled: false, startedAt: '', finishedAt: '' },
-    networks: emptyNetworks(context, choices, networking),
-    mounts: mounts.points,
-    logPath: host.LogConfig.Type === 'none' ? '' : join(directory, `${id}-json.log`),
-    resolvConfPath: shared?.resolvConfPath ?? join(directory, 'resolv.conf'),
-    hostnamePath: shared?.hostnamePath ?? join(directory, 'hostname'),
-    hostsPath: shared?.hostsPath ?? join(directory, 'hosts'),
-    idRange, restartCount: 0, execIds: [],
-    rootfs: { lower: snapshot.lower, upper: snapshot.upper, work: snapshot.work },
-  }
+  const record = recordOf(context, { id, name, idRange, snapshot, mounts: mounts.points }, checked)
   const book = { ...emptyBookkeeping, anonymousVolumes: mounts.anonymous }
   const container = new Container({ record, book }, context.store)
   context.store.insert(container)
@@ -113,8 +109,60 @@ async function make(
   return container
 }
 
+/** What was made for a container, before it has a record. */
+interface Made extends Pick<ContainerRecord, 'id' | 'name' | 'idRange' | 'mounts'> {
+  snapshot: Snapshot
+}
+
+function recordOf(
+  context: EngineContext,
+  { id, name, idRange, snapshot, mounts }: Made,
+  { config, host, networking, choices, imageId }: Checked,
+): ContainerRecord {
+  const directory = containerDirectory(context.paths, id)
+  const [path = '', ...args] = commandOf(config)
+  const shared =
+    choices.network === 'shared' && choices.namespaces.net.kind === 'container'
+      ? context.containers.get(choices.namespaces.net.id).record
+      : undefined
+  return {
+    id,
+    name,
+    created: nowText(),
+    config: { ...config, Hostname: defaultHostname(id, config, choices) },
+    hostConfig: host,
+    networking,
+    imageId,
+    path,
+    args,
+    state: {
+      status: 'created',
+      pid: 0,
+      exitCode: 0,
+      error: '',
+      oomKilled: false,
+      startedAt: '',
+      finishedAt: '',
+    },
+    networks: emptyNetworks(context, choices, networking),
+    mounts,
+    logPath: host.LogConfig.Type === 'none' ? '' : join(directory, `${id}-json.log`),
+    resolvConfPath: shared?.resolvConfPath ?? join(directory, 'resolv.conf'),
+    hostnamePath: shared?.hostnamePath ?? join(directory, 'hostname'),
+    hostsPath: shared?.hostsPath ?? join(directory, 'hosts'),
+    idRange,
+    restartCount: 0,
+    execIds: [],
+    rootfs: { lower: snapshot.lower, upper: snapshot.upper, work: snapshot.work },
+  }
+}
+
 /** What `inspect` shows of a name that nobody chose. */
-function defaultHostname(id: string, { Hostname }: ContainerConfig, { network, namespaces }: NamespaceChoices): string {
+function defaultHostname(
+  id: string,
+  { Hostname }: ContainerConfig,
+  { network, namespaces }: NamespaceChoices,
+): string {
   if (Hostname !== '' || network === 'shared') return Hostname
   return network === 'host' || namespaces.uts.kind === 'host' ? hostHostname() : id.slice(0, 12)
 }

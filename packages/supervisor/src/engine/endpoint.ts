@@ -13,11 +13,18 @@ import { parseContainerPorts, portMappings } from './ports.ts'
 
 /** `Networks` of inspect before the start, and after the end. */
 export function emptyNetworks(
-  context: EngineContext, choices: NamespaceChoices, networking: NetworkingConfig,
+  context: EngineContext,
+  choices: NamespaceChoices,
+  networking: NetworkingConfig,
 ): Record<string, EndpointRecord> {
   if (choices.network === 'shared') return {}
   const endpoint = networking.EndpointsConfig[choices.network] ?? networking.EndpointsConfig['default']
-  return { [choices.network]: { ...emptyEndpoint(networkIdOf(context, choices.network)), aliases: endpoint?.Aliases ?? [] } }
+  return {
+    [choices.network]: {
+      ...emptyEndpoint(networkIdOf(context, choices.network)),
+      aliases: endpoint?.Aliases ?? [],
+    },
+  }
 }
 
 /** Host and none have ids of their own, made from the bridge's. */
@@ -28,14 +35,25 @@ export function networkIdOf(context: EngineContext, network: 'bridge' | 'none' |
 
 function emptyEndpoint(networkId: string): EndpointRecord {
   return {
-    networkId, endpointId: '', gateway: '', ipAddress: '', ipPrefixLen: 0, ipv6Gateway: '', globalIPv6Address: '',
-    globalIPv6PrefixLen: 0, macAddress: '', aliases: [], ports: {},
+    networkId,
+    endpointId: '',
+    gateway: '',
+    ipAddress: '',
+    ipPrefixLen: 0,
+    ipv6Gateway: '',
+    globalIPv6Address: '',
+    globalIPv6PrefixLen: 0,
+    macAddress: '',
+    aliases: [],
+    ports: {},
   }
 }
 
 /** The interface, address and ports, in the network namespace that the shim made. Leaves nothing when it fails. */
 export async function connectNetwork(
-  context: EngineContext, container: Container, shim: LiveShim,
+  context: EngineContext,
+  container: Container,
+  shim: LiveShim,
 ): Promise<{ attachment: Attachment; networks: Record<string, EndpointRecord> }> {
   const { record } = container
   const { config, hostConfig, networking } = record
@@ -78,16 +96,21 @@ export async function disconnectNetwork(context: EngineContext, container: Conta
 export function forgetAttachment(container: Container): void {
   const networks = Object.fromEntries(
     Object.entries(container.record.networks).map(([name, { networkId, aliases }]) => [
-      name, { ...emptyEndpoint(networkId), aliases },
+      name,
+      { ...emptyEndpoint(networkId), aliases },
     ]),
   )
   container.update({}, { networks }, { attachment: null })
 }
 
 /** A descriptor of one of the container's namespaces, taken out of its shim: no pid that may be reused is trusted. */
-export function takeNamespace(shim: LiveShim, type: 'net' | 'ipc' | 'uts' | 'pid' | 'user' | 'cgroup' | 'time' | 'mnt'): number {
+export function takeNamespace(
+  shim: LiveShim,
+  type: 'net' | 'ipc' | 'uts' | 'pid' | 'user' | 'cgroup' | 'time' | 'mnt',
+): number {
   const handle = shim.namespaces[type]
-  if (!handle) throw new HoldfastError('HF_NAMESPACE_NOT_FOUND', `the container has no ${type} namespace that is held`)
+  if (!handle)
+    throw new HoldfastError('HF_NAMESPACE_NOT_FOUND', `the container has no ${type} namespace that is held`)
   const pidfd = pidfdOpen(shim.pid)
   try {
     return pidfdGetfd(pidfd, handle.fd)

@@ -13,7 +13,11 @@ export interface Engine {
   info(): Promise<EngineInfo>
 
   /** `name` without the leading slash; undefined: one is made up. Docker's `run` of a missing image: HF_IMAGE_NOT_FOUND. */
-  create(name: string | undefined, config: ContainerConfig, host: HostConfig, networking: NetworkingConfig
+  create(
+    name: string | undefined,
+    config: ContainerConfig,
+    host: HostConfig,
+    networking: NetworkingConfig,
   ): Promise<{ id: string; warnings: string[] }>
   /** false when it was running already (HTTP 304). */
   start(ref: string): Promise<boolean>
@@ -29,7 +33,10 @@ export interface Engine {
    * Resolved names first: throws HF_CONTAINER_NOT_FOUND at once. The inner promise settles when the condition holds.
    * `removed` also settles with the last exit code when the container is gone.
    */
-  wait(ref: string, condition: 'not-running' | 'next-exit' | 'removed', signal: AbortSignal
+  wait(
+    ref: string,
+    condition: 'not-running' | 'next-exit' | 'removed',
+    signal: AbortSignal,
   ): Promise<{ exit: Promise<{ statusCode: number; error?: string }> }>
   /** By full id, unambiguous id prefix, or name (with or without the leading slash). */
   get(ref: string): ContainerRecord
@@ -47,7 +54,9 @@ export interface Engine {
   logs(ref: string, options: LogOptions): Promise<LogStream>
 
   execCreate(ref: string, options: ExecOptions): Promise<string>
-  execStart(execId: string, options: { detach: boolean; tty: boolean; consoleSize?: [number, number] }
+  execStart(
+    execId: string,
+    options: { detach: boolean; tty: boolean; consoleSize?: [number, number] },
   ): Promise<AttachSession | undefined>
   execGet(execId: string): Promise<ExecRecord>
   execResize(execId: string, size: { rows: number; columns: number }): Promise<void>

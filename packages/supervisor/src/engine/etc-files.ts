@@ -13,7 +13,13 @@ export interface HostsOptions {
   hostGateway: string | undefined
 }
 
-export function hostsFile({ addresses, hostname, domainname, extraHosts, hostGateway }: HostsOptions): string {
+export function hostsFile({
+  addresses,
+  hostname,
+  domainname,
+  extraHosts,
+  hostGateway,
+}: HostsOptions): string {
   const names = domainname === '' ? hostname : `${hostname}.${domainname} ${hostname}`
   return [
     '127.0.0.1\tlocalhost',
@@ -40,7 +46,8 @@ export function parseExtraHost(text: string): { name: string; address: string } 
   const name = text.slice(0, Math.max(at, 0))
   const address = text.slice(at + 1).replace(/^\[(.*)\]$/, '$1')
   if (name === '' || !/^[\w.-]+$/.test(name)) throw bad(`bad format for add-host: "${text}"`)
-  if (address !== 'host-gateway' && isIP(address) === 0) throw bad(`invalid IP address in add-host: "${address}"`)
+  if (address !== 'host-gateway' && isIP(address) === 0)
+    throw bad(`invalid IP address in add-host: "${address}"`)
   return { name, address }
 }
 
@@ -74,11 +81,14 @@ export function resolvConf({ host, dns, search, options, hostNetwork }: ResolvOp
   const reachable = hostNetwork ? hostServers : hostServers.filter((server) => !isLoopback(server))
   const servers = dns.length > 0 ? dns : reachable
   const usedFallback = servers.length === 0 && !hostNetwork
-  const domains = search.length > 0 ? search.filter((domain) => domain !== '.') : (valuesOf('search').at(-1) ?? [])
+  const domains =
+    search.length > 0 ? search.filter((domain) => domain !== '.') : (valuesOf('search').at(-1) ?? [])
   const flags = options.length > 0 ? options : valuesOf('options').flat()
   return [
     '# Made by Holdfast for this container; changes made here last as long as the container.',
-    ...(usedFallback ? ['# The host names no server that a container can reach: these are public ones.'] : []),
+    ...(usedFallback
+      ? ['# The host names no server that a container can reach: these are public ones.']
+      : []),
     ...(usedFallback ? fallback : servers).map((server) => `nameserver ${server}`),
     ...(domains.length > 0 ? [`search ${domains.join(' ')}`] : []),
     ...(flags.length > 0 ? [`options ${flags.join(' ')}`] : []),

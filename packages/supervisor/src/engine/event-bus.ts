@@ -38,7 +38,8 @@ export class EventBus {
     const remaining = until === undefined ? undefined : Number((until - nowNanoseconds()) / 1_000_000n)
     if (signal.aborted || (remaining !== undefined && remaining <= 0)) subscriber.end()
     // A timer can't wait longer than 2^31-1 ms; nobody listens for 24 days with an end in sight.
-    const timer = remaining === undefined ? undefined : setTimeout(end, Math.min(Math.max(remaining, 0), 2 ** 31 - 1))
+    const timer =
+      remaining === undefined ? undefined : setTimeout(end, Math.min(Math.max(remaining, 0), 2 ** 31 - 1))
     signal.addEventListener('abort', end, { once: true })
     this.#subscribers.add(subscriber)
     try {

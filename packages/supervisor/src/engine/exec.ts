@@ -21,14 +21,19 @@ export interface ExecInstance {
   ended: PromiseWithResolvers<void>
 }
 
-export async function execCreate(context: EngineContext, container: Container, options: ExecOptions): Promise<string> {
+export async function execCreate(
+  context: EngineContext,
+  container: Container,
+  options: ExecOptions,
+): Promise<string> {
   if (options.args.length === 0 || options.args[0] === '') {
     throw new HoldfastError('HF_BAD_REQUEST', 'No exec command specified', { details: { field: 'Cmd' } })
   }
   const { client } = await shimOf(container)
   if (container.record.state.status === 'paused') {
     throw new HoldfastError(
-      'HF_CONTAINER_PAUSED', `Container ${container.record.name} is paused, unpause the container before exec`,
+      'HF_CONTAINER_PAUSED',
+      `Container ${container.record.name} is paused, unpause the container before exec`,
     )
   }
   const id = newId()
@@ -36,7 +41,12 @@ export async function execCreate(context: EngineContext, container: Container, o
   await client.request('exec.create', {
     execId: id,
     spec: {
-      args, env, user, tty, privileged, stdin: attachStdin,
+      args,
+      env,
+      user,
+      tty,
+      privileged,
+      stdin: attachStdin,
       ...(workingDir !== '' && { cwd: workingDir }),
       ...(consoleSize && { consoleSize }),
     },
@@ -47,8 +57,18 @@ export async function execCreate(context: EngineContext, container: Container, o
     started: false,
     ended: Promise.withResolvers(),
     record: {
-      id, containerId: container.id, running: false, exitCode: null, pid: 0, tty, openStdin: attachStdin,
-      openStdout: options.attachStdout, openStderr: options.attachStderr, args, user, privileged,
+      id,
+      containerId: container.id,
+      running: false,
+      exitCode: null,
+      pid: 0,
+      tty,
+      openStdin: attachStdin,
+      openStdout: options.attachStdout,
+      openStderr: options.attachStderr,
+      args,
+      user,
+      privileged,
     },
   })
   listIds(container)
@@ -57,7 +77,9 @@ export async function execCreate(context: EngineContext, container: Container, o
 }
 
 export async function execStart(
-  context: EngineContext, execId: string, options: { detach: boolean; consoleSize?: [number, number] },
+  context: EngineContext,
+  execId: string,
+  options: { detach: boolean; consoleSize?: [number, number] },
 ): Promise<AttachSession | undefined> {
   const { container, exec } = findExec(context, execId)
   if (exec.started) throw new HoldfastError('HF_CONTAINER_STATE', `exec command ${execId} has already run`)
@@ -68,7 +90,10 @@ export async function execStart(
   try {
     if (!options.detach) {
       const connection = await client.attach({
-        execId, stdin: attachStdin, stdout: attachStdout, stderr: attachStderr,
+        execId,
+        stdin: attachStdin,
+        stdout: attachStdout,
+        stderr: attachStderr,
       })
       attachment = new LiveAttachment(connection, exec.record.tty, exec.ended.promise)
     }
@@ -84,7 +109,11 @@ export async function execStart(
   } catch (error) {
     attachment?.close()
     if (exec.record.exitCode === null) {
-      const exitCode = hasCode(error, 'HF_COMMAND_NOT_FOUND') ? 127 : hasCode(error, 'HF_COMMAND_NOT_EXECUTABLE') ? 126 : 128
+      const exitCode = hasCode(error, 'HF_COMMAND_NOT_FOUND')
+        ? 127
+        : hasCode(error, 'HF_COMMAND_NOT_EXECUTABLE')
+          ? 126
+          : 128
       exec.record = { ...exec.record, running: false, exitCode }
       exec.ended.resolve()
     }
@@ -92,7 +121,12 @@ export async function execStart(
   }
 }
 
-export function execExited(context: EngineContext, container: Container, execId: string, exit: ExitRecord): void {
+export function execExited(
+  context: EngineContext,
+  container: Container,
+  execId: string,
+  exit: ExitRecord,
+): void {
   const exec = container.execs.get(execId)
   if (!exec || exec.record.exitCode !== null) return
   exec.record = { ...exec.record, running: false, exitCode: exit.exitCode ?? 255 }
@@ -104,7 +138,8 @@ export function execExited(context: EngineContext, container: Container, execId:
 /** The container has ended, and every exec in it. */
 export function endExecs(container: Container): void {
   for (const exec of container.execs.values()) {
-    if (exec.record.running) exec.record = { ...exec.record, running: false, exitCode: exec.record.exitCode ?? 137 }
+    if (exec.record.running)
+      exec.record = { ...exec.record, running: false, exitCode: exec.record.exitCode ?? 137 }
     exec.ended.resolve()
   }
   listIds(container)
@@ -115,7 +150,9 @@ export function execGet(context: EngineContext, execId: string): ExecRecord {
 }
 
 export async function execResize(
-  context: EngineContext, execId: string, size: { rows: number; columns: number },
+  context: EngineContext,
+  execId: string,
+  size: { rows: number; columns: number },
 ): Promise<void> {
   const { container } = findExec(context, execId)
   await (await shimOf(container)).client.request('exec.resize', { execId, ...size })
@@ -126,7 +163,9 @@ function findExec(context: EngineContext, execId: string): { container: Containe
     const exec = container.execs.get(execId)
     if (exec) return { container, exec }
   }
-  throw new HoldfastError('HF_EXEC_NOT_FOUND', `No such exec instance: ${execId}`, { details: { ref: execId } })
+  throw new HoldfastError('HF_EXEC_NOT_FOUND', `No such exec instance: ${execId}`, {
+    details: { ref: execId },
+  })
 }
 
 function forgetOldest(container: Container): void {
@@ -142,6 +181,8 @@ function forgetOldest(container: Container): void {
 
 /** `ExecIDs` of inspect: those that have not ended. */
 function listIds(container: Container): void {
-  const ids = [...container.execs.values()].filter(({ record }) => record.exitCode === null).map(({ record }) => record.id)
+  const ids = [...container.execs.values()]
+    .filter(({ record }) => record.exitCode === null)
+    .map(({ record }) => record.id)
   container.record = { ...container.record, execIds: ids }
 }

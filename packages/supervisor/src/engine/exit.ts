@@ -15,13 +15,22 @@ export function unknownExit(): ExitRecord {
   return { exitCode: null, signal: null, oomKilled: false, finishedAt: nowText() }
 }
 
-export function containerExited(context: EngineContext, container: Container, exit: ExitRecord, why = ''): void {
+export function containerExited(
+  context: EngineContext,
+  container: Container,
+  exit: ExitRecord,
+  why = '',
+): void {
   if (!isRunning(container.record)) return
   const { startedAt, oomKilled } = container.record.state
   const exitCode = exit.exitCode ?? 255
   container.update({
-    status: 'exited', pid: 0, exitCode, error: exit.exitCode === null ? why || 'nobody saw how it ended' : why,
-    oomKilled: oomKilled || exit.oomKilled, finishedAt: exit.finishedAt,
+    status: 'exited',
+    pid: 0,
+    exitCode,
+    error: exit.exitCode === null ? why || 'nobody saw how it ended' : why,
+    oomKilled: oomKilled || exit.oomKilled,
+    finishedAt: exit.finishedAt,
   })
   endExecs(container)
   container.ended.resolve()
@@ -35,9 +44,15 @@ export function containerExited(context: EngineContext, container: Container, ex
 
 /** Never throws: what could not be taken down stays in the books, and is tried again on remove and on restart. */
 async function cleanUp(context: EngineContext, container: Container): Promise<void> {
-  const results = await Promise.allSettled([disconnectNetwork(context, container), discardShim(context, container)])
+  const results = await Promise.allSettled([
+    disconnectNetwork(context, container),
+    discardShim(context, container),
+  ])
   for (const result of results) {
     if (result.status === 'fulfilled') continue
-    context.logger.error({ err: result.reason as unknown, container: container.id }, 'cleaning up after a container')
+    context.logger.error(
+      { err: result.reason as unknown, container: container.id },
+      'cleaning up after a container',
+    )
   }
 }

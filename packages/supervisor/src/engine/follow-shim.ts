@@ -1,8 +1,6 @@
 /** What shims report: ends, out-of-memory kills, execs, and their own end. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { connectShim, type ShimClient } from '../shims/shim-client.ts'
 import type { ExitRecord, ShimEvent, ShimSpec } from '@holdfast/protocol'
 import { containerEvent } from './container-event.ts'
 import type { Container, LiveShim } from './container.ts'
@@ -10,16 +8,14 @@ import type { EngineContext } from './context.ts'
 import { containerExited, unknownExit } from './exit.ts'
 import { execExited } from './exec.ts'
 import { shimDirectory } from './paths.ts'
-
-const adoptDeadlineMs = 10_000
-const adoptAttempts = 5
-
-/** A shim that lives is listening: it need not be waited for. */
-const probeDeadlineMs = 30
+import { reachShim } from './reach-shim.ts'
 
 /** Events are taken once `running` has resolved: an end that comes with the start's answer must not overtake it. */
 export function followShim(
-  context: EngineContext, container: Container, shim: LiveShim, running: Promise<void>,
+  context: EngineContext,
+  container: Container,
+  shim: LiveShim,
+  running: Promise<void>,
 ): void {
   shim.client.on('event', (event) => void running.then(() => onEvent(context, container, shim, event)))
   shim.client.on('close', () => void running.then(() => onClose(context, container, shim)))
@@ -43,7 +39,10 @@ function onClose(context: EngineContext, container: Container, shim: LiveShim): 
 }
 
 async function adoptAfterLoss(context: EngineContext, container: Container, shim: LiveShim): Promise<void> {
-  context.logger.warn({ container: container.id, shim: shim.pid }, 'a shim is gone: starting another for its container')
+  context.logger.warn(
+    { container: container.id, shim: shim.pid },
+    'a shim is gone: starting another for its container',
+  )
   try {
     const exit = await adopt(context, container)
     if (exit) containerExited(context, container, exit)
@@ -69,22 +68,4 @@ export async function adopt(context: EngineContext, container: Container): Promi
   if (status === 'stopped') return exit ?? unknownExit()
   followShim(context, container, shim, Promise.resolve())
   return undefined
-}
-
-/** The shim that listens in `dir`, or a new one. */
-export async function reachShim(context: EngineContext, dir: string, token: string): Promise<ShimClient> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await connectShim({ dir, token, deadlineMs: probeDeadlineMs })
-    } catch (error) {
-      if (attempt > adoptAttempts) throw error
-    }
-    try {
-      await context.zygote.fork({ dir })
-      return await connectShim({ dir, token, deadlineMs: adoptDeadlineMs })
-    } catch (error) {
-      if (attempt === adoptAttempts) throw error
-      await sleep(50 * 2 ** attempt)
-    }
-  }
 }

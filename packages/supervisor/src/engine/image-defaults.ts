@@ -22,7 +22,10 @@ export function mergeImageDefaults(config: ContainerConfig, image: ImageRunConfi
 }
 
 /** A command alone keeps the image's entrypoint; an entrypoint alone drops the image's command. */
-function commandOf(config: ContainerConfig, image: ImageRunConfig): Pick<ContainerConfig, 'Cmd' | 'Entrypoint'> {
+function commandOf(
+  config: ContainerConfig,
+  image: ImageRunConfig,
+): Pick<ContainerConfig, 'Cmd' | 'Entrypoint'> {
   const { Cmd, Entrypoint } = config
   // `--entrypoint ""` arrives as [""]: none at all.
   if (Entrypoint?.length === 1 && Entrypoint[0] === '') return { Entrypoint: [], Cmd: Cmd ?? [] }
@@ -37,5 +40,8 @@ function commandOf(config: ContainerConfig, image: ImageRunConfig): Pick<Contain
 function mergeEnvironment(image: string[], request: string[]): string[] {
   const nameOf = (entry: string): string => entry.split('=', 1)[0]!
   const names = new Set(request.map(nameOf))
-  return [...image.filter((entry) => !names.has(nameOf(entry))), ...request.filter((entry) => entry.includes('='))]
+  return [
+    ...image.filter((entry) => !names.has(nameOf(entry))),
+    ...request.filter((entry) => entry.includes('=')),
+  ]
 }

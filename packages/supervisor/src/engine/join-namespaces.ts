@@ -18,7 +18,9 @@ export interface JoinedNamespaces {
  * user namespaces: rights over a namespace belong to the user namespace that owns it, and one process has only one.
  */
 export async function joinNamespaces(
-  context: EngineContext, choices: NamespaceChoices, host: HostConfig,
+  context: EngineContext,
+  choices: NamespaceChoices,
+  host: HostConfig,
 ): Promise<JoinedNamespaces> {
   const fds = new Map<NamespaceType, number>()
   const release = (): void => {
@@ -26,7 +28,10 @@ export async function joinNamespaces(
     fds.clear()
   }
   try {
-    for (const [type, choice] of Object.entries(choices.namespaces) as [NamespaceType, NamespaceChoices['namespaces']['net']][]) {
+    for (const [type, choice] of Object.entries(choices.namespaces) as [
+      NamespaceType,
+      NamespaceChoices['namespaces']['net'],
+    ][]) {
       if (choice.kind === 'container') fds.set(type, namespaceOfContainer(context, choice.id, type, host))
       if (choice.kind === 'path') fds.set(type, openByPath(choice.path, choice.name, type))
     }
@@ -39,21 +44,31 @@ export async function joinNamespaces(
   }
 }
 
-function namespaceOfContainer(context: EngineContext, id: string, type: NamespaceType, host: HostConfig): number {
+function namespaceOfContainer(
+  context: EngineContext,
+  id: string,
+  type: NamespaceType,
+  host: HostConfig,
+): number {
   const other = context.containers.get(id)
   const { status } = other.record.state
   if (status !== 'running' && status !== 'paused') {
     const verb = type === 'net' ? 'network' : type
-    throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', `cannot join ${verb} of a non running container: ${id}`, {
-      hint: `Start ${other.record.name} first.`,
-    })
+    throw new HoldfastError(
+      'HF_CONTAINER_NOT_RUNNING',
+      `cannot join ${verb} of a non running container: ${id}`,
+      {
+        hint: `Start ${other.record.name} first.`,
+      },
+    )
   }
   if (type === 'ipc' && other.record.hostConfig.IpcMode === 'private' && host.IpcMode !== '') {
     throw new HoldfastError('HF_BAD_REQUEST', `cannot join IPC of a container with private IPC: ${id}`, {
       hint: `Start ${other.record.name} with --ipc shareable.`,
     })
   }
-  if (!other.shim) throw new HoldfastError('HF_SHIM_LOST', `the shim of container ${other.record.name} does not answer`)
+  if (!other.shim)
+    throw new HoldfastError('HF_SHIM_LOST', `the shim of container ${other.record.name} does not answer`)
   return takeNamespace(other.shim, type)
 }
 
@@ -78,7 +93,8 @@ function checkOwners(fds: Map<NamespaceType, number>): void {
     const owner = ownerOf(fd)
     if (owner === wanted || owner === hostUserNamespace()) continue
     throw new HoldfastError(
-      'HF_BAD_REQUEST', `the ${type} namespace to join belongs to another user namespace than the container's`,
+      'HF_BAD_REQUEST',
+      `the ${type} namespace to join belongs to another user namespace than the container's`,
       { hint: 'Join namespaces of containers that share one user namespace.', details: { type, owner } },
     )
   }

@@ -33,7 +33,8 @@ function parseSize(text: string): number {
   if (text === '-1') return -1
   const [, number = '', unit = ''] = /^(\d{1,12}(?:\.\d{1,6})?)\s*([bkmgt]?)(?:i?b)?$/i.exec(text) ?? []
   const size = Math.floor(Number(number) * (units[unit.toLowerCase()] ?? Number.NaN))
-  if (number === '' || !Number.isSafeInteger(size) || size <= 0) throw bad(`invalid value for max-size: ${text}`, 'max-size')
+  if (number === '' || !Number.isSafeInteger(size) || size <= 0)
+    throw bad(`invalid value for max-size: ${text}`, 'max-size')
   return size
 }
 
@@ -44,5 +45,7 @@ function parseCount(text: string): number {
 }
 
 function bad(message: string, option: string): HoldfastError {
-  return new HoldfastError('HF_BAD_REQUEST', message, { details: { field: `HostConfig.LogConfig.Config.${option}` } })
+  return new HoldfastError('HF_BAD_REQUEST', message, {
+    details: { field: `HostConfig.LogConfig.Config.${option}` },
+  })
 }

@@ -59,8 +59,12 @@ export async function newerThan(file: FileHandle, path: string): Promise<FileHan
 }
 
 /** Where the last `lines` lines begin: which file, and the offset in it. */
-export async function findTail(files: FileHandle[], lines: number): Promise<{ index: number; offset: number }> {
-  if (lines <= 0) return { index: Math.max(files.length - 1, 0), offset: (await files.at(-1)?.stat())?.size ?? 0 }
+export async function findTail(
+  files: FileHandle[],
+  lines: number,
+): Promise<{ index: number; offset: number }> {
+  if (lines <= 0)
+    return { index: Math.max(files.length - 1, 0), offset: (await files.at(-1)?.stat())?.size ?? 0 }
   const buffer = Buffer.allocUnsafe(1 << 16)
   let missing = lines
   for (let index = files.length - 1; index >= 0; index--) {

@@ -48,7 +48,12 @@ export function timeLength(input: Uint8Array, stop: number): number {
  * longer than the line.
  */
 export function decodeLine(
-  input: Buffer, from: number, to: number, output: Buffer, at: number, line: DecodedLine,
+  input: Buffer,
+  from: number,
+  to: number,
+  output: Buffer,
+  at: number,
+  line: DecodedLine,
 ): void {
   line.timeText = undefined
   line.timeEnd = to - 2
@@ -57,8 +62,11 @@ export function decodeLine(
   const textEnd = line.timeStart - middleLength
   const isOut = startsWith(input, textEnd, middleOut)
   const isOurs =
-    textEnd >= from + prefix.length && input[to - 1] === 0x7d && input[to - 2] === 0x22 &&
-    startsWith(input, from, prefix) && (isOut || startsWith(input, textEnd, middleErr))
+    textEnd >= from + prefix.length &&
+    input[to - 1] === 0x7d &&
+    input[to - 2] === 0x22 &&
+    startsWith(input, from, prefix) &&
+    (isOut || startsWith(input, textEnd, middleErr))
   if (!isOurs) return decodeOther(input, from, to, output, at, line)
   let end = at
   let position = from + prefix.length
@@ -84,7 +92,16 @@ function nextEscape(input: Buffer, from: number): number {
 
 /** JSON's two-byte escapes, by the byte behind the backslash. */
 const simpleEscapes = new Uint8Array(256)
-for (const [letter, byte] of [['"', 0x22], ['\\', 0x5c], ['/', 0x2f], ['b', 8], ['f', 12], ['n', 10], ['r', 13], ['t', 9]] as const) {
+for (const [letter, byte] of [
+  ['"', 0x22],
+  ['\\', 0x5c],
+  ['/', 0x2f],
+  ['b', 8],
+  ['f', 12],
+  ['n', 10],
+  ['r', 13],
+  ['t', 9],
+] as const) {
   simpleEscapes[letter.charCodeAt(0)] = byte
 }
 
@@ -96,7 +113,12 @@ function startsWith(input: Uint8Array, at: number, expected: Uint8Array): boolea
 }
 
 function decodeOther(
-  input: Buffer, from: number, to: number, output: Buffer, at: number, line: DecodedLine,
+  input: Buffer,
+  from: number,
+  to: number,
+  output: Buffer,
+  at: number,
+  line: DecodedLine,
 ): void {
   line.stream = 0
   line.end = at

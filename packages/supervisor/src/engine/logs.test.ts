@@ -17,14 +17,20 @@ afterEach(() => rmSync(directory, { recursive: true }))
 
 const over = Promise.resolve()
 const options = (changes: Partial<LogOptions> = {}): LogOptions => ({
-  stdout: true, stderr: true, follow: false, tail: -1, signal: new AbortController().signal, ...changes,
+  stdout: true,
+  stderr: true,
+  follow: false,
+  tail: -1,
+  signal: new AbortController().signal,
+  ...changes,
 })
 const line = (text: string, second = 0, stream = 'stdout'): string =>
   `${JSON.stringify({ log: text, stream, time: `2026-01-02T03:04:${String(second).padStart(2, '0')}.123456789Z` })}\n`
 
 async function texts(changes: Partial<LogOptions> = {}, ended: Promise<void> = over): Promise<string[]> {
   const found: string[] = []
-  for await (const entry of readLog(path, options(changes), ended)) found.push(`${entry.stream}:${entry.data}`)
+  for await (const entry of readLog(path, options(changes), ended))
+    found.push(`${entry.stream}:${String(entry.data)}`)
   return found
 }
 
@@ -79,7 +85,10 @@ describe('reading a log', () => {
   })
 
   it('puts short and long times in front of the text', async () => {
-    writeFileSync(path, `{"log":"a\\n","stream":"stdout","time":"2026-01-02T03:04:05.1Z"}\n{"time":"2026-01-02T03:04:05Z","log":"b\\n"}\n`)
+    writeFileSync(
+      path,
+      `{"log":"a\\n","stream":"stdout","time":"2026-01-02T03:04:05.1Z"}\n{"time":"2026-01-02T03:04:05Z","log":"b\\n"}\n`,
+    )
     expect((await bytes({ timestamps: true, multiplexed: false })).toString()).toBe(
       '2026-01-02T03:04:05.1Z a\n2026-01-02T03:04:05Z b\n',
     )

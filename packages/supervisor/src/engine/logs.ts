@@ -30,7 +30,10 @@ export function readLog(path: string, options: LogOptions, ended: Promise<void>)
 }
 
 async function* frames(
-  path: string, options: LogOptions, ended: Promise<void>, how: { timestamps: boolean; multiplexed: boolean },
+  path: string,
+  options: LogOptions,
+  ended: Promise<void>,
+  how: { timestamps: boolean; multiplexed: boolean },
 ): AsyncIterable<Buffer> {
   for await (const block of blocks(path, options, ended)) {
     const { data, finished } = renderBlock(block, options, how)
@@ -41,12 +44,14 @@ async function* frames(
 
 /** A block of the file as the bytes that Docker's logs endpoint sends. They are fewer than the file's. */
 function renderBlock(
-  { data, from, to }: Block, options: LogOptions, how: { timestamps: boolean; multiplexed: boolean },
+  { data, from, to }: Block,
+  options: LogOptions,
+  how: { timestamps: boolean; multiplexed: boolean },
 ): { data: Buffer; finished: boolean } {
   const output = Buffer.allocUnsafe(to - from + headroom)
   const line = newLine()
   let end = 0
-  for (let at = from; at < to; ) {
+  for (let at = from; at < to;) {
     let stop = data.indexOf(newline, at)
     if (stop < 0 || stop > to) stop = to
     const headerEnd = how.multiplexed ? end + 8 : end
@@ -68,7 +73,7 @@ function renderBlock(
 async function* entries(path: string, options: LogOptions, ended: Promise<void>): AsyncIterable<LogEntry> {
   for await (const { data, from, to } of blocks(path, options, ended)) {
     const line = newLine()
-    for (let at = from; at < to; ) {
+    for (let at = from; at < to;) {
       let stop = data.indexOf(newline, at)
       if (stop < 0 || stop > to) stop = to
       const text = Buffer.allocUnsafe(stop - at)
@@ -125,7 +130,11 @@ async function* blocks(path: string, options: LogOptions, ended: Promise<void>):
 }
 
 /** Returns the offset behind the last whole line. */
-async function* linesFrom(file: FileHandle, start: number, signal: AbortSignal): AsyncGenerator<Block, number> {
+async function* linesFrom(
+  file: FileHandle,
+  start: number,
+  signal: AbortSignal,
+): AsyncGenerator<Block, number> {
   let offset = start
   let size = chunkSize
   while (!signal.aborted) {
@@ -170,7 +179,8 @@ class Growth {
 
   /** Resolves at the next change, or at once where one was missed. */
   async next(): Promise<void> {
-    if (!this.#changed && !this.over && !this.#signal.aborted) await new Promise<void>((wake) => (this.#wake = wake))
+    if (!this.#changed && !this.over && !this.#signal.aborted)
+      await new Promise<void>((wake) => (this.#wake = wake))
     this.#wake = undefined
     this.#changed = false
   }
@@ -211,7 +221,11 @@ function timeOf(data: Buffer, line: DecodedLine): string {
   return line.timeText ?? data.toString('latin1', line.timeStart, line.timeEnd)
 }
 
-function withinTimes(data: Buffer, line: DecodedLine, { since, until }: LogOptions): 'before' | 'within' | 'after' {
+function withinTimes(
+  data: Buffer,
+  line: DecodedLine,
+  { since, until }: LogOptions,
+): 'before' | 'within' | 'after' {
   if (since === undefined && until === undefined) return 'within'
   const time = parseTime(timeOf(data, line)) ?? 0n
   if (since !== undefined && time < since) return 'before'

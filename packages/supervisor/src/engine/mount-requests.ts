@@ -1,12 +1,21 @@
 /** Everything that is to be mounted in a container, from all the places where a create request can say so. */
 import { HoldfastError } from '@holdfast/errors'
-import { anonymousVolume, checkDestination, checkVolumeName, parseBind, type MountRequest, type Propagation } from './binds.ts'
+import {
+  anonymousVolume,
+  checkDestination,
+  checkVolumeName,
+  parseBind,
+  type MountRequest,
+  type Propagation,
+} from './binds.ts'
 import type { ContainerConfig, HostConfig, Mount } from './container-config.ts'
 import type { ContainerRecord } from './container-record.ts'
 
 /** `find` looks up a container of `--volumes-from`. Throws HF_BAD_REQUEST, HF_UNSUPPORTED. */
 export function mountRequests(
-  config: ContainerConfig, host: HostConfig, find: (ref: string) => ContainerRecord,
+  config: ContainerConfig,
+  host: HostConfig,
+  find: (ref: string) => ContainerRecord,
 ): MountRequest[] {
   const named = namedRequests(host)
   const seen = new Set<string>(Object.keys(host.Tmpfs).map(checkDestination))
@@ -46,14 +55,16 @@ function mountOf(mount: Mount, index: number): MountRequest {
   if (options?.Subpath) throw unsupported(`${field}.VolumeOptions.Subpath`)
   const driver = options?.DriverConfig
   if (driver?.Name && driver.Name !== 'local') throw unsupported(`${field}.VolumeOptions.DriverConfig.Name`)
-  if (Object.keys(driver?.Options ?? {}).length > 0) throw unsupported(`${field}.VolumeOptions.DriverConfig.Options`)
+  if (Object.keys(driver?.Options ?? {}).length > 0)
+    throw unsupported(`${field}.VolumeOptions.DriverConfig.Options`)
   return { ...request, noCopy: options?.NoCopy ?? false, labels: options?.Labels ?? {} }
 }
 
 function bindOf(request: MountRequest, mount: Mount, field: string): MountRequest {
   if (!mount.Source.startsWith('/') || mount.Source.includes('\0')) {
     throw new HoldfastError(
-      'HF_BAD_REQUEST', `invalid mount config for type "bind": invalid mount path: '${mount.Source}' mount path must be absolute`,
+      'HF_BAD_REQUEST',
+      `invalid mount config for type "bind": invalid mount path: '${mount.Source}' mount path must be absolute`,
       { details: { field: `${field}.Source` } },
     )
   }
@@ -61,7 +72,8 @@ function bindOf(request: MountRequest, mount: Mount, field: string): MountReques
     mount.BindOptions ?? {}
   if (ReadOnlyNonRecursive && ReadOnlyForceRecursive) {
     throw new HoldfastError(
-      'HF_BAD_REQUEST', 'ReadOnlyNonRecursive and ReadOnlyForceRecursive are mutually exclusive',
+      'HF_BAD_REQUEST',
+      'ReadOnlyNonRecursive and ReadOnlyForceRecursive are mutually exclusive',
       { details: { field: `${field}.BindOptions` } },
     )
   }
@@ -76,15 +88,16 @@ function bindOf(request: MountRequest, mount: Mount, field: string): MountReques
 
 function tmpfsOf(request: MountRequest, mount: Mount, field: string): MountRequest {
   if (mount.Source !== '') {
-    throw new HoldfastError('HF_BAD_REQUEST', 'invalid mount config for type "tmpfs": field Source must not be specified', {
-      details: { field: `${field}.Source` },
-    })
+    throw new HoldfastError(
+      'HF_BAD_REQUEST',
+      'invalid mount config for type "tmpfs": field Source must not be specified',
+      {
+        details: { field: `${field}.Source` },
+      },
+    )
   }
   const { SizeBytes, Mode } = mount.TmpfsOptions ?? {}
-  const tmpfs = [
-    ...(SizeBytes ? [`size=${SizeBytes}`] : []),
-    ...(Mode ? [`mode=${Mode.toString(8)}`] : []),
-  ]
+  const tmpfs = [...(SizeBytes ? [`size=${SizeBytes}`] : []), ...(Mode ? [`mode=${Mode.toString(8)}`] : [])]
   return { ...request, tmpfs }
 }
 
@@ -97,15 +110,17 @@ function volumesFrom(text: string, find: (ref: string) => ContainerRecord): Moun
   return find(ref).mounts.flatMap((mount) => {
     if (mount.Type === 'tmpfs') return []
     const request = anonymousVolume(mount.Destination)
-    return [{
-      ...request,
-      type: mount.Type,
-      source: mount.Name ?? mount.Source,
-      readonly: mode === 'ro' || !mount.RW,
-      propagation: (mount.Propagation || 'rprivate') as Propagation,
-      noCopy: true,
-      anonymous: false,
-    }]
+    return [
+      {
+        ...request,
+        type: mount.Type,
+        source: mount.Name ?? mount.Source,
+        readonly: mode === 'ro' || !mount.RW,
+        propagation: (mount.Propagation || 'rprivate') as Propagation,
+        noCopy: true,
+        anonymous: false,
+      },
+    ]
   })
 }
 

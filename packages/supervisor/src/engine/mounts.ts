@@ -19,7 +19,8 @@ export function checkSources(requests: MountRequest[]): void {
   for (const { type, source, createSource } of requests) {
     if (type !== 'bind' || createSource || existsSync(source)) continue
     throw new HoldfastError(
-      'HF_BAD_REQUEST', `invalid mount config for type "bind": bind source path does not exist: ${source}`,
+      'HF_BAD_REQUEST',
+      `invalid mount config for type "bind": bind source path does not exist: ${source}`,
       { details: { field: 'HostConfig.Mounts', source } },
     )
   }
@@ -27,7 +28,9 @@ export function checkSources(requests: MountRequest[]): void {
 
 /** Makes volumes and missing directories of `-v`, and fills new volumes from the image (`lower`, top first). */
 export async function prepareMounts(
-  context: EngineContext, requests: MountRequest[], lower: string[],
+  context: EngineContext,
+  requests: MountRequest[],
+  lower: string[],
 ): Promise<PreparedMounts> {
   const prepared: PreparedMounts = { points: [], anonymous: [], made: [] }
   try {
@@ -40,11 +43,19 @@ export async function prepareMounts(
 }
 
 async function prepareMount(
-  context: EngineContext, request: MountRequest, lower: string[], prepared: PreparedMounts,
+  context: EngineContext,
+  request: MountRequest,
+  lower: string[],
+  prepared: PreparedMounts,
 ): Promise<void> {
   const { type, source, destination, readonly, mode, propagation, labels, noCopy } = request
   const point: MountPoint = {
-    Type: type, Source: source, Destination: destination, Mode: mode, RW: !readonly, Propagation: '',
+    Type: type,
+    Source: source,
+    Destination: destination,
+    Mode: mode,
+    RW: !readonly,
+    Propagation: '',
   }
   if (type === 'bind') {
     if (request.createSource) makeDirectory(source)
@@ -59,7 +70,11 @@ async function prepareMount(
       await copyUp(lower, destination, volume.mountpoint)
     }
     prepared.points.push({
-      ...point, Name: volume.name, Source: volume.mountpoint, Driver: 'local', Mode: mode || 'z',
+      ...point,
+      Name: volume.name,
+      Source: volume.mountpoint,
+      Driver: 'local',
+      Mode: mode || 'z',
     })
   }
 }

@@ -39,15 +39,29 @@ export function chooseNamespaces(host: HostConfig, resolver: ModeResolver): Name
   const pick = (mode: string, field: string, type: NamespaceType): NamespaceChoice | undefined =>
     choiceOf(mode, field, type, resolver)
   const { choice: net, network } = networkChoice(host.NetworkMode, (mode) => pick(mode, 'NetworkMode', 'net'))
-  const ipc = ['', 'private', 'shareable', 'none'].includes(host.IpcMode) ? own : required(pick(host.IpcMode, 'IpcMode', 'ipc'), 'IpcMode', host.IpcMode)
+  const ipc = ['', 'private', 'shareable', 'none'].includes(host.IpcMode)
+    ? own
+    : required(pick(host.IpcMode, 'IpcMode', 'ipc'), 'IpcMode', host.IpcMode)
   const namespaces: Record<NamespaceType, NamespaceChoice> = {
     mnt: own,
     net,
     ipc,
-    pid: host.PidMode === '' || host.PidMode === 'private' ? own : required(pick(host.PidMode, 'PidMode', 'pid'), 'PidMode', host.PidMode),
-    uts: host.UTSMode === '' || host.UTSMode === 'private' ? own : required(pick(host.UTSMode, 'UTSMode', 'uts'), 'UTSMode', host.UTSMode),
-    cgroup: host.CgroupnsMode === '' || host.CgroupnsMode === 'private' ? own : required(pick(host.CgroupnsMode, 'CgroupnsMode', 'cgroup'), 'CgroupnsMode', host.CgroupnsMode),
-    time: host.TimeMode === '' || host.TimeMode === 'private' ? own : required(pick(host.TimeMode, 'TimeMode', 'time'), 'TimeMode', host.TimeMode),
+    pid:
+      host.PidMode === '' || host.PidMode === 'private'
+        ? own
+        : required(pick(host.PidMode, 'PidMode', 'pid'), 'PidMode', host.PidMode),
+    uts:
+      host.UTSMode === '' || host.UTSMode === 'private'
+        ? own
+        : required(pick(host.UTSMode, 'UTSMode', 'uts'), 'UTSMode', host.UTSMode),
+    cgroup:
+      host.CgroupnsMode === '' || host.CgroupnsMode === 'private'
+        ? own
+        : required(pick(host.CgroupnsMode, 'CgroupnsMode', 'cgroup'), 'CgroupnsMode', host.CgroupnsMode),
+    time:
+      host.TimeMode === '' || host.TimeMode === 'private'
+        ? own
+        : required(pick(host.TimeMode, 'TimeMode', 'time'), 'TimeMode', host.TimeMode),
     user: own,
   }
   const size = /^auto:size=(\d{1,9})$/.exec(host.UsernsMode)
@@ -56,14 +70,22 @@ export function chooseNamespaces(host: HostConfig, resolver: ModeResolver): Name
     namespaces,
     network,
     userIds: size ? Number(size[1]) : undefined,
-    ipc: ipc.kind !== 'own' ? 'shared' : host.IpcMode === 'none' ? 'none' : host.IpcMode === 'shareable' ? 'shareable' : 'private',
+    ipc:
+      ipc.kind !== 'own'
+        ? 'shared'
+        : host.IpcMode === 'none'
+          ? 'none'
+          : host.IpcMode === 'shareable'
+            ? 'shareable'
+            : 'private',
   }
 }
 
 const own: NamespaceChoice = { kind: 'own' }
 
 function networkChoice(
-  mode: string, pick: (mode: string) => NamespaceChoice | undefined,
+  mode: string,
+  pick: (mode: string) => NamespaceChoice | undefined,
 ): { choice: NamespaceChoice; network: NamespaceChoices['network'] } {
   if (mode === '' || mode === 'default' || mode === 'bridge') return { choice: own, network: 'bridge' }
   if (mode === 'none') return { choice: own, network: 'none' }
@@ -77,12 +99,14 @@ function networkChoice(
 }
 
 function userChoice(
-  host: HostConfig, namespaces: Record<NamespaceType, NamespaceChoice>, sized: boolean,
+  host: HostConfig,
+  namespaces: Record<NamespaceType, NamespaceChoice>,
+  sized: boolean,
   pick: (mode: string) => NamespaceChoice | undefined,
 ): NamespaceChoice {
   const mode = host.UsernsMode
   if (sized || mode === 'auto' || mode === 'private') {
-    if (host.Privileged) throw conflict('a privileged container has the host\'s user namespace')
+    if (host.Privileged) throw conflict("a privileged container has the host's user namespace")
     return own
   }
   if (mode !== '') return required(pick(mode), 'UsernsMode', mode)
@@ -99,7 +123,10 @@ function userChoice(
 
 /** undefined where the mode is none of those that every type has. */
 function choiceOf(
-  mode: string, field: string, type: NamespaceType, resolver: ModeResolver,
+  mode: string,
+  field: string,
+  type: NamespaceType,
+  resolver: ModeResolver,
 ): NamespaceChoice | undefined {
   if (mode === 'host') return { kind: 'host' }
   if (mode.startsWith('container:')) {

@@ -9,7 +9,10 @@ export function listNetworks(context: EngineContext): NetworkRecord[] {
   const plain = { created, enableIPv6: false, subnets: [], options: {} }
   return [
     {
-      id: context.networkId, name: 'bridge', driver: 'bridge', created,
+      id: context.networkId,
+      name: 'bridge',
+      driver: 'bridge',
+      created,
       enableIPv6: subnets.some(({ subnet }) => subnet.includes(':')),
       subnets: subnets.map(({ subnet, gateway }) => ({ subnet, gateway: gateway ?? '' })),
       options: {

@@ -19,19 +19,29 @@ const maxFile = 1 << 20
 
 /** At create: throws for whatever the policy refuses. The user is looked up at start only, in the container's files. */
 export function checkSpec(
-  context: EngineContext, config: ContainerConfig, hostConfig: HostConfig, choices: NamespaceChoices, mounts: MountRequest[],
+  context: EngineContext,
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  choices: NamespaceChoices,
+  mounts: MountRequest[],
 ): Spec {
   const user = { uid: 0, gid: 0, groups: [], home: '/' }
-  const idRange: IdRange = choices.namespaces.user.kind === 'host' ? null : { start: 0x7000_0000, size: 65_536 }
+  const idRange: IdRange =
+    choices.namespaces.user.kind === 'host' ? null : { start: 0x7000_0000, size: 65_536 }
   const unknown = '/proc/self/ns'
   return buildSpec({
-    id: '0'.repeat(64), config, hostConfig, user, idRange,
+    id: '0'.repeat(64),
+    config,
+    hostConfig,
+    user,
+    idRange,
     args: commandOf(config),
     mounts: mounts.map((request) => specMount(request, request.source || '/')),
     files: { hosts: '/', hostname: '/', resolvConf: '/' },
     namespaces: namespacesOf(choices, (type) => `${unknown}/${type}`),
     shm: choices.ipc === 'none' ? 'none' : 'own',
-    hostname: 'check', domainname: config.Domainname,
+    hostname: 'check',
+    domainname: config.Domainname,
     devices: resolveDevices(hostConfig),
     host: context.host,
   })
@@ -39,12 +49,18 @@ export function checkSpec(
 
 /** `joined`: paths of other containers' namespaces, valid while the container is made. Throws HF_BAD_REQUEST. */
 export function buildOciConfig(
-  context: EngineContext, container: Container, choices: NamespaceChoices, joined: Partial<Record<NamespaceType, string>>,
+  context: EngineContext,
+  container: Container,
+  choices: NamespaceChoices,
+  joined: Partial<Record<NamespaceType, string>>,
 ): Spec {
   const { record } = container
   const { config, hostConfig, idRange } = record
   const input: SpecInput = {
-    id: record.id, config, hostConfig, idRange,
+    id: record.id,
+    config,
+    hostConfig,
+    idRange,
     args: [record.path, ...record.args],
     user: userOf(context.images.getSnapshot(record.id), config, hostConfig),
     mounts: record.mounts.map((point) => mountOf(point, hostConfig)),
@@ -64,7 +80,11 @@ export function commandOf({ Entrypoint, Cmd }: ContainerConfig): string[] {
 }
 
 /** Whoever shares a network namespace bears the name of its owner, as with Docker. */
-function hostnameOf(context: EngineContext, { config }: ContainerRecord, { namespaces }: NamespaceChoices): string {
+function hostnameOf(
+  context: EngineContext,
+  { config }: ContainerRecord,
+  { namespaces }: NamespaceChoices,
+): string {
   if (namespaces.uts.kind === 'host') return hostHostname()
   if (config.Hostname === '' && namespaces.net.kind === 'container') {
     return context.containers.get(namespaces.net.id).record.config.Hostname
@@ -80,7 +100,8 @@ function userOf(snapshot: Snapshot, config: ContainerConfig, { GroupAdd }: HostC
 }
 
 function namespacesOf(
-  { namespaces }: NamespaceChoices, pathOf: (type: NamespaceType, fallback: string) => string,
+  { namespaces }: NamespaceChoices,
+  pathOf: (type: NamespaceType, fallback: string) => string,
 ): SpecInput['namespaces'] {
   const entries = (Object.keys(namespaces) as NamespaceType[]).map((type) => {
     const choice = namespaces[type]
@@ -96,14 +117,22 @@ function mountOf(point: MountPoint, host: HostConfig): SpecMount {
   const request = namedRequests(host).find(({ destination }) => destination === point.Destination)
   const usual = { recursive: true, recursiveReadonly: true, tmpfs: [], propagation: 'rprivate' as const }
   return specMount(
-    { ...(request ?? usual), type: point.Type, destination: point.Destination, readonly: !point.RW,
-      ...(point.Propagation !== '' && { propagation: point.Propagation }) },
+    {
+      ...(request ?? usual),
+      type: point.Type,
+      destination: point.Destination,
+      readonly: !point.RW,
+      ...(point.Propagation !== '' && { propagation: point.Propagation }),
+    },
     point.Source,
   )
 }
 
 function specMount(
-  request: Pick<MountRequest, 'type' | 'destination' | 'readonly' | 'recursive' | 'recursiveReadonly' | 'tmpfs'> & { propagation: string },
+  request: Pick<
+    MountRequest,
+    'type' | 'destination' | 'readonly' | 'recursive' | 'recursiveReadonly' | 'tmpfs'
+  > & { propagation: string },
   source: string,
 ): SpecMount {
   const { type, destination, readonly, recursive, recursiveReadonly, propagation, tmpfs } = request

@@ -1,21 +1,19 @@
 /** Puts the engine together, and in order after whatever happened to the one before it. */
 import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { openImageStore } from '@holdfast/images'
-import { chooseSubnet, openBridgeNetwork, type BridgeOptions } from '@holdfast/network'
 import type { Logger } from 'pino'
 import { ContainerStore } from '../records/container-store.ts'
 import { openDatabase } from '../records/database.ts'
 import { IdRanges } from '../records/id-ranges.ts'
 import { readSpecHost } from '../spec/index.ts'
 import { ZygoteClient } from '../shims/zygote-client.ts'
-import { firstAddress, networkOf } from '../cidr.ts'
 import { Container } from './container.ts'
 import { Containers } from './containers.ts'
 import type { EngineContext } from './context.ts'
 import { ContainerEngine } from './container-engine.ts'
 import { EventBus } from './event-bus.ts'
+import { openNetwork } from './open-network.ts'
 import { imageEvent } from './image-event.ts'
 import { makeInitLayer } from './init-layer.ts'
 import { pathsOf, type Paths } from './paths.ts'
@@ -51,21 +49,22 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
   const paths = pathsOf(options.dataRoot, options.execRoot)
   makeDirectories(paths)
   const { database, setAside } = openDatabase(paths.database)
-  if (setAside) logger.error({ setAside }, 'the records are damaged and were put aside: containers are read from their own copies')
+  if (setAside)
+    logger.error(
+      { setAside },
+      'the records are damaged and were put aside: containers are read from their own copies',
+    )
   const store = new ContainerStore(database, paths.containers)
   const events = new EventBus()
   const undo: (() => unknown)[] = [() => database.close()]
   try {
-    // It takes its time to warm up; nothing waits for it but the first shim.
-    const zygote = ZygoteClient.open({
-      mode: options.plainShims ? 'plain' : 'fork',
-      lazy: options.purging === true,
-      cgroupParent: `/${instance}`,
-      seccompCache: paths.seccomp,
-      onLog: (line) => logger.warn({ line }, 'from a shim'),
-    })
+    const zygote = openZygote(options, paths)
     undo.push(() => zygote.close())
-    const idRanges = new IdRanges({ file: options.idRangesFile, base: options.usernsBase, owner: paths.database })
+    const idRanges = new IdRanges({
+      file: options.idRangesFile,
+      base: options.usernsBase,
+      owner: paths.database,
+    })
     undo.push(() => idRanges.close())
     const [images, network] = await Promise.all([
       openImageStore({
@@ -73,11 +72,22 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
         onEvent: (event) => imageEvent(events, event),
         onWarning: (error) => logger.warn({ err: error }, 'from the image store'),
       }),
-      bridgeOptions(options, paths, store).then(openBridgeNetwork),
+      openNetwork(options, paths, store),
     ])
-    undo.push(() => images.close(), () => network.close())
+    undo.push(
+      () => images.close(),
+      () => network.close(),
+    )
     const context: EngineContext = {
-      instance, paths, logger, store, images, network, zygote, events, idRanges,
+      instance,
+      paths,
+      logger,
+      store,
+      images,
+      network,
+      zygote,
+      events,
+      idRanges,
       host: readSpecHost(),
       cgroupParent: `/${instance}`,
       networkId: createHash('sha256').update(`${instance} ${paths.dataRoot} bridge`).digest('hex'),
@@ -98,7 +108,13 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
 /** State is root's alone from the first moment: an image's setuid programs lie in it. */
 function makeDirectories(paths: Paths): void {
   for (const path of [
-    paths.dataRoot, paths.execRoot, paths.containers, paths.volumes, paths.networks, paths.shims, paths.seccomp,
+    paths.dataRoot,
+    paths.execRoot,
+    paths.containers,
+    paths.volumes,
+    paths.networks,
+    paths.shims,
+    paths.seccomp,
     paths.namespaces,
   ]) {
     mkdirSync(path, { recursive: true, mode: 0o700 })
@@ -108,29 +124,13 @@ function makeDirectories(paths: Paths): void {
   makeInitLayer(paths.initLayer)
 }
 
-/** The subnet is chosen once, so that addresses stay what they were across restarts. */
-async function bridgeOptions(
-  { instance, bip, fixedCidrV6, addressPool }: EngineOptions, paths: Paths, store: ContainerStore,
-): Promise<BridgeOptions> {
-  let subnet: { subnet: string; gateway?: string }
-  if (bip !== undefined) {
-    subnet = { subnet: networkOf(bip), gateway: bip.split('/')[0]! }
-  } else {
-    const chosen = store.fact('bridge-subnet') ?? (await chooseSubnet(addressPool.base, addressPool.size))
-    store.setFact('bridge-subnet', chosen)
-    subnet = { subnet: chosen, gateway: firstAddress(chosen) }
-  }
-  return {
-    name: 'bridge',
-    bridge: bridgeName(instance),
-    table: instance,
-    subnets: [subnet, ...(fixedCidrV6 === undefined ? [] : [{ subnet: fixedCidrV6 }])],
-    stateDir: join(paths.networks, 'bridge'),
-    ipMasq: true,
-  }
-}
-
-/** A link's name has at most 15 bytes, an instance's 8. */
-export function bridgeName(instance: string): string {
-  return `hf-${instance}`
+/** It takes its time to warm up; nothing waits for it but the first shim. */
+function openZygote({ instance, logger, plainShims, purging }: EngineOptions, paths: Paths): ZygoteClient {
+  return ZygoteClient.open({
+    mode: plainShims ? 'plain' : 'fork',
+    lazy: purging === true,
+    cgroupParent: `/${instance}`,
+    seccompCache: paths.seccomp,
+    onLog: (line) => logger.warn({ line }, 'from a shim'),
+  })
 }

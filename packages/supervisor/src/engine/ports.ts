@@ -25,11 +25,13 @@ export function portMappings(config: ContainerConfig, host: HostConfig, exposed:
     const ports = parseContainerPorts(key)
     // Docker reads an empty list, as `-p 80` makes it in some clients, as "one binding to a random port".
     for (const { HostIp, HostPort } of bindings?.length ? bindings : [{ HostIp: '', HostPort: '' }]) {
-      if (HostIp !== '' && isIP(HostIp.replace(/^\[|\]$/g, '')) === 0) throw bad(`invalid IP address: ${HostIp}`)
+      if (HostIp !== '' && isIP(HostIp.replace(/^\[|\]$/g, '')) === 0)
+        throw bad(`invalid IP address: ${HostIp}`)
       const [first, last] = HostPort === '' ? [0, 0] : parseRange(HostPort, HostPort)
       for (const [index, { port, protocol }] of ports.entries()) {
         const parallel = ports.length > 1 && first > 0
-        if (parallel && last - first + 1 !== ports.length) throw bad(`Invalid ranges specified: ${key}:${HostPort}`)
+        if (parallel && last - first + 1 !== ports.length)
+          throw bad(`Invalid ranges specified: ${key}:${HostPort}`)
         mappings.push({
           protocol,
           containerPort: port,
@@ -42,7 +44,9 @@ export function portMappings(config: ContainerConfig, host: HostConfig, exposed:
   }
   if (host.PublishAllPorts) {
     const bound = new Set(mappings.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`))
-    for (const { port, protocol } of [...Object.keys(config.ExposedPorts), ...exposed].flatMap(parseContainerPorts)) {
+    for (const { port, protocol } of [...Object.keys(config.ExposedPorts), ...exposed].flatMap(
+      parseContainerPorts,
+    )) {
       const key = `${port}/${protocol}`
       if (bound.has(key)) continue
       bound.add(key)

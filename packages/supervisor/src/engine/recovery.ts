@@ -7,6 +7,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Attachment } from '@holdfast/network'
 import { listCgroups, removeCgroup } from './cgroup-tree.ts'
+import { choicesOf } from './container-choices.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { forgetAttachment } from './endpoint.ts'
@@ -14,7 +15,6 @@ import { containerExited, unknownExit } from './exit.ts'
 import { adopt } from './follow-shim.ts'
 import { containerDirectory, shimDirectory } from './paths.ts'
 import { autoRemove, removeContainer } from './remove.ts'
-import { choicesOf } from './start.ts'
 import { discardShimDirectory } from './shim-directory.ts'
 import { isRunning } from './waits.ts'
 
@@ -25,7 +25,10 @@ export async function recover(context: EngineContext): Promise<void> {
   if (rebooted) await forgetEarlierBoot(context)
   // A removal that was begun is finished, and --rm keeps its word: both after everything else is in order.
   const unfinished = containers.list().filter(({ record }) => record.state.status === 'removing')
-  await inBatches(containers.list().filter(({ record }) => isRunning(record)), (each) => reconnect(context, each))
+  await inBatches(
+    containers.list().filter(({ record }) => isRunning(record)),
+    (each) => reconnect(context, each),
+  )
   await removeStrayShims(context)
   await restoreNetwork(context)
   for (const container of unfinished) await finishRemoval(context, container)
@@ -62,7 +65,10 @@ async function reconnect(context: EngineContext, container: Container): Promise<
     const paused = state?.status === 'paused'
     container.update({ status: paused ? 'paused' : 'running', pid: state?.pid ?? 0 })
   } catch (error) {
-    context.logger.error({ err: error, container: container.id }, 'a running container could not be found again')
+    context.logger.error(
+      { err: error, container: container.id },
+      'a running container could not be found again',
+    )
     endUnseen(context, container, `its shim was lost: ${String(error)}`)
   }
 }
@@ -120,7 +126,8 @@ async function removeStrayStorage(context: EngineContext): Promise<void> {
 function restoreIdRanges(context: EngineContext): void {
   const owned = context.containers.list().flatMap((container) => {
     const { idRange, hostConfig } = container.record
-    const isOwn = idRange !== null && !/^(container:|ns:|\/)/.test(hostConfig.UsernsMode) && ownsRange(context, container)
+    const isOwn =
+      idRange !== null && !/^(container:|ns:|\/)/.test(hostConfig.UsernsMode) && ownsRange(context, container)
     return isOwn ? [[container.id, idRange] as const] : []
   })
   context.idRanges.restore(new Map(owned))
@@ -138,7 +145,9 @@ async function removeStrayCgroups(context: EngineContext): Promise<void> {
   for (const name of listCgroups(context.cgroupParent)) {
     const container = context.containers.byId(name)
     if ((container && isRunning(container.record)) || isWarmUp(name)) continue
-    await attempt(context, `removing the cgroup ${name}`, () => removeCgroup(`${context.cgroupParent}/${name}`))
+    await attempt(context, `removing the cgroup ${name}`, () =>
+      removeCgroup(`${context.cgroupParent}/${name}`),
+    )
   }
 }
 

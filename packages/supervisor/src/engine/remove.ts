@@ -8,17 +8,22 @@ import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { disconnectNetwork } from './endpoint.ts'
 import { releaseIdRange } from './id-map.ts'
+import { killAndWait } from './kill.ts'
 import { containerDirectory } from './paths.ts'
 import { discardShim } from './shim-directory.ts'
-import { killAndWait } from './stop.ts'
 import { isRunning } from './waits.ts'
 
 export async function removeContainer(
-  context: EngineContext, container: Container, options: { force: boolean; volumes: boolean },
+  context: EngineContext,
+  container: Container,
+  options: { force: boolean; volumes: boolean },
 ): Promise<void> {
   const { record } = container
   if (container.removing) {
-    throw new HoldfastError('HF_CONTAINER_STATE', `removal of container ${record.name} is already in progress`)
+    throw new HoldfastError(
+      'HF_CONTAINER_STATE',
+      `removal of container ${record.name} is already in progress`,
+    )
   }
   if (isRunning(record) && !options.force) {
     const paused = record.state.status === 'paused'
@@ -38,7 +43,9 @@ export async function removeContainer(
 }
 
 async function removeLocked(
-  context: EngineContext, container: Container, { volumes }: { force: boolean; volumes: boolean },
+  context: EngineContext,
+  container: Container,
+  { volumes }: { force: boolean; volumes: boolean },
 ): Promise<void> {
   const { id } = container
   if (isRunning(container.record)) await killAndWait(context, container)
@@ -48,7 +55,8 @@ async function removeLocked(
   cancelPending(container)
   await Promise.all([disconnectNetwork(context, container), discardShim(context, container)])
   await context.images.removeSnapshot(id)
-  if (volumes) for (const name of container.book.anonymousVolumes) await removeUnused(context, container, name)
+  if (volumes)
+    for (const name of container.book.anonymousVolumes) await removeUnused(context, container, name)
   forget(context, container)
   // A directory without a record is taken away at the next start, should this be cut short.
   await rm(containerDirectory(context.paths, id), { recursive: true, force: true })
@@ -76,6 +84,9 @@ export function autoRemove(context: EngineContext, container: Container): void {
   if (container.removing || context.closing) return
   void removeContainer(context, container, { force: true, volumes: true }).catch((error: unknown) => {
     if (context.closing) return // the next engine goes on with it
-    context.logger.error({ err: error, container: container.id }, 'removing a container that was started with --rm')
+    context.logger.error(
+      { err: error, container: container.id },
+      'removing a container that was started with --rm',
+    )
   })
 }

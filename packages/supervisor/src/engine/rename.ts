@@ -4,9 +4,15 @@ import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { checkName } from './names.ts'
 
-export async function renameContainer(context: EngineContext, container: Container, wanted: string): Promise<void> {
+export async function renameContainer(
+  context: EngineContext,
+  container: Container,
+  wanted: string,
+): Promise<void> {
   if (wanted === '') {
-    throw new HoldfastError('HF_BAD_REQUEST', 'Neither old nor new names may be empty', { details: { field: 'name' } })
+    throw new HoldfastError('HF_BAD_REQUEST', 'Neither old nor new names may be empty', {
+      details: { field: 'name' },
+    })
   }
   const name = checkName(wanted)
   await container.lock.run(() => {

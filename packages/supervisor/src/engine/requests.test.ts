@@ -18,7 +18,8 @@ const none = (): never => {
 describe('names', () => {
   it('follow Docker’s grammar', () => {
     expect(checkName('/web-1_a.b')).toBe('web-1_a.b')
-    for (const bad of ['', 'x', '-a', 'a b', 'a/b', 'ä1']) expect(() => checkName(bad)).toThrow('Invalid container name')
+    for (const bad of ['', 'x', '-a', 'a b', 'a/b', 'ä1'])
+      expect(() => checkName(bad)).toThrow('Invalid container name')
   })
   it('are made up until one is free', () => {
     expect(makeName(() => false)).toMatch(/^[a-z]+_[a-z]+$/)
@@ -29,40 +30,75 @@ describe('names', () => {
 
 describe('signals', () => {
   it('are read by name and number', () => {
-    expect(['SIGTERM', 'term', '15', 'RTMIN', 'rtmin+3', 'RTMAX-1', 'CHLD'].map(parseSignal)).toEqual([15, 15, 15, 34, 37, 63, 17])
-    for (const bad of ['', '0', '65', 'SIGNOPE', 'RTMIN+40', '-9']) expect(() => parseSignal(bad)).toThrow('invalid signal')
+    expect(['SIGTERM', 'term', '15', 'RTMIN', 'rtmin+3', 'RTMAX-1', 'CHLD'].map(parseSignal)).toEqual([
+      15, 15, 15, 34, 37, 63, 17,
+    ])
+    for (const bad of ['', '0', '65', 'SIGNOPE', 'RTMIN+40', '-9'])
+      expect(() => parseSignal(bad)).toThrow('invalid signal')
   })
 })
 
 describe('ports', () => {
-  const mapped = (bindings: typeof host.PortBindings) => portMappings(config, { ...host, PortBindings: bindings }, [])
+  const mapped = (bindings: typeof host.PortBindings) =>
+    portMappings(config, { ...host, PortBindings: bindings }, [])
 
   it('are mapped one to one, by range, or to a random one', () => {
     expect(mapped({ '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '8080' }] })).toEqual([
       { protocol: 'tcp', containerPort: 80, hostPort: 8080, hostIp: '127.0.0.1' },
     ])
-    expect(mapped({ '53/udp': [{ HostIp: '', HostPort: '' }] })).toEqual([{ protocol: 'udp', containerPort: 53, hostPort: 0 }])
+    expect(mapped({ '53/udp': [{ HostIp: '', HostPort: '' }] })).toEqual([
+      { protocol: 'udp', containerPort: 53, hostPort: 0 },
+    ])
     expect(mapped({ '80/tcp': [{ HostIp: '', HostPort: '8000-8010' }] })).toEqual([
       { protocol: 'tcp', containerPort: 80, hostPort: 8000, hostPortEnd: 8010 },
     ])
-    expect(mapped({ '80-81/tcp': [{ HostIp: '', HostPort: '90-91' }] }).map(({ hostPort }) => hostPort)).toEqual([90, 91])
+    expect(
+      mapped({ '80-81/tcp': [{ HostIp: '', HostPort: '90-91' }] }).map(({ hostPort }) => hostPort),
+    ).toEqual([90, 91])
   })
   it('are refused where they make no sense', () => {
-    for (const bad of ['0/tcp', '70000/tcp', '80/icmp', 'http/tcp', '81-80/tcp']) expect(() => parseContainerPorts(bad)).toThrow('Invalid port')
-    expect(() => mapped({ '80/tcp': [{ HostIp: 'nowhere', HostPort: '1' }] })).toThrow('invalid IP address: nowhere')
+    for (const bad of ['0/tcp', '70000/tcp', '80/icmp', 'http/tcp', '81-80/tcp'])
+      expect(() => parseContainerPorts(bad)).toThrow('Invalid port')
+    expect(() => mapped({ '80/tcp': [{ HostIp: 'nowhere', HostPort: '1' }] })).toThrow(
+      'invalid IP address: nowhere',
+    )
   })
   it('of EXPOSE are published with -P', () => {
     const exposing = { ...config, ExposedPorts: { '80/tcp': {}, '81/tcp': {} } }
-    const published = portMappings(exposing, { ...host, PublishAllPorts: true, PortBindings: { '81/tcp': [{ HostIp: '', HostPort: '9' }] } }, [])
-    expect(published.map(({ containerPort, hostPort }) => [containerPort, hostPort])).toEqual([[81, 9], [80, 0]])
+    const published = portMappings(
+      exposing,
+      { ...host, PublishAllPorts: true, PortBindings: { '81/tcp': [{ HostIp: '', HostPort: '9' }] } },
+      [],
+    )
+    expect(published.map(({ containerPort, hostPort }) => [containerPort, hostPort])).toEqual([
+      [81, 9],
+      [80, 0],
+    ])
   })
 })
 
 describe('binds', () => {
   it('tell directories from volumes, and read options', () => {
-    expect(parseBind('/a/../b:/c:ro,rslave')).toMatchObject({ type: 'bind', source: '/b', destination: '/c', readonly: true, propagation: 'rslave', createSource: true })
-    expect(parseBind('data:/c:nocopy,z')).toMatchObject({ type: 'volume', source: 'data', noCopy: true, anonymous: false })
-    expect(parseBind('/only')).toMatchObject({ type: 'volume', source: '', destination: '/only', anonymous: true })
+    expect(parseBind('/a/../b:/c:ro,rslave')).toMatchObject({
+      type: 'bind',
+      source: '/b',
+      destination: '/c',
+      readonly: true,
+      propagation: 'rslave',
+      createSource: true,
+    })
+    expect(parseBind('data:/c:nocopy,z')).toMatchObject({
+      type: 'volume',
+      source: 'data',
+      noCopy: true,
+      anonymous: false,
+    })
+    expect(parseBind('/only')).toMatchObject({
+      type: 'volume',
+      source: '',
+      destination: '/only',
+      anonymous: true,
+    })
   })
   it('are refused in words that name the fault', () => {
     expect(() => parseBind('a:b:c:d')).toThrow('invalid volume specification')
@@ -73,32 +109,66 @@ describe('binds', () => {
     expect(() => parseBind('/a:/b:ro,rw')).toThrow('invalid mode')
   })
   it('win over volumes of the image at the same place', () => {
-    const requests = mountRequests({ ...config, Volumes: { '/data': {}, '/x': {} } }, { ...host, Binds: ['/src:/data'] }, none)
-    expect(requests.map(({ type, destination }) => [type, destination])).toEqual([['bind', '/data'], ['volume', '/x']])
-    expect(() => mountRequests(config, { ...host, Binds: ['/a:/d', '/b:/d'] }, none)).toThrow('Duplicate mount point: /d')
+    const requests = mountRequests(
+      { ...config, Volumes: { '/data': {}, '/x': {} } },
+      { ...host, Binds: ['/src:/data'] },
+      none,
+    )
+    expect(requests.map(({ type, destination }) => [type, destination])).toEqual([
+      ['bind', '/data'],
+      ['volume', '/x'],
+    ])
+    expect(() => mountRequests(config, { ...host, Binds: ['/a:/d', '/b:/d'] }, none)).toThrow(
+      'Duplicate mount point: /d',
+    )
   })
 })
 
 describe('the image’s defaults', () => {
-  const image = { Env: ['A=1', 'B=2'], Cmd: ['serve'], Entrypoint: ['/entry'], User: 'www', WorkingDir: '/srv' }
+  const image = {
+    Env: ['A=1', 'B=2'],
+    Cmd: ['serve'],
+    Entrypoint: ['/entry'],
+    User: 'www',
+    WorkingDir: '/srv',
+  }
 
   it('fill what the request leaves open', () => {
     expect(mergeImageDefaults({ ...config, Env: ['B=3', 'C=4'] }, image)).toMatchObject({
-      Env: ['A=1', 'B=3', 'C=4'], Cmd: ['serve'], Entrypoint: ['/entry'], User: 'www', WorkingDir: '/srv',
+      Env: ['A=1', 'B=3', 'C=4'],
+      Cmd: ['serve'],
+      Entrypoint: ['/entry'],
+      User: 'www',
+      WorkingDir: '/srv',
     })
   })
   it('lose their command to an entrypoint, not to a command', () => {
-    expect(mergeImageDefaults({ ...config, Cmd: ['x'] }, image)).toMatchObject({ Entrypoint: ['/entry'], Cmd: ['x'] })
-    expect(mergeImageDefaults({ ...config, Entrypoint: ['/e'] }, image)).toMatchObject({ Entrypoint: ['/e'], Cmd: null })
-    expect(mergeImageDefaults({ ...config, Entrypoint: [''], Cmd: ['x'] }, image)).toMatchObject({ Entrypoint: [], Cmd: ['x'] })
+    expect(mergeImageDefaults({ ...config, Cmd: ['x'] }, image)).toMatchObject({
+      Entrypoint: ['/entry'],
+      Cmd: ['x'],
+    })
+    expect(mergeImageDefaults({ ...config, Entrypoint: ['/e'] }, image)).toMatchObject({
+      Entrypoint: ['/e'],
+      Cmd: null,
+    })
+    expect(mergeImageDefaults({ ...config, Entrypoint: [''], Cmd: ['x'] }, image)).toMatchObject({
+      Entrypoint: [],
+      Cmd: ['x'],
+    })
     expect(() => mergeImageDefaults(config, {})).toThrow('no command specified')
   })
 })
 
 describe('log options', () => {
   it('are read with their units', () => {
-    const log = (Config: Record<string, string>) => logSpec({ ...host, LogConfig: { Type: 'json-file', Config } }, '/l')
-    expect(log({ 'max-size': '10m', 'max-file': '3' })).toEqual({ driver: 'json-file', path: '/l', maxSize: 10 * 1024 ** 2, maxFile: 3 })
+    const log = (Config: Record<string, string>) =>
+      logSpec({ ...host, LogConfig: { Type: 'json-file', Config } }, '/l')
+    expect(log({ 'max-size': '10m', 'max-file': '3' })).toEqual({
+      driver: 'json-file',
+      path: '/l',
+      maxSize: 10 * 1024 ** 2,
+      maxFile: 3,
+    })
     expect(() => log({ 'max-size': 'lots' })).toThrow('invalid value for max-size: lots')
     expect(() => log({ 'max-file': '3' })).toThrow('without max-size')
     expect(() => log({ tag: 'x' })).toThrow("unknown log opt 'tag'")
@@ -108,7 +178,10 @@ describe('log options', () => {
 
 describe('namespaces', () => {
   const choose = (changes: Partial<typeof host>) =>
-    chooseNamespaces({ ...host, ...changes }, { findContainer: (ref) => `id-of-${ref}`, namespaceDirectory: '/ns' })
+    chooseNamespaces(
+      { ...host, ...changes },
+      { findContainer: (ref) => `id-of-${ref}`, namespaceDirectory: '/ns' },
+    )
 
   it('are a container’s own unless asked', () => {
     const { namespaces, network } = choose({})
@@ -116,7 +189,12 @@ describe('namespaces', () => {
     expect(network).toBe('bridge')
   })
   it('of the host imply its user namespace', () => {
-    for (const changes of [{ NetworkMode: 'host' }, { PidMode: 'host' }, { IpcMode: 'host' }, { Privileged: true }]) {
+    for (const changes of [
+      { NetworkMode: 'host' },
+      { PidMode: 'host' },
+      { IpcMode: 'host' },
+      { Privileged: true },
+    ]) {
       expect(choose(changes).namespaces.user).toEqual({ kind: 'host' })
     }
     expect(choose({ UTSMode: 'host' }).namespaces.user).toEqual({ kind: 'own' })
@@ -129,8 +207,15 @@ describe('namespaces', () => {
     expect(network).toBe('shared')
   })
   it('can be named, or given by path', () => {
-    expect(choose({ NetworkMode: 'ns:shop' }).namespaces.net).toEqual({ kind: 'path', path: '/ns/net/shop', name: 'shop' })
-    expect(choose({ IpcMode: '/proc/1/ns/ipc' }).namespaces.ipc).toEqual({ kind: 'path', path: '/proc/1/ns/ipc' })
+    expect(choose({ NetworkMode: 'ns:shop' }).namespaces.net).toEqual({
+      kind: 'path',
+      path: '/ns/net/shop',
+      name: 'shop',
+    })
+    expect(choose({ IpcMode: '/proc/1/ns/ipc' }).namespaces.ipc).toEqual({
+      kind: 'path',
+      path: '/proc/1/ns/ipc',
+    })
     expect(() => choose({ PidMode: 'ns:x' })).toThrow('cannot be held once its init is gone')
     expect(() => choose({ NetworkMode: 'mynet' })).toThrow('network mynet not found')
     expect(() => choose({ IpcMode: 'nonsense' })).toThrow('invalid IpcMode: nonsense')

@@ -6,8 +6,22 @@
 import { chownSync, existsSync, mkdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import {
-  AT_FDCWD, closeFd, fsconfigCreate, fsconfigString, fsmount, fsopen, MNT_DETACH, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC,
-  MOUNT_ATTR_NOSUID, moveMount, O_DIRECTORY, O_PATH, openat2, umount, UMOUNT_NOFOLLOW,
+  AT_FDCWD,
+  closeFd,
+  fsconfigCreate,
+  fsconfigString,
+  fsmount,
+  fsopen,
+  MNT_DETACH,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  moveMount,
+  O_DIRECTORY,
+  O_PATH,
+  openat2,
+  umount,
+  UMOUNT_NOFOLLOW,
 } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 import type { SpecInput } from '../spec/index.ts'
@@ -18,7 +32,11 @@ import type { NamespaceChoices } from './namespace-modes.ts'
 const defaultSize = 64 * 1024 * 1024
 
 /** Where the container's /dev/shm comes from. */
-export function shmOf(context: EngineContext, container: Container, { ipc, namespaces }: NamespaceChoices): SpecInput['shm'] {
+export function shmOf(
+  context: EngineContext,
+  container: Container,
+  { ipc, namespaces }: NamespaceChoices,
+): SpecInput['shm'] {
   if (ipc === 'none') return 'none'
   if (ipc === 'shareable') return { source: shmDirectory(context, container.id) }
   const choice = namespaces.ipc

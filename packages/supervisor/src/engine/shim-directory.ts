@@ -6,8 +6,8 @@ import { parseShimSpec } from '@holdfast/protocol'
 import type { ShimClient } from '../shims/shim-client.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
-import { reachShim } from './follow-shim.ts'
 import { shimDirectory } from './paths.ts'
+import { reachShim } from './reach-shim.ts'
 import { unmountShm } from './shared-memory.ts'
 import { within } from './within.ts'
 
@@ -22,7 +22,11 @@ export async function discardShim(context: EngineContext, container: Container):
 }
 
 /** As `discardShim`, for a directory that may belong to nobody any more. */
-export async function discardShimDirectory(context: EngineContext, dir: string, client?: ShimClient): Promise<void> {
+export async function discardShimDirectory(
+  context: EngineContext,
+  dir: string,
+  client?: ShimClient,
+): Promise<void> {
   if (!existsSync(dir)) return
   const spec = readSpec(dir)
   // A directory without its shim.json was being written when the engine died: no shim was ever started for it.
@@ -32,7 +36,10 @@ export async function discardShimDirectory(context: EngineContext, dir: string, 
 }
 
 async function deleteThrough(
-  context: EngineContext, dir: string, spec: ShimSpec, known: ShimClient | undefined,
+  context: EngineContext,
+  dir: string,
+  spec: ShimSpec,
+  known: ShimClient | undefined,
 ): Promise<void> {
   if (known) {
     try {

@@ -9,7 +9,9 @@ const realTimeMax = 64
 export function parseSignal(text: string): number {
   const number = signalNumber(text.trim())
   if (number !== undefined) return number
-  throw new HoldfastError('HF_BAD_REQUEST', `invalid signal: ${text}`, { details: { field: 'signal', value: text } })
+  throw new HoldfastError('HF_BAD_REQUEST', `invalid signal: ${text}`, {
+    details: { field: 'signal', value: text },
+  })
 }
 
 function signalNumber(text: string): number | undefined {

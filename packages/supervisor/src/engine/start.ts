@@ -13,6 +13,7 @@ import type { ShimSpec } from '@holdfast/protocol'
 import { protocolVersion } from '@holdfast/protocol'
 import { connectShim } from '../shims/shim-client.ts'
 import { cancelPending, connectPending } from './attach.ts'
+import { choicesOf } from './container-choices.ts'
 import { containerEvent } from './container-event.ts'
 import type { Container, LiveShim } from './container.ts'
 import type { EngineContext } from './context.ts'
@@ -21,7 +22,7 @@ import { writeEtcFiles, writeHosts } from './etc-directory.ts'
 import { followShim } from './follow-shim.ts'
 import { joinNamespaces, type JoinedNamespaces } from './join-namespaces.ts'
 import { logSpec } from './log-config.ts'
-import { chooseNamespaces, type NamespaceChoices } from './namespace-modes.ts'
+import type { NamespaceChoices } from './namespace-modes.ts'
 import { buildOciConfig } from './oci-config.ts'
 import { shimDirectory } from './paths.ts'
 import { autoRemove } from './remove.ts'
@@ -80,16 +81,11 @@ async function startLocked(context: EngineContext, container: Container): Promis
   }
 }
 
-/** The choices that the container was made with; the containers that it joins must still be there. */
-export function choicesOf(context: EngineContext, { record }: Container): NamespaceChoices {
-  return chooseNamespaces(record.hostConfig, {
-    findContainer: (ref) => context.containers.get(ref).id,
-    namespaceDirectory: context.paths.namespaces,
-  })
-}
-
 async function makeShim(
-  context: EngineContext, container: Container, choices: NamespaceChoices, joined: JoinedNamespaces['paths'],
+  context: EngineContext,
+  container: Container,
+  choices: NamespaceChoices,
+  joined: JoinedNamespaces['paths'],
 ): Promise<LiveShim> {
   const { record } = container
   const dir = shimDirectory(context.paths, container.id)
@@ -116,7 +112,11 @@ async function makeShim(
   try {
     const state = await within(createDeadlineMs, 'making the container', client.request('create', {}))
     return {
-      client, pid: state.shimPid, keeperPid: state.keeperPid, initPid: state.pid, namespaces: state.namespaces,
+      client,
+      pid: state.shimPid,
+      keeperPid: state.keeperPid,
+      initPid: state.pid,
+      namespaces: state.namespaces,
     }
   } catch (error) {
     client.close()
@@ -128,9 +128,19 @@ async function run(context: EngineContext, container: Container, shim: LiveShim)
   const running = Promise.withResolvers<void>()
   container.ended = Promise.withResolvers<void>()
   followShim(context, container, shim, running.promise)
-  const { startedAt } = await within(createDeadlineMs, 'starting the program', shim.client.request('start', {}))
+  const { startedAt } = await within(
+    createDeadlineMs,
+    'starting the program',
+    shim.client.request('start', {}),
+  )
   container.update({
-    status: 'running', pid: shim.initPid, exitCode: 0, error: '', oomKilled: false, startedAt, finishedAt: '',
+    status: 'running',
+    pid: shim.initPid,
+    exitCode: 0,
+    error: '',
+    oomKilled: false,
+    startedAt,
+    finishedAt: '',
   })
   containerEvent(context, container, 'start')
   running.resolve()

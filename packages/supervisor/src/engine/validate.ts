@@ -8,7 +8,10 @@ import { parseSignal } from './signals.ts'
 
 /** Throws HF_BAD_REQUEST, or HF_UNSUPPORTED for what this version cannot do, with the field's name. */
 export function validateRequest(
-  config: ContainerConfig, host: HostConfig, networking: NetworkingConfig, choices: NamespaceChoices,
+  config: ContainerConfig,
+  host: HostConfig,
+  networking: NetworkingConfig,
+  choices: NamespaceChoices,
 ): void {
   checkStrings(config, 'Config')
   checkStrings(host, 'HostConfig')
@@ -21,27 +24,42 @@ export function validateRequest(
 function checkConfig(config: ContainerConfig): void {
   const { WorkingDir, Hostname, Domainname, StopSignal, StopTimeout, Env } = config
   if (WorkingDir !== '' && !WorkingDir.startsWith('/')) {
-    throw bad('WorkingDir', `the working directory '${WorkingDir}' is invalid, it needs to be an absolute path`)
+    throw bad(
+      'WorkingDir',
+      `the working directory '${WorkingDir}' is invalid, it needs to be an absolute path`,
+    )
   }
   // sethostname(2): 64 bytes; hostname(7): letters, digits, hyphens and dots.
-  if (Hostname.length > 64 || !/^[\w.-]*$/.test(Hostname)) throw bad('Hostname', `invalid hostname: ${Hostname}`)
-  if (Domainname.length > 64 || !/^[\w.-]*$/.test(Domainname)) throw bad('Domainname', `invalid domainname: ${Domainname}`)
+  if (Hostname.length > 64 || !/^[\w.-]*$/.test(Hostname))
+    throw bad('Hostname', `invalid hostname: ${Hostname}`)
+  if (Domainname.length > 64 || !/^[\w.-]*$/.test(Domainname))
+    throw bad('Domainname', `invalid domainname: ${Domainname}`)
   if (StopSignal) parseSignal(StopSignal)
-  if (StopTimeout !== undefined && StopTimeout < -1) throw bad('StopTimeout', `invalid stop timeout: ${StopTimeout}`)
-  for (const entry of Env) if (entry.startsWith('=') || entry === '') throw bad('Env', `invalid environment variable: ${entry}`)
+  if (StopTimeout !== undefined && StopTimeout < -1)
+    throw bad('StopTimeout', `invalid stop timeout: ${StopTimeout}`)
+  for (const entry of Env)
+    if (entry.startsWith('=') || entry === '') throw bad('Env', `invalid environment variable: ${entry}`)
   for (const port of Object.keys(config.ExposedPorts)) parseContainerPorts(port)
 }
 
 function checkHostConfig(host: HostConfig): void {
   const { RestartPolicy, ExtraHosts, ShmSize, OomScoreAdj, Dns } = host
   if (RestartPolicy.Name !== '' && RestartPolicy.Name !== 'no') {
-    throw unsupported('HostConfig.RestartPolicy', `restart policy '${RestartPolicy.Name}' is not supported yet`)
+    throw unsupported(
+      'HostConfig.RestartPolicy',
+      `restart policy '${RestartPolicy.Name}' is not supported yet`,
+    )
   }
   for (const text of ExtraHosts) parseExtraHost(text)
-  for (const server of Dns) if (!/^[\d.]+$|^[\da-fA-F:.%]+$/.test(server)) throw bad('HostConfig.Dns', `${server} is not an ip address`)
+  for (const server of Dns)
+    if (!/^[\d.]+$|^[\da-fA-F:.%]+$/.test(server))
+      throw bad('HostConfig.Dns', `${server} is not an ip address`)
   if (ShmSize < 0) throw bad('HostConfig.ShmSize', 'SHM size can not be less than 0')
   if (OomScoreAdj < -1000 || OomScoreAdj > 1000) {
-    throw bad('HostConfig.OomScoreAdj', `Invalid value ${OomScoreAdj}, range for oom score adj is [-1000, 1000]`)
+    throw bad(
+      'HostConfig.OomScoreAdj',
+      `Invalid value ${OomScoreAdj}, range for oom score adj is [-1000, 1000]`,
+    )
   }
 }
 
@@ -49,10 +67,15 @@ function checkNetworking({ EndpointsConfig }: NetworkingConfig, { network }: Nam
   for (const [name, endpoint] of Object.entries(EndpointsConfig)) {
     const known = name === 'default' ? 'bridge' : name
     if (known !== 'bridge' && known !== 'host' && known !== 'none') {
-      throw new HoldfastError('HF_NETWORK_NOT_FOUND', `network ${name} not found`, { details: { network: name } })
+      throw new HoldfastError('HF_NETWORK_NOT_FOUND', `network ${name} not found`, {
+        details: { network: name },
+      })
     }
     if (known !== network) {
-      throw bad('NetworkingConfig', `the endpoint of network ${name} does not fit the container's network mode`)
+      throw bad(
+        'NetworkingConfig',
+        `the endpoint of network ${name} does not fit the container's network mode`,
+      )
     }
     const { IPv4Address, IPv6Address } = endpoint.IPAMConfig ?? {}
     if ((IPv4Address || IPv6Address) && network === 'bridge') {
@@ -72,8 +95,10 @@ function checkConflicts(config: ContainerConfig, host: HostConfig, { network }: 
   if (host.Dns.length > 0) throw conflict('dns', mode)
   if (host.ExtraHosts.length > 0) throw conflict('custom host-to-IP mapping', mode)
   if (config.MacAddress) throw conflict('mac-address', mode)
-  if (Object.keys(host.PortBindings).length > 0 || host.PublishAllPorts) throw conflict('port publishing', 'the container type network mode')
-  if (Object.keys(config.ExposedPorts).length > 0) throw conflict('port exposing', 'the container type network mode')
+  if (Object.keys(host.PortBindings).length > 0 || host.PublishAllPorts)
+    throw conflict('port publishing', 'the container type network mode')
+  if (Object.keys(config.ExposedPorts).length > 0)
+    throw conflict('port exposing', 'the container type network mode')
 }
 
 /** A NUL would end a string early in the kernel: what was checked is then not what is used. */

@@ -51,7 +51,10 @@ export class Volumes {
     mkdirSync(mountpoint, { recursive: true })
     chmodSync(mountpoint, 0o755) // any user of the container may enter; on the host the data root shuts others out
     const volume: VolumeRecord = {
-      name, mountpoint, created: nowText(), labels: wanted ? labels : { ...labels, [anonymousLabel]: '' },
+      name,
+      mountpoint,
+      created: nowText(),
+      labels: wanted ? labels : { ...labels, [anonymousLabel]: '' },
     }
     this.#database
       .prepare('INSERT OR REPLACE INTO volumes (name, volume) VALUES (?, ?)')

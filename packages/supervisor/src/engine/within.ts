@@ -4,7 +4,8 @@ import { HoldfastError } from '@holdfast/errors'
 export async function within<T>(milliseconds: number, what: string, promise: Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(
-    () => reject(new HoldfastError('HF_TIMEOUT', `${what} took longer than ${milliseconds} ms`)), milliseconds,
+    () => reject(new HoldfastError('HF_TIMEOUT', `${what} took longer than ${milliseconds} ms`)),
+    milliseconds,
   )
   try {
     return await Promise.race([promise, late])

@@ -21,11 +21,34 @@ function container(digit: string): StoredContainer {
   return {
     book: { ...emptyBookkeeping, anonymousVolumes: ['v'] },
     record: {
-      id, name: `name-${digit}`, created: '2026-01-01T00:00:00Z', config: emptyConfig(), hostConfig: emptyHostConfig(),
-      networking: { EndpointsConfig: {} }, imageId: 'sha256:1', path: 'true', args: [],
-      state: { status: 'running', pid: 7, exitCode: 0, error: '', oomKilled: false, startedAt: 's', finishedAt: '' },
-      networks: {}, mounts: [], logPath: '', resolvConfPath: '', hostnamePath: '', hostsPath: '', idRange: null,
-      restartCount: 0, execIds: [], rootfs: null,
+      id,
+      name: `name-${digit}`,
+      created: '2026-01-01T00:00:00Z',
+      config: emptyConfig(),
+      hostConfig: emptyHostConfig(),
+      networking: { EndpointsConfig: {} },
+      imageId: 'sha256:1',
+      path: 'true',
+      args: [],
+      state: {
+        status: 'running',
+        pid: 7,
+        exitCode: 0,
+        error: '',
+        oomKilled: false,
+        startedAt: 's',
+        finishedAt: '',
+      },
+      networks: {},
+      mounts: [],
+      logPath: '',
+      resolvConfPath: '',
+      hostnamePath: '',
+      hostsPath: '',
+      idRange: null,
+      restartCount: 0,
+      execIds: [],
+      rootfs: null,
     },
   }
 }
@@ -41,7 +64,10 @@ describe('the records', () => {
     database.close()
     const loaded = open().store.load()
     expect(loaded.map(({ record }) => record.name)).toEqual(['name-b', 'renamed'])
-    expect(loaded[1]).toMatchObject({ record: { state: { status: 'exited', exitCode: 3 } }, book: { anonymousVolumes: ['v'] } })
+    expect(loaded[1]).toMatchObject({
+      record: { state: { status: 'exited', exitCode: 3 } },
+      book: { anonymousVolumes: ['v'] },
+    })
     expect(loaded[0]).toEqual(b)
   })
 
@@ -72,7 +98,9 @@ describe('the records', () => {
     rmSync(join(directory, 'holdfast.db-wal'), { force: true })
     const again = open()
     expect(again.setAside).toContain('damaged')
-    expect(again.store.load()).toMatchObject([{ record: { id: 'a'.repeat(64), state: { status: 'dead', error: 'its record was lost' } } }])
+    expect(again.store.load()).toMatchObject([
+      { record: { id: 'a'.repeat(64), state: { status: 'dead', error: 'its record was lost' } } },
+    ])
   })
 
   it('of the future are left alone', () => {

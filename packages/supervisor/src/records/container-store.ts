@@ -60,12 +60,20 @@ export class ContainerStore {
   }
 
   insert(container: StoredContainer): void {
-    const spec = JSON.stringify({ ...container.record, ...Object.fromEntries(changing.map((key) => [key, undefined])) })
+    const spec = JSON.stringify({
+      ...container.record,
+      ...Object.fromEntries(changing.map((key) => [key, undefined])),
+    })
     this.#transaction(() => {
       this.#insert.run(container.record.id, container.record.name, spec)
       this.#putState.run(container.record.id, stateText(container))
     })
-    writeFileSync(join(this.#directory, container.record.id, copyName), JSON.stringify(container))
+    try {
+      writeFileSync(join(this.#directory, container.record.id, copyName), JSON.stringify(container))
+    } catch (error) {
+      this.delete(container.record.id)
+      throw error
+    }
   }
 
   /** Writes the parts that change. */
@@ -93,9 +101,15 @@ export class ContainerStore {
     for (const row of this.#all.iterate() as Iterable<Record<string, string | null>>) {
       const id = row['id'] ?? ''
       try {
-        found.set(id, joinParts(JSON.parse(row['spec'] ?? ''), JSON.parse(row['state'] ?? ''), row['name'] ?? ''))
+        found.set(
+          id,
+          joinParts(JSON.parse(row['spec'] ?? ''), JSON.parse(row['state'] ?? ''), row['name'] ?? ''),
+        )
       } catch (error) {
-        found.set(id, this.#fromCopy(id, row['name'] ?? id.slice(0, 12), `its record is damaged: ${String(error)}`))
+        found.set(
+          id,
+          this.#fromCopy(id, row['name'] ?? id.slice(0, 12), `its record is damaged: ${String(error)}`),
+        )
       }
     }
     if (!existsSync(this.#directory)) return [...found.values()]
@@ -114,7 +128,9 @@ export class ContainerStore {
   }
 
   fact(name: string): string | undefined {
-    return this.#database.prepare('SELECT value FROM facts WHERE name = ?').get(name)?.['value'] as string | undefined
+    return this.#database.prepare('SELECT value FROM facts WHERE name = ?').get(name)?.['value'] as
+      | string
+      | undefined
   }
 
   setFact(name: string, value: string): void {
@@ -154,7 +170,11 @@ function stateText({ record, book }: StoredContainer): string {
 function joinParts(spec: unknown, state: unknown, name: string): StoredContainer {
   const fixed = spec as ContainerRecord
   const { book, ...rest } = state as Changing & { book: Bookkeeping }
-  if (typeof fixed.id !== 'string' || typeof fixed.config !== 'object' || typeof rest.state?.status !== 'string') {
+  if (
+    typeof fixed.id !== 'string' ||
+    typeof fixed.config !== 'object' ||
+    typeof rest.state?.status !== 'string'
+  ) {
     throw new TypeError('fields are missing')
   }
   return { record: { ...fixed, ...rest, name, execIds: [] }, book: { ...emptyBookkeeping, ...book } }
@@ -172,7 +192,15 @@ function unreadable(id: string, name: string): ContainerRecord {
     imageId: '',
     path: '',
     args: [],
-    state: { status: 'dead', pid: 0, exitCode: 255, error: '', oomKilled: false, startedAt: '', finishedAt: '' },
+    state: {
+      status: 'dead',
+      pid: 0,
+      exitCode: 255,
+      error: '',
+      oomKilled: false,
+      startedAt: '',
+      finishedAt: '',
+    },
     networks: {},
     mounts: [],
     logPath: '',

@@ -49,10 +49,14 @@ function open(path: string): DatabaseSync {
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;')
     const version = database.prepare('PRAGMA user_version').get()?.['user_version'] as number
     if (version > schemaVersion) {
-      throw new HoldfastError('HF_UNSUPPORTED', `${path} was written by a newer Holdfast (schema ${version})`, {
-        hint: `This one knows schema ${schemaVersion}: start the newer one, or use another data root.`,
-        details: { field: 'schema', version },
-      })
+      throw new HoldfastError(
+        'HF_UNSUPPORTED',
+        `${path} was written by a newer Holdfast (schema ${version})`,
+        {
+          hint: `This one knows schema ${schemaVersion}: start the newer one, or use another data root.`,
+          details: { field: 'schema', version },
+        },
+      )
     }
     if (version === 0) database.exec(`BEGIN; ${schema} COMMIT;`)
     return database

@@ -55,7 +55,9 @@ export class IdRanges {
       CREATE INDEX IF NOT EXISTS by_container ON ranges (container);
       CREATE TABLE IF NOT EXISTS cursors (base INTEGER PRIMARY KEY, next INTEGER NOT NULL) STRICT;
     `)
-    this.#before = database.prepare('SELECT start, size FROM ranges WHERE start < ? ORDER BY start DESC LIMIT 1')
+    this.#before = database.prepare(
+      'SELECT start, size FROM ranges WHERE start < ? ORDER BY start DESC LIMIT 1',
+    )
     this.#insert = database.prepare('INSERT INTO ranges (start, size, owner, container) VALUES (?, ?, ?, ?)')
     this.#release = database.prepare('DELETE FROM ranges WHERE container = ? AND owner = ?')
     this.#cursor = database.prepare('SELECT next FROM cursors WHERE base = ?')
@@ -66,7 +68,8 @@ export class IdRanges {
   allocate(container: string, size: number = defaultSize): IdRange {
     return this.#locked(() => {
       // Going round rather than reusing at once: a file that outlived its container is then nobody's for long.
-      const next = (this.#cursor.get(this.#options.base)?.['next'] as number | undefined) ?? this.#options.base
+      const next =
+        (this.#cursor.get(this.#options.base)?.['next'] as number | undefined) ?? this.#options.base
       const start = this.#firstFree(next, size) ?? this.#reclaim(size)
       if (start === undefined) throw exhausted(size)
       this.#insert.run(start, size, this.#options.owner, container)
@@ -89,7 +92,9 @@ export class IdRanges {
   /** After a restart: gives back what belongs to no container of ours, and takes what a container has but the file lacks. */
   restore(containers: Map<string, IdRange>): void {
     this.#locked(() => {
-      const rows = this.#database.prepare('SELECT container FROM ranges WHERE owner = ?').all(this.#options.owner)
+      const rows = this.#database
+        .prepare('SELECT container FROM ranges WHERE owner = ?')
+        .all(this.#options.owner)
       for (const row of rows) {
         const container = row['container'] as string
         if (!containers.has(container)) this.release(container)

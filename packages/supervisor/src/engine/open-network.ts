@@ -1,0 +1,47 @@
+import { join } from 'node:path'
+import { chooseSubnet, openBridgeNetwork, type BridgeNetwork } from '@holdfast/network'
+import { firstAddress, networkOf } from '../cidr.ts'
+import type { ContainerStore } from '../records/container-store.ts'
+import { withMachineLock } from './machine-lock.ts'
+import type { EngineOptions } from './open-engine.ts'
+import type { Paths } from './paths.ts'
+
+/** The instance's bridge, made or found again. */
+export async function openNetwork(
+  options: EngineOptions,
+  paths: Paths,
+  store: ContainerStore,
+): Promise<BridgeNetwork> {
+  const { instance, fixedCidrV6 } = options
+  // Until the bridge has its address, another instance that starts would find the same subnet free.
+  return await withMachineLock(`${options.idRangesFile}.subnets`, async () =>
+    openBridgeNetwork({
+      name: 'bridge',
+      bridge: bridgeName(instance),
+      table: instance,
+      subnets: [
+        await subnetOf(options, store),
+        ...(fixedCidrV6 === undefined ? [] : [{ subnet: fixedCidrV6 }]),
+      ],
+      stateDir: join(paths.networks, 'bridge'),
+      ipMasq: true,
+    }),
+  )
+}
+
+/** Chosen once, so that addresses stay what they were across restarts. */
+async function subnetOf(
+  { bip, addressPool }: EngineOptions,
+  store: ContainerStore,
+): Promise<{ subnet: string; gateway: string }> {
+  if (bip !== undefined) return { subnet: networkOf(bip), gateway: bip.split('/')[0]! }
+  const known = store.fact('bridge-subnet')
+  const chosen = known ?? (await chooseSubnet(addressPool.base, addressPool.size))
+  if (known === undefined) store.setFact('bridge-subnet', chosen)
+  return { subnet: chosen, gateway: firstAddress(chosen) }
+}
+
+/** A link's name has at most 15 bytes, an instance's 8. */
+function bridgeName(instance: string): string {
+  return `hf-${instance}`
+}
