@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { addon } from './native.ts'
 
-const facades = readdirSync(import.meta.dirname).filter((name) => name.endsWith('.ts') && !name.includes('.test.'))
+const facades = readdirSync(import.meta.dirname).filter(
+  (name) => name.endsWith('.ts') && !name.includes('.test.'),
+)
 
 /** The names in a facade's `addon as { … }`. */
 function declared(file: string): string[] {

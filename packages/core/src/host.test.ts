@@ -32,6 +32,11 @@ describe('parseCgroupLayout', () => {
     })
   })
 
+  it('stays with v2 where a v1 hierarchy stands beside a tree that has the controllers', () => {
+    const text = line('/sys/fs/cgroup', 'cgroup2', 'rw') + line('/opt/vpn/net_cls', 'cgroup', 'rw,net_cls')
+    expect(parseCgroupLayout(text, () => ['cpu', 'memory', 'pids'])).toMatchObject({ version: 2 })
+  })
+
   it('reads optional fields and escaped spaces', () => {
     const text = '36 35 98:0 / /a\\040b rw shared:1 master:2 - cgroup2 none rw\n'
     expect(parseCgroupLayout(text, () => [])).toMatchObject({ mount: '/a b' })

@@ -170,7 +170,7 @@ function readControllers(mount: string): string[] {
   return readFileSync(`${mount}/cgroup.controllers`, 'utf8').split(/\s+/).filter(Boolean)
 }
 
-/** Reads /proc/PID/mountinfo, proc_pid_mountinfo(5). A host with any v1 hierarchy is a v1 host. */
+/** Reads /proc/PID/mountinfo, proc_pid_mountinfo(5). Where memory and pids lie in v1 hierarchies, it is a v1 host. */
 export function parseCgroupLayout(
   mountinfo: string,
   controllersOf: (mount: string) => string[],
@@ -192,11 +192,14 @@ export function parseCgroupLayout(
     if (!hierarchies.some((other) => other.controllers.join() === controllers.join()))
       hierarchies.push({ controllers, mount })
   }
+  const controllers = unified === undefined ? [] : controllersOf(unified)
+  // A lone v1 hierarchy beside a v2 tree with the controllers in it (net_cls for a VPN, say) makes no v1 host.
+  const isUnified = hierarchies.length === 0 || controllers.includes('memory') || controllers.includes('pids')
+  if (unified !== undefined && isUnified) return { version: 2, mount: unified, controllers }
   if (hierarchies.length > 0) {
     if (unified !== undefined) hierarchies.push({ controllers: [], mount: unified })
     return { version: 1, hierarchies }
   }
-  if (unified !== undefined) return { version: 2, mount: unified, controllers: controllersOf(unified) }
   throw new HoldfastError('HF_UNSUPPORTED', 'no cgroup hierarchy is mounted', {
     hint: 'mount -t cgroup2 none /sys/fs/cgroup',
   })
