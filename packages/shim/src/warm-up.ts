@@ -7,6 +7,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WebSocket } from 'ws'
+import type { ErrorCode, ErrorJson } from '@holdfast/errors'
 import { closeFd, pipe2, probeHost, writeFd, O_NONBLOCK } from '@holdfast/core'
 import { encodeStream, protocolVersion, type Method, type ShimSpec } from '@holdfast/protocol'
 import { JsonLog } from './log-writer.ts'
@@ -42,7 +43,7 @@ const config = {
   },
 }
 
-/** A whole shim within this process, as a supervisor would use it: its container goes as far as the door. */
+/** A whole shim within this process, as a supervisor would use it. Its container's root is empty: nothing ever runs. */
 async function warmShim(dir: string, cgroupParent: string): Promise<void> {
   mkdirSync(join(dir, 'rootfs'), { recursive: true })
   const log = { driver: 'json-file', path: join(dir, 'log'), maxSize: -1, maxFile: 1 } as const
@@ -60,6 +61,7 @@ async function warmShim(dir: string, cgroupParent: string): Promise<void> {
   const attached = await open(dir, '/attach?stdin=1&stdout=1&stderr=1', spec.token)
   attached.send(encodeStream('stdin', Buffer.from('warm')), { binary: true })
   for (let count = 0; count < requests; count++) await request(control, 'state', {})
+  await request(control, 'start', {}, 'HF_COMMAND_NOT_FOUND')
   await request(control, 'delete', { force: true })
   await left.promise
 }
@@ -88,13 +90,13 @@ function open(dir: string, path: string, token: string): Promise<WebSocket> {
 }
 
 /** Throws what the shim answers: a machine on which no container can be made says so here, at the very start. */
-function request(socket: WebSocket, method: Method, params: object): Promise<void> {
+function request(socket: WebSocket, method: Method, params: object, expected?: ErrorCode): Promise<void> {
   return new Promise((resolve, reject) => {
     const onMessage = (data: unknown) => {
-      const frame = JSON.parse(String(data)) as { id?: number; error?: { message: string } }
+      const frame = JSON.parse(String(data)) as { id?: number; error?: ErrorJson }
       if (frame.id === undefined) return
       socket.off('message', onMessage)
-      if (frame.error) reject(new Error(`the warm-up's ${method} failed: ${frame.error.message}`))
+      if (frame.error && frame.error.code !== expected) reject(new Error(`the warm-up's ${method} failed: ${frame.error.message}`))
       else resolve()
     }
     socket.on('message', onMessage)
