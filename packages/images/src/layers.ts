@@ -21,7 +21,7 @@ export interface LayerRecord {
   diffId: string
   /** Chain id of the layer below; absent for the lowest. */
   parent?: string
-  /** Bytes of file data. */
+  /** Bytes of its files and symbolic links. */
   size: number
   /** Highest uid or gid of its files. */
   maxId: number

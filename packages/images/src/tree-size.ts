@@ -1,4 +1,4 @@
-/** How much a tree holds: the sum of its regular files' sizes, each inode once, as `docker ps -s` counts. */
+/** How much a tree holds: the sizes of all but its directories, each inode once, as `docker ps -s` counts. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { hasCode } from '@holdfast/errors'
 import {
@@ -13,7 +13,6 @@ import {
   RESOLVE_NO_SYMLINKS,
   S_IFDIR,
   S_IFMT,
-  S_IFREG,
 } from '@holdfast/core'
 
 /** Paths longer than this are opened in two steps, since the kernel takes 4096 bytes at most. */
@@ -47,7 +46,7 @@ export async function treeSize(root: string): Promise<number> {
         if (type === S_IFDIR) {
           const path = isAnchor ? name : Buffer.concat([next.path, slash, name])
           below.push({ anchor: isAnchor ? fd : next.anchor, path })
-        } else if (stat && type === S_IFREG && (stat.nlink === 1 || !seen.has(stat.ino))) {
+        } else if (stat && (stat.nlink === 1 || !seen.has(stat.ino))) {
           if (stat.nlink > 1) seen.add(stat.ino)
           total += stat.size
         }

@@ -53,7 +53,7 @@ export interface UnpackOptions {
 }
 
 export interface UnpackResult {
-  /** Bytes of file data. */
+  /** Bytes of all files and symbolic links, holes included: as `docker images` counts. */
   size: number
   /** The highest uid or gid. */
   maxId: number
@@ -65,6 +65,7 @@ export class Unpacker implements TarSink {
   /** Times of directories, set last: making something in a directory changes them. By path. */
   readonly #times = new Map<string, Timestamp>()
   readonly #result: UnpackResult = { size: 0, maxId: 0 }
+  #written = 0
   #open: { entry: TarEntry; fd: number } | undefined
   #current: TarEntry | undefined
 
@@ -81,8 +82,8 @@ export class Unpacker implements TarSink {
   }
 
   data(chunk: Buffer, offset: number): void {
-    this.#result.size += chunk.length
-    if (this.#result.size > this.#options.limits.bytes) {
+    this.#written += chunk.length
+    if (this.#written > this.#options.limits.bytes) {
       const message = `the layer unpacks to more than ${this.#options.limits.bytes} bytes`
       throw new HoldfastError('HF_CORRUPT_LAYER', message)
     }
@@ -136,6 +137,7 @@ export class Unpacker implements TarSink {
       return meaning.kind === 'opaque' ? this.#opaque(above) : this.#whiteout(above, bytes(meaning.hidden))
     }
     this.#result.maxId = Math.max(this.#result.maxId, entry.uid, entry.gid)
+    this.#result.size += entry.type === 'symlink' ? entry.linkName.length : entry.size
     this.#create(entry, path, this.#directories.get(above), bytes(path.at(-1)!))
   }
 
