@@ -58,7 +58,7 @@ export class MemoryEngine implements Engine {
     load: async (tar, onProgress) => {
       tar.resume()
       await once(tar, 'end')
-      onProgress('Loading layer')
+      onProgress('Loaded image: busybox:latest')
       return { ids: [busybox.id], references: ['busybox:latest'] }
     },
   } as Partial<ImageStore> as ImageStore

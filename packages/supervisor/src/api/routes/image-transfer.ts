@@ -1,7 +1,7 @@
 import { HoldfastError } from '@holdfast/errors'
 import type { Writable } from 'node:stream'
 import { errorAnswer } from '../error-answer.ts'
-import { flag, text } from '../query.ts'
+import { text } from '../query.ts'
 import type { Call, Route } from '../route.ts'
 
 export const imageTransferRoutes: Route[] = [
@@ -47,7 +47,6 @@ async function importRootfs(call: Call): Promise<void> {
 }
 
 async function load(call: Call): Promise<void> {
-  const quiet = flag(call.query, 'quiet')
   // Begun with the first progress: until then a failure is an answer of its own.
   let out: Writable | undefined
   const report = (line: object) => {
@@ -55,11 +54,8 @@ async function load(call: Call): Promise<void> {
     progress(out, line)
   }
   try {
-    const { ids, references } = await call.engine.images.load(call.stream(), (message) => {
-      if (!quiet) report({ status: message })
-    })
-    for (const name of references) report({ stream: `Loaded image: ${name}\n` })
-    if (references.length === 0) for (const id of ids) report({ stream: `Loaded image ID: ${id}\n` })
+    // `quiet` leaves out the progress of layers alone: there is none here, and the names are always told.
+    await call.engine.images.load(call.stream(), (message) => report({ stream: `${message}\n` }))
   } catch (error) {
     if (!out) throw error
     const { message } = errorAnswer(error).body
