@@ -3,7 +3,6 @@
 
 #include "text.h"
 
-#include <linux/if.h>
 #include <linux/openat2.h>
 #include <linux/sockios.h>
 
@@ -78,9 +77,17 @@ long op_domainname(struct launch *launch, struct reader *reader)
 	return result < 0 ? failed(launch, "setdomainname", name, result) : 0;
 }
 
+// struct ifreq as SIOCGIFFLAGS has it; linux/if.h draws in headers of the C library.
+struct interface_request {
+	char name[16];
+	short flags;
+	char padding[22];
+};
+#define INTERFACE_UP 1 // IFF_UP
+
 long op_loopback_up(struct launch *launch, struct reader *reader)
 {
-	struct ifreq request = {.ifr_name = "lo"};
+	struct interface_request request = {.name = "lo"};
 
 	(void)reader;
 	long socket = sys(socket, 1 /* AF_UNIX: any socket takes these ioctls */, 2 | O_CLOEXEC, 0);
@@ -88,7 +95,7 @@ long op_loopback_up(struct launch *launch, struct reader *reader)
 		return failed(launch, "socket", "lo", socket);
 	long result = sys(ioctl, socket, SIOCGIFFLAGS, &request);
 	if (result == 0) {
-		request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
+		request.flags |= INTERFACE_UP;
 		result = sys(ioctl, socket, SIOCSIFFLAGS, &request);
 	}
 	sys(close, socket);
