@@ -23,18 +23,26 @@ export interface LiveProcess {
   recordPath: string
 }
 
+export interface ContainedOptions {
+  /** Of its log; 1 without one. */
+  maxFile: number
+  /** Whether it reads what clients send; else that is discarded, on a terminal too. */
+  stdin: boolean
+  /** Whether a client's end of input, or its leaving, is the process's. */
+  stdinOnce: boolean
+}
+
 export class ContainedProcess {
   readonly output: Output
-  /** Whether a client's end of input, or its leaving, is the process's. */
-  readonly #stdinOnce: boolean
+  readonly #options: ContainedOptions
   #input: Input | undefined
   #live: LiveProcess | undefined
   #early: ((input: Input) => void)[] = []
   #over = false
 
-  constructor(log: OutputLog, options: { maxFile: number; stdinOnce: boolean }) {
+  constructor(log: OutputLog, options: ContainedOptions) {
     this.output = new Output(log, options.maxFile)
-    this.#stdinOnce = options.stdinOnce
+    this.#options = options
   }
 
   get pid(): number {
@@ -55,7 +63,7 @@ export class ContainedProcess {
    */
   async follow(live: LiveProcess, onInitEnd?: () => Promise<void>): Promise<Omit<ExitRecord, 'oomKilled'>> {
     this.#live = live
-    const { input, sources } = connectStdio(live.fds, live.console)
+    const { input, sources } = connectStdio(live.fds, live.console, this.#options.stdin)
     this.#input = input
     for (const attach of this.#early.splice(0)) attach(input)
     this.output.start(sources)
@@ -108,7 +116,7 @@ export class ContainedProcess {
     const connect = (input: Input) => {
       socket.on('message', (frame: Buffer, isBinary) => void this.#onInput(socket, input, frame, isBinary))
       socket.on('close', () => {
-        if (this.#stdinOnce) input.end()
+        if (this.#options.stdinOnce) input.end()
       })
       socket.resume()
     }
@@ -127,7 +135,7 @@ export class ContainedProcess {
       return socket.close(1002, 'not a stdin frame')
     }
     if (payload.length === 0) {
-      if (this.#stdinOnce) input.end()
+      if (this.#options.stdinOnce) input.end()
       return
     }
     const taken = input.write(payload)

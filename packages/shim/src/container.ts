@@ -229,7 +229,14 @@ export class Container {
     this.exit = { ...record, oomKilled }
     this.#releaseNamespaces()
     this.#launched = undefined
-    this.#become('ended', { event: 'exited', exit: this.exit })
+    this.status = nextStatus(this.status, 'ended')
+    try {
+      this.#context.save()
+    } catch (error) {
+      // The keeper's record says the same to a later shim, and whoever waits for the end must hear of it.
+      this.#context.fail(error as Error)
+    }
+    this.#context.emit({ event: 'exited', exit: this.exit })
   }
 
   #become(event: LifecycleEvent, message: ShimEvent): void {

@@ -68,9 +68,8 @@ export class Control {
         hint: 'Containers of an older version keep running; stop them with the version that started them.',
       })
     }
-    const state = await this.#handlers.state({})
-    this.#greeted.add(socket)
-    return { protocol: protocolVersion, state }
+    this.#greeted.add(socket) // before the state is drawn: an event may come twice, in it and after it, and never not at all
+    return { protocol: protocolVersion, state: await this.#handlers.state({}) }
   }
 
   /** A request that can be answered is; anything else ends the connection. */

@@ -188,7 +188,8 @@ export class Execs {
 }
 
 function newExec(entry: ExecEntry): Exec {
-  return { entry, process: new ContainedProcess(new NoLog(), { maxFile: 1, stdinOnce: true }), started: false }
+  const options = { maxFile: 1, stdin: entry.spec.stdin, stdinOnce: true }
+  return { entry, process: new ContainedProcess(new NoLog(), options), started: false }
 }
 
 function recordName(id: string): string {

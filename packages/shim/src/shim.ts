@@ -77,7 +77,8 @@ export class Shim implements ShimContext {
     this.#onLeave = onLeave
     this.#log = openLog(dir, spec.log, (message) => this.log('warn', message))
     const maxFile = spec.log.driver === 'json-file' ? spec.log.maxFile : 1
-    const process = new ContainedProcess(this.#log, { maxFile, stdinOnce: spec.stdin.once })
+    const { open: stdin, once: stdinOnce } = spec.stdin
+    const process = new ContainedProcess(this.#log, { maxFile, stdin, stdinOnce })
     this.#container = new Container(this, process)
     this.#execs = new Execs(this, this.#container)
     this.#control = new Control(this.#handlers(), (method) => {

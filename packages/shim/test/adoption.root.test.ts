@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ExitRecord } from '@holdfast/protocol'
@@ -147,12 +149,28 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
   it('outlives the zygote, of which another is started when one is needed', async () => {
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()
+    const waiting = childrenOf(world.zygote.pid!).filter((pid) => pid !== run.shimPid)
     process.kill(world.zygote.pid!, 'SIGKILL')
+    await until(() => !waiting.some(alive)) // those that had no directory yet
+    expect(waiting.length).toBeGreaterThan(0)
     expect((await exec(run, 'e', ['echo', 'hi'])).output).toBe('hi\n')
     const other = await world.run({ args: ['true'] })
     await other.createAndStart()
     await other.event('exited')
     await other.delete()
+    await run.delete()
+  })
+
+  it('outlives a supervisor that is killed, and so does its shim', async () => {
+    const bundle = world.bundle({ args: ['sh', '-c', 'echo up; exec sleep 1000'] })
+    const script = new URL('./fake-supervisor.ts', import.meta.url).pathname
+    const supervisor = spawn(process.execPath, ['--conditions=@holdfast/source', script, bundle.dir, bundle.spec.token], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const pids = JSON.parse(String((await once(supervisor.stdout, 'data'))[0])) as { zygote: number; shim: number; pid: number }
+    supervisor.kill('SIGKILL')
+    await until(() => !alive(pids.zygote))
+    const run = await world.connect(bundle, pids.shim)
+    expect(run.client.hello).toMatchObject({ status: 'running', pid: pids.pid, shimPid: pids.shim })
+    expect((await exec(run, 'e', ['echo', 'still here'])).output).toBe('still here\n')
     await run.delete()
   })
 
@@ -189,6 +207,10 @@ async function end(run: Running): Promise<ExitRecord> {
 
 function inodes(state: { namespaces: Record<string, { ino: number } | undefined> }): Record<string, number | undefined> {
   return Object.fromEntries(Object.entries(state.namespaces).map(([type, handle]) => [type, handle?.ino]))
+}
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').map(Number)
 }
 
 /** Not a zombie either. */
