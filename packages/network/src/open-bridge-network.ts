@@ -28,6 +28,11 @@ import { validateOptions, validatePorts } from './validate.ts'
 
 export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
   const plan = validateOptions(options)
+  if (process.geteuid?.() !== 0) {
+    throw new HoldfastError('HF_NO_ROOT', `opening network ${options.name} needs root`, {
+      hint: 'Links, rules and sysctls of the host are changed: run it as root.',
+    })
+  }
   const hasIpv6 = readSysctl('ipv6/conf/default/accept_ra') !== undefined
   if (!hasIpv6 && plan.families.includes(6)) throw noIpv6(options)
   const undo: (() => unknown)[] = []

@@ -138,14 +138,14 @@ export async function attempt(
 
 /** What a TCP server at the other end said; empty where nobody answered. */
 export async function fetchTcp(netns: number, address: string, port: number): Promise<string> {
-  return (await attempt(netns, `busybox nc -w 2 ${address} ${port} </dev/null`)).stdout
+  return (await attempt(netns, `busybox nc -w 1 ${address} ${port} </dev/null`)).stdout
 }
 
 /** What a UDP server answered; empty where nobody did. */
 export async function fetchUdp(netns: number, address: string, port: number, from?: Socket): Promise<string> {
   const socket = from ?? (await udpSocket(netns, address.includes(':') ? '::' : '0.0.0.0', 0))
   try {
-    const answer = once(socket, 'message', { signal: AbortSignal.timeout(2_000) })
+    const answer = once(socket, 'message', { signal: AbortSignal.timeout(1_000) })
     socket.send('?', port, address)
     const [message] = (await answer) as [Buffer]
     return message.toString()
