@@ -40,17 +40,41 @@ static long place_tree(struct launch *launch, int tree, int target, struct reade
 	return result;
 }
 
+// Gives the root of a new mount the permissions of the directory that it will cover.
+static long take_mode(struct launch *launch, int covered, int tree, const char *detail)
+{
+	struct kernel_stat_ids status;
+	long result = stat_fd(covered, "", &status);
+
+	if (result < 0)
+		return failed(launch, "statx", detail, result);
+	// fsmount(2) returned an O_PATH descriptor, through which nothing can be changed.
+	long root = sys(openat, tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (root < 0)
+		return failed(launch, "openat", detail, root);
+	result = sys(fchmod, root, status.mode & 07777);
+	sys(close, root);
+	return result < 0 ? failed(launch, "fchmod", detail, result) : 0;
+}
+
+// Bits of how a mount's root comes to be.
+enum { WITH_COPY = 1, WITH_MODE = 2 };
+
 long op_mount(struct launch *launch, struct reader *reader)
 {
 	const char *type = read_text(reader);
 	const char *source = read_text(reader);
 	const char *path = read_text(reader);
 	uint64_t attributes = read_u64(reader);
-	bool with_copy = read_u32(reader);
+	uint32_t how = read_u32(reader);
+	bool with_copy = how & WITH_COPY;
 
 	if (reader->broken)
 		return 0;
-	long target = make_beneath(launch, path, KIND_DIRECTORY, 0755);
+	long target = how & WITH_MODE ? open_beneath(launch, path, O_PATH | O_DIRECTORY) : -ENOENT;
+	bool covers = target >= 0;
+	if (target == -ENOENT)
+		target = make_beneath(launch, path, KIND_DIRECTORY, 0755);
 	if (target < 0)
 		return target;
 	long fs = open_filesystem(launch, type, source, reader);
@@ -61,6 +85,11 @@ long op_mount(struct launch *launch, struct reader *reader)
 				      type);
 	if (tree < 0)
 		return tree;
+	if (covers) {
+		long result = take_mode(launch, (int)target, (int)tree, path);
+		if (result < 0)
+			return result;
+	}
 	if (with_copy) {
 		long result = copy_up(launch, (int)target, (int)tree);
 		if (result == 0)

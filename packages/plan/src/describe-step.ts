@@ -75,6 +75,7 @@ const mountSteps: Describe<MountStep> = {
       attributes(step.attributes),
       keyValues(step.options),
       step.copyUp && 'copy-up',
+      step.keepMode && 'keep-mode',
       propagation(step.propagation),
     ),
   attach: (step) => call(step.do, step.staged, quote(step.target), propagation(step.propagation)),

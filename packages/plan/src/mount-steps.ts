@@ -29,6 +29,7 @@ export interface NewFilesystem {
   options: [key: string, value?: string][]
   propagation?: { value: 'private' | 'shared' | 'slave' | 'unbindable'; recursive: boolean }
   copyUp?: boolean
+  keepMode?: boolean
 }
 
 /** Whose user namespace decides over a mount of this type (the kernel's s_user_ns of each). */

@@ -122,6 +122,8 @@ function planFilesystem(
     options: options.data,
     ...(options.propagation && { propagation: options.propagation }),
     ...(options.copyUp && { copyUp: true }),
+    // Or /root would be open to everyone beneath a tmpfs, whose own default is 1777.
+    ...(type === 'tmpfs' && !options.data.some(([key]) => key === 'mode') && { keepMode: true }),
   })
   if (readonlyLast)
     steps.late.push({ do: 'remount', target, attributes: { set: { readonly: true }, clear: [] } })

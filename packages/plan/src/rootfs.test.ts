@@ -111,6 +111,15 @@ describe('mounts', () => {
     expect(indexOf(steps, 'remount')).toBeGreaterThan(indexOf(steps, 'mknod'))
   })
 
+  it('of tmpfs keep the permissions of what they cover, unless told otherwise', () => {
+    const mounts = [
+      { destination: '/a', type: 'tmpfs' },
+      { destination: '/b', type: 'tmpfs', options: ['mode=700'] },
+    ]
+    const { steps } = plan(configJson({ mounts }))
+    expect(stepsOf(steps, 'mount').map(({ keepMode }) => keepMode)).toEqual([true, undefined])
+  })
+
   it('keep a shared bind a peer of the host by cloning it first', () => {
     const mounts = [{ destination: '/s', source: '/s', options: ['rbind', 'rshared'] }]
     const { steps } = plan(configJson({ mounts }))

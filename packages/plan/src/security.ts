@@ -54,23 +54,19 @@ function grantable(
   warnings: string[],
 ): Record<'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient', string[]> {
   const known = new Set(host.capabilities)
-  const left = new Set<string>()
-  const within = (names: string[] | undefined, ...limits: Set<string>[]): string[] =>
-    [...new Set(names)].filter((name) => {
-      const ok = limits.every((limit) => limit.has(name))
-      if (!ok) left.add(name)
-      return ok
+  const within = (set: keyof OciCapabilities, why: string, ...limits: Set<string>[]): string[] =>
+    [...new Set(asked[set])].filter((name) => {
+      const granted = limits.every((limit) => limit.has(name))
+      if (!granted)
+        warnings.push(`process.capabilities.${set}: ${name} is left out: ${known.has(name) ? why : lacking}`)
+      return granted
     })
-  const bounding = within(asked.bounding, known)
-  const permitted = within(asked.permitted, known)
-  const inheritable = within(asked.inheritable, known)
-  const effective = within(asked.effective, new Set(permitted))
-  const ambient = within(asked.ambient, new Set(permitted), new Set(inheritable))
-  for (const name of left) {
-    const reason = known.has(name)
-      ? 'its permitted and inheritable sets do not allow it'
-      : 'this host cannot grant it'
-    warnings.push(`process.capabilities: ${name} is left out: ${reason}`)
-  }
+  const lacking = 'this host cannot grant it'
+  const bounding = within('bounding', lacking, known)
+  const permitted = within('permitted', lacking, known)
+  const inheritable = within('inheritable', lacking, known)
+  const effective = within('effective', 'it is not permitted', new Set(permitted))
+  const both = 'it is not both permitted and inheritable'
+  const ambient = within('ambient', both, new Set(permitted), new Set(inheritable))
   return { bounding, effective, permitted, inheritable, ambient }
 }

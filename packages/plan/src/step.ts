@@ -169,6 +169,8 @@ export type Step =
       propagation?: { value: Propagation; recursive: boolean }
       /** Copy what the image has at `target` into the new file system first (tmpfs). */
       copyUp?: boolean
+      /** Its root has the permissions of the directory that it covers, where there is one. */
+      keepMode?: boolean
     }
   /**
    * A clone of a staged mount moved onto `target`, which is made if missing, as directory or empty file; `source`:

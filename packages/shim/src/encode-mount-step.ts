@@ -1,14 +1,39 @@
 /** Steps that mount: `stage.c`, `stage-overlay.c` and `mounts.c` of the launcher. */
 import {
-  MOUNT_ATTR__ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID,
-  MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_RELATIME, MOUNT_ATTR_STRICTATIME, MS_PRIVATE, MS_SHARED,
-  MS_SLAVE, MS_UNBINDABLE, type TableWriter,
+  MOUNT_ATTR__ATIME,
+  MOUNT_ATTR_NOATIME,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NODIRATIME,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_NOSYMFOLLOW,
+  MOUNT_ATTR_RDONLY,
+  MOUNT_ATTR_RELATIME,
+  MOUNT_ATTR_STRICTATIME,
+  MS_PRIVATE,
+  MS_SHARED,
+  MS_SLAVE,
+  MS_UNBINDABLE,
+  type TableWriter,
 } from '@holdfast/core'
 import type { DeviceNumber, MountAttributes, Propagation, Step, TreeAttributes } from '@holdfast/plan'
 
 const mountSteps = [
-  'set-propagation', 'stage-area', 'stage-overlay', 'stage-bind', 'stage-mount', 'stage-device', 'stage-readonly',
-  'enter-root', 'mount', 'attach', 'remount', 'mask', 'readonly-path', 'pivot', 'root-attributes',
+  'set-propagation',
+  'stage-area',
+  'stage-overlay',
+  'stage-bind',
+  'stage-mount',
+  'stage-device',
+  'stage-readonly',
+  'enter-root',
+  'mount',
+  'attach',
+  'remount',
+  'mask',
+  'readonly-path',
+  'pivot',
+  'root-attributes',
 ] as const
 
 type MountStep = Extract<Step, { do: (typeof mountSteps)[number] }>
@@ -37,13 +62,17 @@ export function encodeMountStep(table: TableWriter, step: MountStep): void {
       return void table.u32(step.mode).u32(step.uid).u32(step.gid)
     case 'stage-readonly':
       table.step('stage_readonly').text(step.staged).u32(step.uid).u32(step.gid).u32(step.mountPoints.length)
-      for (const { path, kind, source } of step.mountPoints) table.text(path).u32(kinds[kind]).text(source ?? '')
+      for (const { path, kind, source } of step.mountPoints)
+        table
+          .text(path)
+          .u32(kinds[kind])
+          .text(source ?? '')
       return
     case 'enter-root':
       return void table.step('enter_root').text(step.staged)
     case 'mount':
       table.step('mount').text(step.type).text(step.source).text(step.target)
-      table.u64(attributeFlags(step.attributes)).flag(step.copyUp === true)
+      table.u64(attributeFlags(step.attributes)).u32((step.copyUp ? 1 : 0) | (step.keepMode ? 2 : 0))
       options(table, step.options)
       return propagation(table, step.propagation)
     case 'attach':
@@ -114,7 +143,10 @@ function treeAttributes(table: TableWriter, attributes: TreeAttributes): void {
   change(table, recursive?.set ?? {}, recursive?.clear ?? [])
 }
 
-function propagation(table: TableWriter, wanted: { value: Propagation; recursive: boolean } | undefined): void {
+function propagation(
+  table: TableWriter,
+  wanted: { value: Propagation; recursive: boolean } | undefined,
+): void {
   table.u32(wanted === undefined ? 0 : propagationFlags[wanted.value]).flag(wanted?.recursive === true)
 }
 
@@ -127,9 +159,16 @@ function options(table: TableWriter, list: readonly [key: string, value?: string
 }
 
 function encodeOverlay(table: TableWriter, step: Step & { do: 'stage-overlay' }): void {
-  table.step('stage_overlay').text(step.as).fd(step.idmap).flag(step.method === 'fd')
+  table
+    .step('stage_overlay')
+    .text(step.as)
+    .fd(step.idmap)
+    .flag(step.method === 'fd')
   table.u64(attributeFlags(step.attributes)).text(step.upper).text(step.work)
-  options(table, step.options.map((option) => splitOption(option)))
+  options(
+    table,
+    step.options.map((option) => splitOption(option)),
+  )
   table.texts(step.lower)
 }
 
@@ -149,6 +188,9 @@ function expectation(table: TableWriter, expect: DeviceNumber | 'directory' | 'f
   if (typeof expect === 'object') {
     table.u32(deviceKinds[expect.type].kind).u32(expect.major).u32(expect.minor)
   } else {
-    table.u32(expect === undefined ? 0 : expect === 'directory' ? 1 : 2).u32(0).u32(0)
+    table
+      .u32(expect === undefined ? 0 : expect === 'directory' ? 1 : 2)
+      .u32(0)
+      .u32(0)
   }
 }

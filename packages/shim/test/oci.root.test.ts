@@ -325,6 +325,16 @@ describe('mounts', () => {
     )
   })
 
+  it('of tmpfs keep the permissions of what they cover, unless told otherwise', async () => {
+    const tmpfs = (destination: string, ...options: string[]): Json => ({
+      destination,
+      type: 'tmpfs',
+      options,
+    })
+    const mounts = [tmpfs('/tmp'), tmpfs('/etc'), tmpfs('/new'), tmpfs('/root', 'mode=750')]
+    expect(await run('stat -c %a /tmp /etc /new /root', { mounts })).toBe('1777\n755\n1777\n750')
+  })
+
   it('lie one over the other, in order, and are files where their source is one', async () => {
     const mounts = [
       { destination: '/m', type: 'tmpfs' },
