@@ -9,7 +9,8 @@ const api = '/v1.41'
 /** Differences that are meant, each with its reason. */
 const meant: Record<string, string> = {
   '.Holdfast': 'our extension of inspect: the id range of the user namespace',
-  '.HostConfig.OomKillDisable': 'dockerd fills it in on cgroup v1; null, as asked for, is what it shows on v2',
+  '.HostConfig.OomKillDisable':
+    'dockerd fills it in on cgroup v1; null, as asked for, is what it shows on v2',
   '.GraphDriver.Data': 'the vfs driver that the peer runs with has none',
   '.DriverStatus': 'likewise',
   '.KernelMemory': 'only cgroup v1 has it, and the kernel ignores it',
@@ -33,14 +34,22 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', { timeout: 60_000 }, ()
     using scratch = temporaryDirectory()
     const tar = busyboxTar(scratch.path)
     ;[dockerd, supervisor] = await Promise.all([PrivateDockerd.start(), TestSupervisor.start()])
-    await both('POST', '/images/create?fromSrc=-&repo=busybox&tag=latest&changes=ENV+A%3Dimage&changes=CMD+sh', tar)
+    await both(
+      'POST',
+      '/images/create?fromSrc=-&repo=busybox&tag=latest&changes=ENV+A%3Dimage&changes=CMD+sh',
+      tar,
+    )
   }, 60_000)
 
   afterAll(async () => {
     await Promise.all([dockerd?.[Symbol.asyncDispose](), supervisor?.[Symbol.asyncDispose]()])
   }, 60_000)
 
-  async function both(method: string, path: string, body?: unknown): Promise<{ docker: Answer; ours: Answer }> {
+  async function both(
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<{ docker: Answer; ours: Answer }> {
     const [docker, ours] = await Promise.all([
       ask(dockerd.socket, method, api + path, body),
       ask(supervisor.socket, method, api + path, body),
@@ -49,27 +58,49 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', { timeout: 60_000 }, ()
   }
 
   /** Same status and type; for a success the same keys and types, for a failure a message. */
-  async function compare(method: string, path: string, body?: unknown): Promise<{ docker: Answer; ours: Answer }> {
+  async function compare(
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<{ docker: Answer; ours: Answer }> {
     const answers = await both(method, path, body)
     const { docker, ours } = answers
     const where = `${method} ${path}`
     expect(`${where}: ${ours.status}`, ours.text).toBe(`${where}: ${docker.status}`)
     if (docker.type !== undefined) expect(ours.type, where).toBe(docker.type)
     if (docker.status >= 400) expect(ours.json, where).toHaveProperty('message')
-    else if (docker.json !== undefined) expect(unmeant(shapeDifferences(docker.json, ours.json)), where).toEqual([])
+    else if (docker.json !== undefined)
+      expect(unmeant(shapeDifferences(docker.json, ours.json)), where).toEqual([])
     return answers
   }
 
   it('answers about itself in the same shapes', async () => {
-    for (const path of ['/_ping', '/version', '/info', '/networks', '/networks/bridge', '/volumes', '/plugins']) {
+    for (const path of [
+      '/_ping',
+      '/version',
+      '/info',
+      '/networks',
+      '/networks/bridge',
+      '/volumes',
+      '/plugins',
+    ]) {
       await compare('GET', path)
     }
   })
 
   it('takes a container through its life with the same statuses and shapes', async () => {
     const config = {
-      Image: 'busybox', Cmd: ['cat'], OpenStdin: true, Labels: { a: 'b' }, ExposedPorts: { '80/tcp': {} }, Env: ['B=1'],
-      HostConfig: { PortBindings: { '80/tcp': [{ HostPort: '' }] }, Memory: 67_108_864, Binds: ['data:/data'] },
+      Image: 'busybox',
+      Cmd: ['cat'],
+      OpenStdin: true,
+      Labels: { a: 'b' },
+      ExposedPorts: { '80/tcp': {} },
+      Env: ['B=1'],
+      HostConfig: {
+        PortBindings: { '80/tcp': [{ HostPort: '' }] },
+        Memory: 67_108_864,
+        Binds: ['data:/data'],
+      },
     }
     await compare('POST', '/containers/create?name=life', config)
     await compare('POST', '/containers/create?name=life', config)
@@ -101,11 +132,18 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', { timeout: 60_000 }, ()
     await compare('POST', '/containers/create?name=execs', { Image: 'busybox', Cmd: ['sleep', '100'] })
     await compare('POST', '/containers/execs/exec', { Cmd: ['true'] })
     await compare('POST', '/containers/execs/start')
-    const { docker, ours } = await compare('POST', '/containers/execs/exec', { Cmd: ['true'], AttachStdout: true })
-    const inspect = async (socket: string, { json }: Answer) => await ask(socket, 'GET', `${api}/exec/${json.Id}/json`)
+    const { docker, ours } = await compare('POST', '/containers/execs/exec', {
+      Cmd: ['true'],
+      AttachStdout: true,
+    })
+    const inspect = async (socket: string, { json }: Answer) =>
+      await ask(socket, 'GET', `${api}/exec/${json.Id}/json`)
     const before = [await inspect(dockerd.socket, docker), await inspect(supervisor.socket, ours)] as const
     expect(shapeDifferences(before[0].json, before[1].json)).toEqual([])
-    for (const [socket, { json }] of [[dockerd.socket, docker], [supervisor.socket, ours]] as const) {
+    for (const [socket, { json }] of [
+      [dockerd.socket, docker],
+      [supervisor.socket, ours],
+    ] as const) {
       const started = await ask(socket, 'POST', `${api}/exec/${json.Id}/start`, { Detach: true })
       expect(started).toMatchObject({ status: 200, text: '' })
     }
@@ -115,7 +153,12 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', { timeout: 60_000 }, ()
   })
 
   it('describes and names images in the same shapes', async () => {
-    for (const path of ['/images/json', '/images/busybox/json', '/images/busybox/history', '/images/nosuch/json']) {
+    for (const path of [
+      '/images/json',
+      '/images/busybox/json',
+      '/images/busybox/history',
+      '/images/nosuch/json',
+    ]) {
       await compare('GET', path)
     }
     await compare('POST', '/images/busybox/tag?repo=other&tag=t')
@@ -128,7 +171,13 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', { timeout: 60_000 }, ()
     await compare('POST', '/containers/create', { Image: 'nosuch' })
     await compare('POST', '/containers/create?name=%21', { Image: 'busybox' })
     await compare('POST', '/containers/create', {})
-    for (const path of ['/containers/nosuch/json', '/networks/nosuch', '/volumes/nosuch', '/plugins/nosuch/json', '/nodes']) {
+    for (const path of [
+      '/containers/nosuch/json',
+      '/networks/nosuch',
+      '/volumes/nosuch',
+      '/plugins/nosuch/json',
+      '/nodes',
+    ]) {
       await compare('GET', path)
     }
     await compare('GET', '/containers/json?filters=%7B%22bad%22%3A%5B%22x%22%5D%7D')
@@ -141,5 +190,10 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', { timeout: 60_000 }, ()
 
 function unmeant(differences: string[]): string[] {
   // `meant` names a path; what lies beneath it is meant too.
-  return differences.filter((line) => !Object.keys(meant).some((path) => line === path || /^[.:[]/.test(line.slice(path.length)) && line.startsWith(path)))
+  return differences.filter(
+    (line) =>
+      !Object.keys(meant).some(
+        (path) => line === path || (/^[.:[]/.test(line.slice(path.length)) && line.startsWith(path)),
+      ),
+  )
 }

@@ -16,7 +16,10 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
   beforeAll(async () => {
     supervisor = await TestSupervisor.start()
     using scratch = temporaryDirectory()
-    const imported = await docker(['import', '-c', 'ENV PATH=/bin', '-c', 'CMD ["sh"]', '-', 'busybox'], busyboxTar(scratch.path))
+    const imported = await docker(
+      ['import', '-c', 'ENV PATH=/bin', '-c', 'CMD ["sh"]', '-', 'busybox'],
+      busyboxTar(scratch.path),
+    )
     expect(imported).toMatchObject({ code: 0, out: expect.stringMatching(/^sha256:[0-9a-f]{64}\n$/) })
   }, 60_000)
 
@@ -24,8 +27,10 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
     await supervisor?.[Symbol.asyncDispose]()
   }, 60_000)
 
-  async function docker(args: string[], input?: string | Buffer): Promise<Outcome> {
-    const child = spawn('docker', args, { env: { PATH: process.env['PATH'], DOCKER_HOST: `unix://${supervisor.socket}` } })
+  async function docker(args: string[], input?: string | Uint8Array): Promise<Outcome> {
+    const child = spawn('docker', args, {
+      env: { PATH: process.env['PATH'], DOCKER_HOST: `unix://${supervisor.socket}` },
+    })
     child.stdin.on('error', () => {}) // it may end before it has read everything
     child.stdin.end(input ?? '')
     const outputs = Promise.all([text(child.stdout), text(child.stderr)])
@@ -37,14 +42,25 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
   }
 
   it('runs a container with its output and exit code', async () => {
-    const { code, out, err } = await docker(['run', '--rm', 'busybox', 'sh', '-c', 'echo out; echo err >&2; exit 3'])
+    const { code, out, err } = await docker([
+      'run',
+      '--rm',
+      'busybox',
+      'sh',
+      '-c',
+      'echo out; echo err >&2; exit 3',
+    ])
     expect({ code, out, err }).toEqual({ code: 3, out: 'out\n', err: 'err\n' })
     expect((await docker(['ps', '-aq'])).out).toBe('')
   })
 
   it('pipes into a container until the end of input', async () => {
     const input = 'x'.repeat(300_000)
-    expect(await docker(['run', '-i', '--rm', 'busybox', 'cat'], input)).toEqual({ code: 0, out: input, err: '' })
+    expect(await docker(['run', '-i', '--rm', 'busybox', 'cat'], input)).toEqual({
+      code: 0,
+      out: input,
+      err: '',
+    })
   })
 
   it.each([
@@ -72,23 +88,55 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
   })
 
   it('execs, logs, pauses, renames, stops and removes', async () => {
-    expect((await docker(['run', '-d', '--name', 'cc', 'busybox', 'sh', '-c', 'echo hello; echo err >&2; exec sleep 100'])).code).toBe(0)
-    expect(await docker(['exec', '-e', 'A=1', '-w', '/tmp', '-u', '1000', 'cc', 'sh', '-c', 'echo $A; pwd; id -u; exit 4'])).toEqual({
-      code: 4, out: '1\n/tmp\n1000\n', err: '',
+    expect(
+      (
+        await docker([
+          'run',
+          '-d',
+          '--name',
+          'cc',
+          'busybox',
+          'sh',
+          '-c',
+          'echo hello; echo err >&2; exec sleep 100',
+        ])
+      ).code,
+    ).toBe(0)
+    expect(
+      await docker([
+        'exec',
+        '-e',
+        'A=1',
+        '-w',
+        '/tmp',
+        '-u',
+        '1000',
+        'cc',
+        'sh',
+        '-c',
+        'echo $A; pwd; id -u; exit 4',
+      ]),
+    ).toEqual({
+      code: 4,
+      out: '1\n/tmp\n1000\n',
+      err: '',
     })
     expect(await docker(['exec', '-i', 'cc', 'cat'], 'abc')).toMatchObject({ code: 0, out: 'abc' })
     expect((await docker(['exec', 'cc', 'nosuch'])).code).toBe(127)
     expect(await docker(['logs', 'cc'])).toEqual({ code: 0, out: 'hello\n', err: 'err\n' })
-    expect((await docker(['logs', '-t', '--tail', '1', 'cc'])).err + (await docker(['logs', '-t', '--tail', '1', 'cc'])).out).toMatch(
-      /^\d{4}-\d\d-\d\dT[\d:]+\.\d{9}Z /,
-    )
+    expect(
+      (await docker(['logs', '-t', '--tail', '1', 'cc'])).err +
+        (await docker(['logs', '-t', '--tail', '1', 'cc'])).out,
+    ).toMatch(/^\d{4}-\d\d-\d\dT[\d:]+\.\d{9}Z /)
     expect((await docker(['top', 'cc', '-o', 'pid,comm'])).out).toMatch(/^PID +COMMAND\n\d+ +sleep\n$/)
     expect((await docker(['pause', 'cc'])).code).toBe(0)
     expect((await docker(['ps', '--format', '{{.Status}}'])).out).toMatch(/^Up .* \(Paused\)\n$/)
     expect((await docker(['exec', 'cc', 'true'])).code).toBe(1)
     expect((await docker(['unpause', 'cc'])).code).toBe(0)
     expect((await docker(['rename', 'cc', 'cd'])).code).toBe(0)
-    expect((await docker(['inspect', '-f', '{{.Name}} {{.State.Status}} {{.Config.Image}}', 'cd'])).out).toBe('/cd running busybox\n')
+    expect((await docker(['inspect', '-f', '{{.Name}} {{.State.Status}} {{.Config.Image}}', 'cd'])).out).toBe(
+      '/cd running busybox\n',
+    )
     expect((await docker(['rm', 'cd'])).code).toBe(1)
     expect((await docker(['stop', '-t', '0', 'cd'])).code).toBe(0)
     expect((await docker(['wait', 'cd'])).out).toBe('137\n')
@@ -113,6 +161,24 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
     expect((await docker(['rm', 'later'])).code).toBe(0)
   })
 
+  it('makes, shows, keeps and removes volumes', async () => {
+    expect((await docker(['volume', 'create', '--label', 'k=v', 'vol'])).out).toBe('vol\n')
+    expect(
+      (await docker(['run', '--name', 'user', '-v', 'vol:/v', 'busybox', 'sh', '-c', 'echo kept > /v/f']))
+        .code,
+    ).toBe(0)
+    expect((await docker(['run', '--rm', '-v', 'vol:/v:ro', 'busybox', 'cat', '/v/f'])).out).toBe('kept\n')
+    const inUse = await docker(['volume', 'rm', 'vol'])
+    expect(inUse.code).toBe(1)
+    expect(inUse.err).toContain('volume is in use')
+    expect((await docker(['container', 'prune', '-f'])).code).toBe(0)
+    expect((await docker(['volume', 'rm', 'vol'])).code).toBe(0)
+    expect((await docker(['volume', 'ls', '-q'])).out).toBe('')
+    expect((await docker(['run', '--rm', '-v', 'vol:/v', 'busybox', 'ls', '/v'])).out).toBe('')
+    expect((await docker(['system', 'prune', '-f', '--volumes'])).code).toBe(0)
+    expect((await docker(['volume', 'rm', 'nosuch'])).code).toBe(1)
+  })
+
   it('names a missing network instead of pulling', async () => {
     const { code, err } = await docker(['run', '--rm', '--network', 'nosuch', 'busybox', 'true'])
     expect(code).toBe(125)
@@ -129,15 +195,29 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
   it('shows events, images, history and the engine', async () => {
     const now = Math.floor(Date.now() / 1000)
     await docker(['run', '--rm', '--name', 'seen', 'busybox', 'true'])
-    const events = await docker(['events', '--since', String(now), '--until', String(now + 2), '-f', 'container=seen', '--format', '{{.Action}}'])
-    expect(events.out.trim().split('\n')).toEqual(expect.arrayContaining(['create', 'attach', 'start', 'die', 'destroy']))
+    const events = await docker([
+      'events',
+      '--since',
+      String(now),
+      '--until',
+      String(now + 2),
+      '-f',
+      'container=seen',
+      '--format',
+      '{{.Action}}',
+    ])
+    expect(events.out.trim().split('\n')).toEqual(
+      expect.arrayContaining(['create', 'attach', 'start', 'die', 'destroy']),
+    )
     expect((await docker(['images', '--format', '{{.Repository}}:{{.Tag}}'])).out).toBe('busybox:latest\n')
     expect((await docker(['history', '-q', 'busybox'])).code).toBe(0)
     expect((await docker(['tag', 'busybox', 'other:x'])).code).toBe(0)
     expect((await docker(['rmi', 'other:x'])).out).toBe('Untagged: other:x\n')
     for (const command of ['info', 'version']) expect((await docker([command])).code).toBe(0)
     expect((await docker(['system', 'df'])).code).toBe(0)
-    expect((await docker(['network', 'ls', '--format', '{{.Name}}'])).out.split('\n').sort().join(' ')).toBe(' bridge host none')
+    expect((await docker(['network', 'ls', '--format', '{{.Name}}'])).out.split('\n').sort().join(' ')).toBe(
+      ' bridge host none',
+    )
   })
 })
 

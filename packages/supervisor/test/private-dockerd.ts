@@ -16,16 +16,19 @@ export interface Answer {
 export async function ask(socketPath: string, method: string, path: string, body?: unknown): Promise<Answer> {
   return await new Promise((resolve, reject) => {
     const headers = { 'content-type': Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json' }
-    const message = request({ socketPath, method, path, headers, agent: false, timeout: 15_000 }, (response) => {
-      text(response).then((answer) => {
-        resolve({
-          status: response.statusCode ?? 0,
-          type: response.headers['content-type'],
-          text: answer,
-          json: tryJson(answer),
-        })
-      }, reject)
-    })
+    const message = request(
+      { socketPath, method, path, headers, agent: false, timeout: 15_000 },
+      (response) => {
+        text(response).then((answer) => {
+          resolve({
+            status: response.statusCode ?? 0,
+            type: response.headers['content-type'],
+            text: answer,
+            json: tryJson(answer),
+          })
+        }, reject)
+      },
+    )
     message.on('error', reject)
     message.on('timeout', () => message.destroy(new Error(`${method} ${path}: no answer`)))
     if (body === undefined) message.end()
@@ -61,13 +64,20 @@ export class PrivateDockerd implements AsyncDisposable {
     const root = this.#directory.path
     this.socket = join(root, 'd.sock')
     const flags = [
-      `--data-root=${root}/data`, `--exec-root=${root}/exec`, `--pidfile=${root}/pid`, `--host=unix://${this.socket}`,
+      `--data-root=${root}/data`,
+      `--exec-root=${root}/exec`,
+      `--pidfile=${root}/pid`,
+      `--host=unix://${this.socket}`,
       '--storage-driver=vfs', // overlay of overlay is refused where the test itself runs in a container
     ]
-    this.#child = spawn('unshare', ['-n', '-m', 'sh', '-c', 'ip link set lo up && exec dockerd "$@"', 'sh', ...flags], {
-      stdio: 'ignore',
-      env: { PATH: process.env['PATH'] ?? '' },
-    })
+    this.#child = spawn(
+      'unshare',
+      ['-n', '-m', 'sh', '-c', 'ip link set lo up && exec dockerd "$@"', 'sh', ...flags],
+      {
+        stdio: 'ignore',
+        env: { PATH: process.env['PATH'] ?? '' },
+      },
+    )
   }
 
   static async start(): Promise<PrivateDockerd> {

@@ -21,7 +21,10 @@ export function splitVersion(path: string): { minor: number; path: string } {
 function minorOf(version: string): number {
   const match = /^(\d{1,4})\.(\d{1,4})$/.exec(version)
   if (!match) {
-    throw new HoldfastError('HF_BAD_REQUEST', `invalid API version ${version}: expected one such as ${offeredVersion}`)
+    throw new HoldfastError(
+      'HF_BAD_REQUEST',
+      `invalid API version ${version}: expected one such as ${offeredVersion}`,
+    )
   }
   const [major, minor] = [Number(match[1]), Number(match[2])]
   if (major > 1 || (major === 1 && minor > offeredMinor)) {

@@ -4,8 +4,21 @@ import type { Engine } from '../engine/engine.ts'
 import { Filters } from './filters.ts'
 
 const known = [
-  'ancestor', 'before', 'exited', 'expose', 'health', 'id', 'is-task', 'isolation', 'label', 'name', 'network',
-  'publish', 'since', 'status', 'volume',
+  'ancestor',
+  'before',
+  'exited',
+  'expose',
+  'health',
+  'id',
+  'is-task',
+  'isolation',
+  'label',
+  'name',
+  'network',
+  'publish',
+  'since',
+  'status',
+  'volume',
 ]
 const statuses = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead']
 
@@ -47,13 +60,16 @@ export class ContainerQuery {
   }
 
   #isWanted(record: ContainerRecord): boolean {
-    return this.#isShown(record) && this.#hasIdentity(record) && this.#hasState(record) && this.#hasParts(record)
+    return (
+      this.#isShown(record) && this.#hasIdentity(record) && this.#hasState(record) && this.#hasParts(record)
+    )
   }
 
   /** Without `all`, only what runs; a limit, or a filter that speaks of the stopped ones, asks for those too. */
   #isShown(record: ContainerRecord): boolean {
     const filters = this.#filters
-    if (this.#options.all || this.#options.limit > 0 || filters.has('status') || filters.has('exited')) return true
+    if (this.#options.all || this.#options.limit > 0 || filters.has('status') || filters.has('exited'))
+      return true
     return ['running', 'paused', 'restarting'].includes(record.state.status)
   }
 
@@ -87,10 +103,14 @@ export class ContainerQuery {
     const ports = Object.values(record.networks).flatMap((endpoint) => Object.entries(endpoint.ports))
     return (
       filters.some('volume', (wanted) =>
-        record.mounts.some((mount) => mount.Name === wanted || mount.Destination === wanted || mount.Source === wanted),
+        record.mounts.some(
+          (mount) => mount.Name === wanted || mount.Destination === wanted || mount.Source === wanted,
+        ),
       ) &&
       filters.some('network', (wanted) =>
-        Object.entries(record.networks).some(([name, { networkId }]) => name === wanted || networkId.startsWith(wanted)),
+        Object.entries(record.networks).some(
+          ([name, { networkId }]) => name === wanted || networkId.startsWith(wanted),
+        ),
       ) &&
       filters.some('expose', (wanted) => ports.some(([key]) => inPortRange(key, wanted))) &&
       filters.some('publish', (wanted) =>

@@ -5,7 +5,7 @@ const defaultKeys = 'ctrl-p,ctrl-q'
 /** `ctrl-p,ctrl-q` or single characters as bytes. Empty or absent: docker's default. Throws HF_BAD_REQUEST. */
 export function parseDetachKeys(keys: string | null | undefined): Buffer {
   const bytes = (keys || defaultKeys).split(',').map((key) => {
-    if (/^[\x01-\x7f]$/.test(key)) return key.charCodeAt(0)
+    if (key.length === 1 && key > '\0' && key < '\x80') return key.charCodeAt(0)
     const control = /^ctrl-([a-zA-Z@[\\\]^_])$/.exec(key)?.[1]
     if (control === undefined) {
       throw new HoldfastError('HF_BAD_REQUEST', `invalid detach keys "${keys}": unknown key "${key}"`)
@@ -27,7 +27,8 @@ export class DetachScanner {
   /** What to pass on, and whether the keys were complete; bytes after them are dropped. */
   scan(chunk: Buffer): { pass: Buffer; detached: boolean } {
     // Nearly every chunk: nothing held back and none of the first key in it.
-    if (this.#matched === 0 && !chunk.includes(this.#keys[0] as number)) return { pass: chunk, detached: false }
+    if (this.#matched === 0 && !chunk.includes(this.#keys[0] as number))
+      return { pass: chunk, detached: false }
     const pass: number[] = []
     for (const byte of chunk) {
       if (byte === this.#keys[this.#matched]) {

@@ -41,7 +41,9 @@ export class Dispatcher {
       const location = cleanedLocation(request.url ?? '/')
       if (location !== undefined) {
         const call = new RequestCall(this.#service, noTarget, request, response)
-        call.sendText(301, `<a href="${encodeURI(location)}">Moved Permanently</a>.\n`, { Location: location })
+        call.sendText(301, `<a href="${encodeURI(location)}">Moved Permanently</a>.\n`, {
+          Location: location,
+        })
         return undefined
       }
       resolved = this.#resolve(request)

@@ -11,19 +11,28 @@ describe('errorAnswer', () => {
     const error = new HoldfastError('HF_CONTAINER_NOT_FOUND', 'No such container: x', { hint: 'List them.' })
     expect(errorAnswer(error)).toEqual({
       status: 404,
-      body: { message: 'No such container: x (List them.)', code: 'HF_CONTAINER_NOT_FOUND', hint: 'List them.' },
+      body: {
+        message: 'No such container: x (List them.)',
+        code: 'HF_CONTAINER_NOT_FOUND',
+        hint: 'List them.',
+      },
     })
   })
 
   it('words a missing or forbidden command so that docker run ends with 127 or 126', () => {
     const missing = errorAnswer(new HoldfastError('HF_COMMAND_NOT_FOUND', 'exec "nosuch"'))
     expect(missing.body.message).toBe('exec "nosuch": executable file not found in $PATH')
-    const forbidden = errorAnswer(new HoldfastError('HF_COMMAND_NOT_EXECUTABLE', 'exec "/etc": is a directory'))
+    const forbidden = errorAnswer(
+      new HoldfastError('HF_COMMAND_NOT_EXECUTABLE', 'exec "/etc": is a directory'),
+    )
     expect(forbidden.body.message).toBe('exec "/etc": is a directory')
   })
 
   it('passes the errno name and the step of a system call on', () => {
     const error = new SyscallError({ errno: 28, code: 'ENOSPC', syscall: 'mount', step: 'mount(/proc)' })
-    expect(errorAnswer(error)).toMatchObject({ status: 500, body: { code: 'ENOSPC', details: { step: 'mount(/proc)' } } })
+    expect(errorAnswer(error)).toMatchObject({
+      status: 500,
+      body: { code: 'ENOSPC', details: { step: 'mount(/proc)' } },
+    })
   })
 })

@@ -81,11 +81,16 @@ interface Description {
 function describe(error: unknown): Description {
   if (error instanceof HoldfastError) {
     const wanted = dockerPhrases[error.code]
-    const message = wanted && !wanted.any.test(error.message) ? `${error.message}: ${wanted.phrase}` : error.message
+    const message =
+      wanted && !wanted.any.test(error.message) ? `${error.message}: ${wanted.phrase}` : error.message
     return { code: error.code, message, hint: error.hint, details: error.details }
   }
   if (error instanceof SyscallError) {
-    const details = { errno: error.errno, syscall: error.syscall, ...(error.step ? { step: error.step } : {}) }
+    const details = {
+      errno: error.errno,
+      syscall: error.syscall,
+      ...(error.step ? { step: error.step } : {}),
+    }
     return { code: error.code, message: error.message, hint: error.hint, details }
   }
   const message = error instanceof Error ? error.message : String(error)

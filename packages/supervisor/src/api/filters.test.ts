@@ -14,7 +14,8 @@ describe('Filters', () => {
 
   it('wants every label given, with its value where one is given', () => {
     const labels = { a: 'b', empty: '' }
-    const matches = (list: string[]) => Filters.parse(JSON.stringify({ label: list }), ['label']).labels('label', labels)
+    const matches = (list: string[]) =>
+      Filters.parse(JSON.stringify({ label: list }), ['label']).labels('label', labels)
     expect(matches(['a', 'a=b', 'empty='])).toBe(true)
     expect(matches(['a=c'])).toBe(false)
     expect(matches(['toString'])).toBe(false)

@@ -15,7 +15,9 @@ export function parseGoDuration(text: string): bigint | undefined {
   const match = /^([+-]?)((?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+)$/.exec(text)
   if (!match) return text === '0' ? 0n : undefined
   let total = 0n
-  for (const [, whole = '0', fraction = '', unit = ''] of (match[2] ?? '').matchAll(/(\d+)(?:\.(\d+))?(ns|us|µs|ms|s|m|h)/g)) {
+  for (const [, whole = '0', fraction = '', unit = ''] of (match[2] ?? '').matchAll(
+    /(\d+)(?:\.(\d+))?(ns|us|µs|ms|s|m|h)/g,
+  )) {
     const nanos = unitNanos[unit] ?? 0n
     total += BigInt(whole) * nanos
     if (fraction !== '') total += (BigInt(fraction) * nanos) / 10n ** BigInt(fraction.length)
@@ -49,7 +51,9 @@ export function parseTimestamp(field: string, text: string | null, now = Date.no
 
 /** Nanoseconds since the epoch; a time without zone is UTC. undefined when it is no such time. */
 export function rfc3339Nanos(text: string): bigint | undefined {
-  const match = /^(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9})\d*)?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(text)
+  const match = /^(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9})\d*)?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(
+    text,
+  )
   if (!match) return undefined
   const [, date = '', minutes = '00:00', seconds = '00', fraction = '', zone = 'Z'] = match
   const millis = Date.parse(`${date}T${minutes}:${seconds}${zone}`)

@@ -25,7 +25,10 @@ export function parseHost(host: string): ListenTarget {
       details: { field: 'host' },
     })
   }
-  throw new HoldfastError('HF_BAD_REQUEST', `invalid host "${host}": expected unix:///absolute/path or fd://N`)
+  throw new HoldfastError(
+    'HF_BAD_REQUEST',
+    `invalid host "${host}": expected unix:///absolute/path or fd://N`,
+  )
 }
 
 /** libuv cuts a longer path off without a word and binds elsewhere; a leading NUL would make an abstract socket. */
@@ -34,9 +37,13 @@ function checkedPath(path: string): string {
     throw new HoldfastError('HF_BAD_REQUEST', `invalid socket path "${path}": it must be absolute`)
   }
   if (Buffer.byteLength(path) > 107) {
-    throw new HoldfastError('HF_BAD_REQUEST', `the socket path has ${Buffer.byteLength(path)} bytes: ${path}`, {
-      hint: 'A unix socket address holds at most 107; choose a shorter path.',
-    })
+    throw new HoldfastError(
+      'HF_BAD_REQUEST',
+      `the socket path has ${Buffer.byteLength(path)} bytes: ${path}`,
+      {
+        hint: 'A unix socket address holds at most 107; choose a shorter path.',
+      },
+    )
   }
   return path
 }

@@ -6,7 +6,15 @@ import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import type { ContainerConfig, HostConfig } from '../engine/container-config.ts'
 import type { ContainerRecord, ExecRecord } from '../engine/container-record.ts'
-import type { AttachOptions, AttachSession, Engine, ExecOptions, LogEntry, LogOptions, LogStream } from '../engine/engine.ts'
+import type {
+  AttachOptions,
+  AttachSession,
+  Engine,
+  ExecOptions,
+  LogEntry,
+  LogOptions,
+  LogStream,
+} from '../engine/engine.ts'
 import type { EngineEvent, EventFilter } from '../engine/events.ts'
 import { frameHeader } from './stream-frame.ts'
 
@@ -65,8 +73,13 @@ export class MemoryEngine implements Engine {
 
   async info() {
     return {
-      id: 'ID', version: '0.0.0', containers: { total: 0, running: 0, paused: 0, stopped: 0 }, images: 1,
-      dataRoot: '/data', cgroupVersion: 2 as const, warnings: [],
+      id: 'ID',
+      version: '0.0.0',
+      containers: { total: 0, running: 0, paused: 0, stopped: 0 },
+      images: 1,
+      dataRoot: '/data',
+      cgroupVersion: 2 as const,
+      warnings: [],
     }
   }
 
@@ -76,10 +89,34 @@ export class MemoryEngine implements Engine {
     const id = randomBytes(32).toString('hex')
     const [path = '', ...args] = config.Cmd ?? []
     const record: ContainerRecord = {
-      id, name: name ?? `made_up_${id.slice(0, 4)}`, created: new Date().toISOString(), config, hostConfig, networking,
-      imageId: image.id, path, args, networks: {}, mounts: [], logPath: '', resolvConfPath: '', hostnamePath: '',
-      hostsPath: '', idRange: { start: 0x70000000, size: 65536 }, restartCount: 0, execIds: [], rootfs: null,
-      state: { status: 'created', pid: 0, exitCode: 0, error: '', oomKilled: false, startedAt: '', finishedAt: '' },
+      id,
+      name: name ?? `made_up_${id.slice(0, 4)}`,
+      created: new Date().toISOString(),
+      config,
+      hostConfig,
+      networking,
+      imageId: image.id,
+      path,
+      args,
+      networks: {},
+      mounts: [],
+      logPath: '',
+      resolvConfPath: '',
+      hostnamePath: '',
+      hostsPath: '',
+      idRange: { start: 0x70000000, size: 65536 },
+      restartCount: 0,
+      execIds: [],
+      rootfs: null,
+      state: {
+        status: 'created',
+        pid: 0,
+        exitCode: 0,
+        error: '',
+        oomKilled: false,
+        startedAt: '',
+        finishedAt: '',
+      },
     }
     const exited = new PassThrough()
     this.processes_.set(id, { record, stdin: new PassThrough(), output: [], watchers: new Set(), exited })
@@ -116,7 +153,12 @@ export class MemoryEngine implements Engine {
   }
 
   exit(process: Process, exitCode: number): void {
-    Object.assign(process.record.state, { status: 'exited', exitCode, pid: 0, finishedAt: new Date().toISOString() })
+    Object.assign(process.record.state, {
+      status: 'exited',
+      exitCode,
+      pid: 0,
+      finishedAt: new Date().toISOString(),
+    })
     for (const watcher of process.watchers) watcher(undefined)
     process.exited.end()
     process.exited.resume()
@@ -229,8 +271,17 @@ export class MemoryEngine implements Engine {
     const { id: containerId } = this.get(ref)
     const id = randomBytes(32).toString('hex')
     const record: ExecRecord = {
-      id, containerId, running: false, exitCode: null, pid: 0, tty: options.tty, openStdin: options.attachStdin,
-      openStdout: options.attachStdout, openStderr: options.attachStderr, args: options.args, user: options.user,
+      id,
+      containerId,
+      running: false,
+      exitCode: null,
+      pid: 0,
+      tty: options.tty,
+      openStdin: options.attachStdin,
+      openStdout: options.attachStdout,
+      openStderr: options.attachStderr,
+      args: options.args,
+      user: options.user,
       privileged: options.privileged,
     }
     this.execs.set(id, { record, options })
@@ -243,7 +294,10 @@ export class MemoryEngine implements Engine {
       throw new HoldfastError('HF_COMMAND_NOT_FOUND', 'exec: "nosuch": executable file not found in $PATH')
     }
     const process: Process = {
-      record: { hostConfig: {}, state: {} } as ContainerRecord, stdin: new PassThrough(), output: [], watchers: new Set(),
+      record: { hostConfig: {}, state: {} } as ContainerRecord,
+      stdin: new PassThrough(),
+      output: [],
+      watchers: new Set(),
       exited: new PassThrough(),
     }
     record.exitCode = 0
@@ -278,13 +332,24 @@ export class MemoryEngine implements Engine {
   networks() {
     return [
       {
-        id: 'b'.repeat(64), name: 'bridge', driver: 'bridge' as const, created: '2026-01-01T00:00:00Z', enableIPv6: false,
-        subnets: [{ subnet: '10.213.0.0/24', gateway: '10.213.0.1' }], options: {},
+        id: 'b'.repeat(64),
+        name: 'bridge',
+        driver: 'bridge' as const,
+        created: '2026-01-01T00:00:00Z',
+        enableIPv6: false,
+        subnets: [{ subnet: '10.213.0.0/24', gateway: '10.213.0.1' }],
+        options: {},
       },
     ]
   }
   volumes() {
     return [{ name: 'v1', mountpoint: '/data/volumes/v1', created: '2026-01-01T00:00:00Z', labels: {} }]
+  }
+  async createVolume(name: string, labels: Record<string, string>) {
+    return { name, mountpoint: `/data/volumes/${name}`, created: '2026-01-01T00:00:00Z', labels }
+  }
+  async removeVolume(name: string, options: object) {
+    this.calls.push({ verb: 'removeVolume', arguments: [name, options] })
   }
   async removeImage(ref: string) {
     return [{ Untagged: ref }]

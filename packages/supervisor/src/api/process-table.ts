@@ -17,7 +17,10 @@ const limits = { timeout: 10_000, maxBuffer: 16 * 1024 * 1024 }
 export async function processTable(pids: number[], args: string): Promise<ProcessTable> {
   // `pid=` would rename or drop the title by which the column is found.
   if (/(^|\s)\S*=\s*PID/i.test(args) || /(^|[\s,])pid=/i.test(args)) {
-    throw new HoldfastError('HF_BAD_REQUEST', `specifying "PID" under another title is not allowed: ps ${args}`)
+    throw new HoldfastError(
+      'HF_BAD_REQUEST',
+      `specifying "PID" under another title is not allowed: ps ${args}`,
+    )
   }
   const words = args.split(' ').filter((word) => word !== '')
   const output = await runPs(words, pids)
@@ -97,7 +100,7 @@ async function readProcess(pid: number, uptime: number): Promise<string[] | unde
     const ticks = Number(fields[11]) + Number(fields[12])
     const age = uptime - Number(fields[19]) / hertz
     const started = new Date(Date.now() - age * 1000)
-    const usage = age > 0 ? Math.min(99, Math.floor(ticks / hertz / age * 100)) : 0
+    const usage = age > 0 ? Math.min(99, Math.floor((ticks / hertz / age) * 100)) : 0
     return [
       String(uid),
       String(pid),
@@ -109,7 +112,8 @@ async function readProcess(pid: number, uptime: number): Promise<string[] | unde
       commandLine.replaceAll('\0', ' ').trim() || `[${name}]`,
     ]
   } catch (error) {
-    if (error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH'].includes(String(error.code))) return undefined
+    if (error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH'].includes(String(error.code)))
+      return undefined
     throw error
   }
 }

@@ -13,9 +13,13 @@ export function integer(query: URLSearchParams, name: string): number | undefine
   if (value === null || value === '') return undefined
   const number = Number(value)
   if (!/^[+-]?\d+$/.test(value) || !Number.isSafeInteger(number)) {
-    throw new HoldfastError('HF_BAD_REQUEST', `invalid value for "${name}": "${value}" is not a whole number`, {
-      details: { field: name },
-    })
+    throw new HoldfastError(
+      'HF_BAD_REQUEST',
+      `invalid value for "${name}": "${value}" is not a whole number`,
+      {
+        details: { field: name },
+      },
+    )
   }
   return number
 }

@@ -36,7 +36,9 @@ function readAll(stream: Readable): Promise<Buffer> {
     const chunks: Buffer[] = []
     let size = 0
     const timer = setTimeout(() => {
-      finish(new HoldfastError('HF_BAD_REQUEST', `the body did not arrive within ${bodyTimeoutMs / 1000} seconds`))
+      finish(
+        new HoldfastError('HF_BAD_REQUEST', `the body did not arrive within ${bodyTimeoutMs / 1000} seconds`),
+      )
     }, bodyTimeoutMs)
     const onData = (chunk: Buffer) => {
       size += chunk.length
@@ -44,7 +46,8 @@ function readAll(stream: Readable): Promise<Buffer> {
       else chunks.push(chunk)
     }
     const onEnd = () => finish()
-    const onClose = () => finish(new HoldfastError('HF_BAD_REQUEST', 'the client went away in the middle of the body'))
+    const onClose = () =>
+      finish(new HoldfastError('HF_BAD_REQUEST', 'the client went away in the middle of the body'))
     const finish = (error?: HoldfastError) => {
       clearTimeout(timer)
       stream.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose)

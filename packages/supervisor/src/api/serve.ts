@@ -39,7 +39,11 @@ export async function serveApi(options: ServeOptions): Promise<ApiServer> {
   const servers: ConnectionServer[] = []
   try {
     for (const target of targets) {
-      const server = new ConnectionServer(dispatcher, { group, release: options.version, logger: options.logger })
+      const server = new ConnectionServer(dispatcher, {
+        group,
+        release: options.version,
+        logger: options.logger,
+      })
       await listen(server.http, target, { group: options.group })
       servers.push(server)
     }
@@ -113,7 +117,11 @@ class ConnectionServer {
     if (mayConnect(uid, this.#options)) return true
     this.#options.logger.warn({ uid }, 'refused a connection')
     socket.on('error', () => socket.destroy())
-    this.#answerRaw(socket, '403 Forbidden', new HoldfastError('HF_FORBIDDEN', `user ${uid} may not use this engine`))
+    this.#answerRaw(
+      socket,
+      '403 Forbidden',
+      new HoldfastError('HF_FORBIDDEN', `user ${uid} may not use this engine`),
+    )
     return false
   }
 

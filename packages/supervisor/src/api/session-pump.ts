@@ -21,7 +21,11 @@ const lingerMs = 10_000
  * Joins a connection and an attachment until the output ends or the client goes. Each direction waits for the other
  * side to take what it was given. The client closing its side is the end of input; output goes on.
  */
-export async function pumpSession(session: AttachSession, hijacked: Hijacked, options: PumpOptions): Promise<void> {
+export async function pumpSession(
+  session: AttachSession,
+  hijacked: Hijacked,
+  options: PumpOptions,
+): Promise<void> {
   const { socket } = hijacked
   socket.on('error', () => socket.destroy()) // the client went away; `close` follows
   const closed = new Promise<void>((resolve) => {

@@ -92,7 +92,12 @@ export class UpgradeCall implements Call {
   }
 
   /** An answer that is no upgrade; the connection ends with it. */
-  #answer(status: number, type: string | undefined, body: string, headers: Record<string, string> = {}): void {
+  #answer(
+    status: number,
+    type: string | undefined,
+    body: string,
+    headers: Record<string, string> = {},
+  ): void {
     this.#begun = true
     const all = {
       ...standardHeaders(this.release),

@@ -34,6 +34,7 @@ import { restartContainer } from './restart.ts'
 import { checkRunning, shimOf } from './shim-of.ts'
 import { startContainer } from './start.ts'
 import { stopContainer, type StopOptions } from './stop.ts'
+import { createVolume, removeVolume } from './volume-verbs.ts'
 import { isRunning, type WaitCondition, type WaitResult } from './waits.ts'
 import { within } from './within.ts'
 
@@ -196,6 +197,14 @@ export class ContainerEngine implements Engine {
 
   volumes(): VolumeRecord[] {
     return this.#context.volumes.list()
+  }
+
+  async createVolume(name: string, labels: Record<string, string>): Promise<VolumeRecord> {
+    return createVolume(this.#context, name, labels)
+  }
+
+  removeVolume(name: string, { force }: { force: boolean }): Promise<void> {
+    return removeVolume(this.#context, name, force)
   }
 
   async removeImage(

@@ -71,6 +71,10 @@ export interface Engine {
   networks(): NetworkRecord[]
   /** Named and anonymous volumes. */
   volumes(): VolumeRecord[]
+  /** The volume of this name, made where there is none; '' makes up a name. */
+  createVolume(name: string, labels: Record<string, string>): Promise<VolumeRecord>
+  /** With its content. Throws HF_VOLUME_NOT_FOUND (not with `force`) and HF_VOLUME_IN_USE. */
+  removeVolume(name: string, options: { force: boolean }): Promise<void>
   /** Remove the image unless a container uses it (HF_IMAGE_IN_USE); emits events. */
   removeImage(ref: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeletion[]>
 }

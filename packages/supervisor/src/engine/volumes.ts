@@ -1,5 +1,5 @@
 /** Volumes: directories under the data root that live longer than the containers that use them. */
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
@@ -12,6 +12,9 @@ import { nowText } from './time.ts'
 /** The label by which Docker marks a volume that nobody named. */
 const anonymousLabel = 'com.docker.volume.anonymous'
 
+/** Of directories that a removal left behind when the engine was killed. No volume's name begins like this. */
+const doomedPrefix = '.removing-'
+
 export class Volumes {
   readonly #database: DatabaseSync
   readonly #directory: string
@@ -23,6 +26,7 @@ export class Volumes {
     this.#database = database
     this.#directory = directory
     this.#events = events
+    removeDoomed(directory)
     for (const row of database.prepare('SELECT name, volume FROM volumes').all()) {
       try {
         this.#volumes.set(row['name'] as string, JSON.parse(row['volume'] as string) as VolumeRecord)
@@ -68,12 +72,23 @@ export class Volumes {
   async remove(name: string): Promise<void> {
     if (!this.#volumes.delete(name)) return
     this.#database.prepare('DELETE FROM volumes WHERE name = ?').run(name)
-    await rm(join(this.#directory, name), { recursive: true, force: true })
+    // Renamed first: a new volume of the name must not lose what is put into it while the old one goes.
+    const doomed = join(this.#directory, `${doomedPrefix}${newId()}`)
+    const directory = join(this.#directory, name)
+    if (existsSync(directory)) renameSync(directory, doomed)
+    await rm(doomed, { recursive: true, force: true })
     this.#events.publish('volume', 'destroy', name, { driver: 'local' })
   }
 
   /** Whether nothing was ever put into it. */
   async isEmpty(name: string): Promise<boolean> {
     return (await readdir(this.get(name).mountpoint)).length === 0
+  }
+}
+
+function removeDoomed(directory: string): void {
+  if (!existsSync(directory)) return
+  for (const name of readdirSync(directory)) {
+    if (name.startsWith(doomedPrefix)) rmSync(join(directory, name), { recursive: true, force: true })
   }
 }

@@ -29,7 +29,10 @@ export function renderSummary(record: ContainerRecord, options: SummaryOptions):
     HostConfig: { NetworkMode: record.hostConfig.NetworkMode },
     NetworkSettings: {
       Networks: Object.fromEntries(
-        Object.entries(record.networks).map(([name, endpoint]) => [name, renderEndpoint(endpoint, options.api)]),
+        Object.entries(record.networks).map(([name, endpoint]) => [
+          name,
+          renderEndpoint(endpoint, options.api),
+        ]),
       ),
     },
     Mounts: record.mounts,

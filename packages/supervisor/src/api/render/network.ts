@@ -2,7 +2,11 @@ import type { ContainerRecord } from '../../engine/container-record.ts'
 import type { NetworkRecord } from '../../engine/engine.ts'
 
 /** `GET /networks/{id}`; in the list, without the containers. */
-export function renderNetwork(network: NetworkRecord, containers: ContainerRecord[] | undefined, api: number): unknown {
+export function renderNetwork(
+  network: NetworkRecord,
+  containers: ContainerRecord[] | undefined,
+  api: number,
+): unknown {
   return {
     Name: network.name,
     Id: network.id,

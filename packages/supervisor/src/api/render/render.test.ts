@@ -13,7 +13,14 @@ import { parseCreate } from '../schema/container-create.ts'
 describe('statusText', () => {
   const now = Date.parse('2026-01-01T00:00:00Z')
   const state = (more: Partial<ContainerState>): ContainerState => ({
-    status: 'running', pid: 1, exitCode: 0, error: '', oomKilled: false, startedAt: '2025-12-31T23:59:57Z', finishedAt: '', ...more,
+    status: 'running',
+    pid: 1,
+    exitCode: 0,
+    error: '',
+    oomKilled: false,
+    startedAt: '2025-12-31T23:59:57Z',
+    finishedAt: '',
+    ...more,
   })
   it.each([
     [{}, 'Up 3 seconds'],
@@ -23,36 +30,64 @@ describe('statusText', () => {
   ] as const)('%j', (more, text) => expect(statusText(state(more), now)).toBe(text))
 
   it.each([
-    [500, 'Less than a second'], [1000, '1 second'], [59_000, '59 seconds'], [60_000, 'About a minute'],
-    [3_600_000, 'About an hour'], [47 * 3_600_000, '47 hours'], [72 * 3_600_000, '3 days'], [20 * 86_400_000, '2 weeks'],
-    [90 * 86_400_000, '3 months'], [800 * 86_400_000, '2 years'],
+    [500, 'Less than a second'],
+    [1000, '1 second'],
+    [59_000, '59 seconds'],
+    [60_000, 'About a minute'],
+    [3_600_000, 'About an hour'],
+    [47 * 3_600_000, '47 hours'],
+    [72 * 3_600_000, '3 days'],
+    [20 * 86_400_000, '2 weeks'],
+    [90 * 86_400_000, '3 months'],
+    [800 * 86_400_000, '2 years'],
   ])('%d ms is "%s"', (millis, text) => expect(humanDuration(millis)).toBe(text))
 })
 
 describe('mergedConfig', () => {
-  const image = { Env: ['PATH=/bin', 'A=image'], Cmd: ['sh'], Entrypoint: ['/init'], Labels: { a: 'image', b: 'image' } }
+  const image = {
+    Env: ['PATH=/bin', 'A=image'],
+    Cmd: ['sh'],
+    Entrypoint: ['/init'],
+    Labels: { a: 'image', b: 'image' },
+  }
   const config = (more: object) => parseCreate({ Image: 'x', ...more }).config
   it('takes from the image what the user left open', () => {
     expect(mergedConfig(config({ Env: ['A=own'], Labels: { a: 'own' } }), image)).toMatchObject({
-      Env: ['A=own', 'PATH=/bin'], Cmd: ['sh'], Entrypoint: ['/init'], Labels: { a: 'own', b: 'image' },
+      Env: ['A=own', 'PATH=/bin'],
+      Cmd: ['sh'],
+      Entrypoint: ['/init'],
+      Labels: { a: 'own', b: 'image' },
     })
   })
   it('drops the command of the image when the user replaces its entrypoint', () => {
-    expect(mergedConfig(config({ Entrypoint: ['/x'] }), image)).toMatchObject({ Cmd: null, Entrypoint: ['/x'] })
+    expect(mergedConfig(config({ Entrypoint: ['/x'] }), image)).toMatchObject({
+      Cmd: null,
+      Entrypoint: ['/x'],
+    })
   })
 })
 
 describe('events', () => {
   const event = {
-    Type: 'container' as const, Action: 'exec_start: ls', scope: 'local' as const, time: 1, timeNano: 1_700_000_000_123_456_789n,
+    Type: 'container' as const,
+    Action: 'exec_start: ls',
+    scope: 'local' as const,
+    time: 1,
+    timeNano: 1_700_000_000_123_456_789n,
     Actor: { ID: 'abc', Attributes: { name: 'c1', image: 'busybox:latest', l: 'v' } },
   }
   it('keep all digits of timeNano', () => {
     expect(renderEvent(event)).toContain('"timeNano":1700000000123456789}\n')
   })
   it.each([
-    [{ event: ['exec_start'] }, true], [{ event: ['start'] }, false], [{ container: ['c1'] }, true], [{ container: ['ab'] }, true],
-    [{ image: ['busybox'] }, true], [{ type: ['image'] }, false], [{ label: ['l=v'] }, true], [{ network: ['x'] }, false],
+    [{ event: ['exec_start'] }, true],
+    [{ event: ['start'] }, false],
+    [{ container: ['c1'] }, true],
+    [{ container: ['ab'] }, true],
+    [{ image: ['busybox'] }, true],
+    [{ type: ['image'] }, false],
+    [{ label: ['l=v'] }, true],
+    [{ network: ['x'] }, false],
   ])('match %j: %s', (filter, expected) => {
     const filters = Filters.parse(JSON.stringify(filter), Object.keys(filter))
     expect(eventMatches(filters, event)).toBe(expected)
@@ -67,6 +102,9 @@ describe('other rendering', () => {
   })
   it('keeps the spaces of the last column of ps, and other processes out', () => {
     const output = '    PID TTY      CMD\n     12 ?        sh -c sleep 1\n     13 ?        other\n'
-    expect(parsePs(output, new Set([12]))).toEqual({ titles: ['PID', 'TTY', 'CMD'], processes: [['12', '?', 'sh -c sleep 1']] })
+    expect(parsePs(output, new Set([12]))).toEqual({
+      titles: ['PID', 'TTY', 'CMD'],
+      processes: [['12', '?', 'sh -c sleep 1']],
+    })
   })
 })

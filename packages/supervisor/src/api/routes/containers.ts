@@ -5,6 +5,8 @@ import type { Engine } from '../../engine/engine.ts'
 import { readSpecHost, type SpecHost } from '../../spec/index.ts'
 import { ContainerQuery } from '../container-query.ts'
 import { errorAnswer } from '../error-answer.ts'
+import { Filters } from '../filters.ts'
+import { parseTimestamp, rfc3339Nanos } from '../go-time.ts'
 import { flag, integer, text } from '../query.ts'
 import { renderContainer } from '../render/container-inspect.ts'
 import { renderSummary } from '../render/container-summary.ts'
@@ -13,6 +15,7 @@ import { parseCreate } from '../schema/container-create.ts'
 
 export const containerRoutes: Route[] = [
   { method: 'POST', path: '/containers/create', handle: create },
+  { method: 'POST', path: '/containers/prune', since: 25, handle: prune },
   { method: 'GET', path: '/containers/json', handle: list },
   { method: 'GET', path: '/containers/{id}/json', handle: inspect },
   { method: 'POST', path: '/containers/{id}/rename', handle: rename },
@@ -23,9 +26,15 @@ async function create(call: Call): Promise<void> {
   const name = text(call.query, 'name').replace(/^\//, '')
   checkPlatform(text(call.query, 'platform'))
   const { config, host, networking } = parseCreate(await call.json())
-  if (config.Image === '') throw new HoldfastError('HF_BAD_REQUEST', 'no image was named', { details: { field: 'Image' } })
+  if (config.Image === '')
+    throw new HoldfastError('HF_BAD_REQUEST', 'no image was named', { details: { field: 'Image' } })
   try {
-    const { id, warnings } = await call.engine.create(name === '' ? undefined : name, config, host, networking)
+    const { id, warnings } = await call.engine.create(
+      name === '' ? undefined : name,
+      config,
+      host,
+      networking,
+    )
     call.send(201, { Id: id, Warnings: warnings })
   } catch (error) {
     // docker takes any 404 here for a missing image, and goes to pull it: a missing network is a bad request.
@@ -38,9 +47,13 @@ async function create(call: Call): Promise<void> {
 function checkPlatform(platform: string): void {
   const own = process.arch === 'x64' ? 'amd64' : process.arch
   if (platform === '' || platform === 'linux' || platform === `linux/${own}`) return
-  throw new HoldfastError('HF_UNSUPPORTED', `platform ${platform} is not supported: this engine runs linux/${own}`, {
-    details: { field: 'platform' },
-  })
+  throw new HoldfastError(
+    'HF_UNSUPPORTED',
+    `platform ${platform} is not supported: this engine runs linux/${own}`,
+    {
+      details: { field: 'platform' },
+    },
+  )
 }
 
 async function list(call: Call): Promise<void> {
@@ -92,7 +105,9 @@ function imageOf(engine: Engine, record: ContainerRecord): Image | undefined {
 async function rename(call: Call): Promise<void> {
   const name = text(call.query, 'name').replace(/^\//, '')
   if (name === '') {
-    throw new HoldfastError('HF_BAD_REQUEST', 'Neither old nor new names may be empty', { details: { field: 'name' } })
+    throw new HoldfastError('HF_BAD_REQUEST', 'Neither old nor new names may be empty', {
+      details: { field: 'name' },
+    })
   }
   await call.engine.rename(call.params['id'] ?? '', name)
   call.empty(204)
@@ -107,4 +122,33 @@ async function remove(call: Call): Promise<void> {
     volumes: flag(call.query, 'v'),
   })
   call.empty(204)
+}
+
+/** Removes what is not running. One that is started or removed in the meantime is left to whoever did that. */
+async function prune(call: Call): Promise<void> {
+  const { engine } = call
+  const filters = Filters.parse(call.query.get('filters'), ['until', 'label', 'label!'])
+  const until = parseTimestamp('until', filters.values('until')[0] ?? null)
+  const doomed = engine
+    .list()
+    .filter(
+      ({ state, created, config }) =>
+        ['created', 'exited', 'dead'].includes(state.status) &&
+        (until === undefined || (rfc3339Nanos(created) ?? 0n) < until) &&
+        filters.labels('label', config.Labels) &&
+        (!filters.has('label!') || !filters.labels('label!', config.Labels)),
+    )
+  const deleted: string[] = []
+  let reclaimed = 0
+  for (const { id } of doomed) {
+    try {
+      const { rw } = await engine.sizes(id)
+      await engine.remove(id, { force: false, volumes: false })
+      deleted.push(id)
+      reclaimed += rw
+    } catch (error) {
+      if (!hasCode(error, 'HF_CONTAINER_NOT_FOUND', 'HF_CONTAINER_RUNNING', 'HF_CONTAINER_STATE')) throw error
+    }
+  }
+  call.send(200, { ContainersDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed })
 }

@@ -8,8 +8,20 @@ import { drained } from '../session-pump.ts'
 export const eventRoutes: Route[] = [{ method: 'GET', path: '/events', handle: events }]
 
 const known = [
-  'config', 'container', 'daemon', 'event', 'image', 'label', 'network', 'node', 'plugin', 'scope', 'secret',
-  'service', 'type', 'volume',
+  'config',
+  'container',
+  'daemon',
+  'event',
+  'image',
+  'label',
+  'network',
+  'node',
+  'plugin',
+  'scope',
+  'secret',
+  'service',
+  'type',
+  'volume',
 ]
 
 async function events(call: Call): Promise<void> {
@@ -37,8 +49,8 @@ export function eventMatches(filters: Filters, event: EngineEvent): boolean {
     // An action may carry a detail, as in `exec_start: ls`.
     filters.some('event', (action) => action === Action || Action.startsWith(`${action}:`)) &&
     filters.labels('label', Actor.Attributes) &&
-    ['container', 'network', 'volume', 'daemon', 'plugin', 'config', 'secret', 'service', 'node'].every((type) =>
-      filters.some(type, (wanted) => Type === type && isActor(event, wanted)),
+    ['container', 'network', 'volume', 'daemon', 'plugin', 'config', 'secret', 'service', 'node'].every(
+      (type) => filters.some(type, (wanted) => Type === type && isActor(event, wanted)),
     ) &&
     filters.some('image', (wanted) => ofImage(event, wanted))
   )

@@ -26,9 +26,13 @@ function refusePull(call: Call): void {
   if (name === '') throw new HoldfastError('HF_BAD_REQUEST', 'neither fromImage nor fromSrc was given')
   const tag = text(call.query, 'tag')
   const reference = tag === '' ? name : `${name}${tag.includes(':') ? '@' : ':'}${tag}`
-  throw new HoldfastError('HF_NOT_IMPLEMENTED', `cannot pull ${reference}: pulling from registries is not built yet`, {
-    hint: 'Bring the image with docker load or docker import.',
-  })
+  throw new HoldfastError(
+    'HF_NOT_IMPLEMENTED',
+    `cannot pull ${reference}: pulling from registries is not built yet`,
+    {
+      hint: 'Bring the image with docker load or docker import.',
+    },
+  )
 }
 
 async function importRootfs(call: Call): Promise<void> {

@@ -1,5 +1,6 @@
-import { HoldfastError } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { Image } from '@holdfast/images'
+import type { ImageDeletion } from '../../engine/engine.ts'
 import { Filters, globMatches } from '../filters.ts'
 import { parseTimestamp, rfc3339Nanos } from '../go-time.ts'
 import { flag, text } from '../query.ts'
@@ -8,6 +9,7 @@ import type { Call, Route } from '../route.ts'
 
 export const imageRoutes: Route[] = [
   { method: 'GET', path: '/images/json', handle: list },
+  { method: 'POST', path: '/images/prune', since: 25, handle: prune },
   { method: 'GET', path: '/images/{name*}/json', handle: inspect },
   { method: 'GET', path: '/images/{name*}/history', handle: history },
   { method: 'POST', path: '/images/{name*}/tag', handle: tag },
@@ -30,14 +32,19 @@ function list(call: Call): void {
     return (
       (dangling === undefined || dangling === (image.repoTags.length === 0)) &&
       filters.labels('label', image.config.config.Labels ?? {}) &&
-      filters.some('reference', (pattern) => image.repoTags.some((name) => referenceMatches(pattern, name))) &&
+      filters.some('reference', (pattern) =>
+        image.repoTags.some((name) => referenceMatches(pattern, name)),
+      ) &&
       (legacy === '' || image.repoTags.some((name) => referenceMatches(legacy, name))) &&
       (before === undefined || created < before) &&
       (since === undefined || created > since) &&
       (until === undefined || created < until)
     )
   })
-  call.send(200, wanted.map((image) => renderImageSummary(image, call.api)))
+  call.send(
+    200,
+    wanted.map((image) => renderImageSummary(image, call.api)),
+  )
 }
 
 function createdNanos(image: Image): bigint {
@@ -73,4 +80,36 @@ async function remove(call: Call): Promise<void> {
     noPrune: flag(call.query, 'noprune'),
   })
   call.send(200, removed)
+}
+
+/** Removes images that no container uses: those without a name, or with `dangling=false` all of them. */
+async function prune(call: Call): Promise<void> {
+  const { engine } = call
+  const filters = Filters.parse(call.query.get('filters'), ['dangling', 'until', 'label', 'label!'])
+  const until = parseTimestamp('until', filters.values('until')[0] ?? null)
+  const namelessOnly = filters.boolean('dangling') ?? true
+  const doomed = engine.images.list().filter((image) => {
+    const labels = image.config.config.Labels ?? {}
+    return (
+      (!namelessOnly || image.repoTags.length === 0) &&
+      (until === undefined || createdNanos(image) < until) &&
+      filters.labels('label', labels) &&
+      (!filters.has('label!') || !filters.labels('label!', labels)) &&
+      !engine.list().some((record) => record.imageId === image.id)
+    )
+  })
+  const deleted: ImageDeletion[] = []
+  let reclaimed = 0
+  for (const image of doomed) {
+    try {
+      const names = image.repoTags.length > 0 ? image.repoTags : [image.id]
+      for (const name of names)
+        deleted.push(...(await engine.removeImage(name, { force: false, noPrune: false })))
+      reclaimed += image.size
+    } catch (error) {
+      // Taken into use, or removed, by somebody else in the meantime.
+      if (!hasCode(error, 'HF_IMAGE_IN_USE', 'HF_IMAGE_NOT_FOUND')) throw error
+    }
+  }
+  call.send(200, { ImagesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed })
 }

@@ -14,7 +14,9 @@ export const lifecycleRoutes: Route[] = [
 
 async function start(call: Call): Promise<void> {
   if (text(call.query, 'checkpoint') !== '') {
-    throw new HoldfastError('HF_UNSUPPORTED', 'checkpoints are not supported', { details: { field: 'checkpoint' } })
+    throw new HoldfastError('HF_UNSUPPORTED', 'checkpoints are not supported', {
+      details: { field: 'checkpoint' },
+    })
   }
   call.empty((await call.engine.start(call.params['id'] ?? '')) ? 204 : 304)
 }
@@ -55,7 +57,9 @@ async function wait(call: Call): Promise<void> {
   const asked = text(call.query, 'condition') || 'not-running'
   const condition = conditions.find((known) => known === asked)
   if (!condition) {
-    throw new HoldfastError('HF_BAD_REQUEST', `invalid condition: "${asked}"`, { details: { field: 'condition' } })
+    throw new HoldfastError('HF_BAD_REQUEST', `invalid condition: "${asked}"`, {
+      details: { field: 'condition' },
+    })
   }
   const { exit } = await call.engine.wait(call.params['id'] ?? '', condition, call.gone)
   // docker starts the container only when it has seen these headers.
@@ -68,6 +72,9 @@ async function wait(call: Call): Promise<void> {
     throw error
   }
   const failure = answer.error === undefined ? null : { Message: answer.error }
-  const body = { ...(failure === null && call.api >= 42 ? {} : { Error: failure }), StatusCode: answer.statusCode }
+  const body = {
+    ...(failure === null && call.api >= 42 ? {} : { Error: failure }),
+    StatusCode: answer.statusCode,
+  }
   out.end(`${JSON.stringify(body)}\n`)
 }

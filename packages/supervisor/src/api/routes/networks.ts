@@ -6,6 +6,7 @@ import type { Call, Route } from '../route.ts'
 
 export const networkRoutes: Route[] = [
   { method: 'GET', path: '/networks', handle: list },
+  { method: 'POST', path: '/networks/prune', since: 25, handle: prune },
   { method: 'GET', path: '/networks/{id}', handle: inspect },
 ]
 
@@ -25,7 +26,10 @@ function list(call: Call): void {
       // The built-in networks are never left over.
       dangling !== true,
   )
-  call.send(200, wanted.map((network) => renderNetwork(network, undefined, call.api)))
+  call.send(
+    200,
+    wanted.map((network) => renderNetwork(network, undefined, call.api)),
+  )
 }
 
 function inspect(call: Call): void {
@@ -39,4 +43,10 @@ function find(networks: NetworkRecord[], reference: string): NetworkRecord {
   const found = exact ?? (byPrefix.length === 1 ? byPrefix[0] : undefined)
   if (!found) throw new HoldfastError('HF_NETWORK_NOT_FOUND', `network ${reference} not found`)
   return found
+}
+
+/** The built-in networks stay, and there are no others yet. */
+function prune(call: Call): void {
+  Filters.parse(call.query.get('filters'), ['until', 'label', 'label!'])
+  call.send(200, { NetworksDeleted: null })
 }

@@ -10,29 +10,29 @@ const missing: [Method, string, string][] = [
   ['GET', '/containers/{id}/archive', 'copying files out of containers'],
   ['PUT', '/containers/{id}/archive', 'copying files into containers'],
   ['GET', '/containers/{id}/export', 'exporting a container'],
-  ['POST', '/containers/prune', 'pruning containers'],
   ['POST', '/commit', 'making an image of a container'],
   ['POST', '/build', 'building images'],
-  ['POST', '/build/prune', 'pruning the build cache'],
   ['POST', '/build/cancel', 'building images'],
   ['POST', '/session', 'building images with BuildKit'],
   ['POST', '/images/{name*}/push', 'pushing images'],
   ['GET', '/images/get', 'saving images'],
   ['GET', '/images/{name*}/get', 'saving images'],
   ['GET', '/images/search', 'searching a registry'],
-  ['POST', '/images/prune', 'pruning images'],
   ['GET', '/distribution/{name*}/json', 'asking a registry about an image'],
   ['POST', '/auth', 'logging in to a registry'],
   ['POST', '/networks/create', 'user-defined networks'],
   ['POST', '/networks/{id}/connect', 'connecting containers to further networks'],
   ['POST', '/networks/{id}/disconnect', 'disconnecting containers from networks'],
-  ['POST', '/networks/prune', 'user-defined networks'],
   ['DELETE', '/networks/{id}', 'user-defined networks'],
-  ['POST', '/volumes/create', 'creating volumes by themselves'],
-  ['POST', '/volumes/prune', 'pruning volumes'],
   ['PUT', '/volumes/{name}', 'cluster volumes'],
-  ['DELETE', '/volumes/{name}', 'removing volumes by themselves'],
 ]
+
+/** There is no build cache, so that it is always empty. */
+const pruneBuildCache: Route = {
+  method: 'POST',
+  path: '/build/prune',
+  handle: (call) => call.send(200, { CachesDeleted: null, SpaceReclaimed: 0 }),
+}
 
 const noPlugins: Route[] = [
   { method: 'GET', path: '/plugins', handle: (call) => call.send(200, []) },
@@ -43,6 +43,7 @@ const noPlugins: Route[] = [
 
 export const notBuiltRoutes: Route[] = [
   ...missing.map(([method, path, what]): Route => ({ method, path, handle: () => refuse(what) })),
+  pruneBuildCache,
   ...noPlugins,
 ]
 

@@ -9,7 +9,11 @@ const resources = ['swarm', 'nodes', 'services', 'tasks', 'secrets', 'configs']
 
 /** There is no swarm here, and the answers are those of an engine outside of one. */
 export const swarmRoutes: Route[] = [
-  { method: 'POST', path: '/swarm/leave', handle: (call) => call.send(503, { message: 'This node is not part of a swarm' }) },
+  {
+    method: 'POST',
+    path: '/swarm/leave',
+    handle: (call) => call.send(503, { message: 'This node is not part of a swarm' }),
+  },
   { method: 'POST', path: '/swarm/init', handle: refuseSwarm },
   { method: 'POST', path: '/swarm/join', handle: refuseSwarm },
   ...resources.flatMap((resource) =>

@@ -1,6 +1,7 @@
-import { arch, availableParallelism, hostname, release, totalmem } from 'node:os'
-import { readFile } from 'node:fs/promises'
+import { arch, release } from 'node:os'
 import { offeredVersion, oldestVersion } from '../api-version.ts'
+import { readHostReport } from '../host-report.ts'
+import { renderInfo } from '../render/info.ts'
 import { renderImageSummary } from '../render/image.ts'
 import { renderSummary } from '../render/container-summary.ts'
 import { renderVolume } from '../render/volume.ts'
@@ -48,9 +49,23 @@ function version(call: Call): void {
       {
         Name: 'Engine',
         Version: call.release,
-        Details: { ApiVersion, Arch, BuildTime, Experimental: 'false', GitCommit, GoVersion, KernelVersion, MinAPIVersion, Os },
+        Details: {
+          ApiVersion,
+          Arch,
+          BuildTime,
+          Experimental: 'false',
+          GitCommit,
+          GoVersion,
+          KernelVersion,
+          MinAPIVersion,
+          Os,
+        },
       },
-      { Name: 'Node.js', Version: process.versions.node, Details: { V8: process.versions.v8, UV: process.versions.uv } },
+      {
+        Name: 'Node.js',
+        Version: process.versions.node,
+        Details: { V8: process.versions.v8, UV: process.versions.uv },
+      },
     ],
     Version: call.release,
     ...about,
@@ -58,90 +73,8 @@ function version(call: Call): void {
 }
 
 async function info(call: Call): Promise<void> {
-  const engine = await call.engine.info()
-  const { containers } = engine
-  call.send(200, {
-    ID: engine.id,
-    Containers: containers.total,
-    ContainersRunning: containers.running,
-    ContainersPaused: containers.paused,
-    ContainersStopped: containers.stopped,
-    Images: engine.images,
-    Driver: 'overlay2',
-    DriverStatus: [],
-    Plugins: { Volume: ['local'], Network: ['bridge', 'host', 'null'], Authorization: null, Log: ['json-file'] },
-    MemoryLimit: true,
-    SwapLimit: true,
-    CpuCfsPeriod: true,
-    CpuCfsQuota: true,
-    CPUShares: true,
-    CPUSet: true,
-    PidsLimit: true,
-    ...(call.api < 42 ? { KernelMemory: false, KernelMemoryTCP: false } : {}),
-    OomKillDisable: engine.cgroupVersion === 1,
-    IPv4Forwarding: true,
-    BridgeNfIptables: false,
-    BridgeNfIp6tables: false,
-    Debug: false,
-    NFd: -1,
-    NGoroutines: -1,
-    SystemTime: new Date().toISOString(),
-    LoggingDriver: 'json-file',
-    CgroupDriver: 'cgroupfs',
-    CgroupVersion: String(engine.cgroupVersion),
-    NEventsListener: 0,
-    KernelVersion: release(),
-    OperatingSystem: await osRelease('PRETTY_NAME'),
-    OSVersion: await osRelease('VERSION_ID'),
-    OSType: 'linux',
-    Architecture: arch() === 'x64' ? 'x86_64' : arch() === 'arm64' ? 'aarch64' : arch(),
-    IndexServerAddress: 'https://index.docker.io/v1/',
-    RegistryConfig: {
-      ...(call.api < 49
-        ? { AllowNondistributableArtifactsCIDRs: [], AllowNondistributableArtifactsHostnames: [] }
-        : {}),
-      InsecureRegistryCIDRs: [],
-      IndexConfigs: {},
-      Mirrors: [],
-    },
-    NCPU: availableParallelism(),
-    MemTotal: totalmem(),
-    GenericResources: null,
-    DockerRootDir: engine.dataRoot,
-    HttpProxy: '',
-    HttpsProxy: '',
-    NoProxy: '',
-    Name: hostname(),
-    Labels: [],
-    ExperimentalBuild: false,
-    ServerVersion: engine.version,
-    Runtimes: { holdfast: { path: 'holdfast-shim' } },
-    DefaultRuntime: 'holdfast',
-    Swarm: {
-      NodeID: '',
-      NodeAddr: '',
-      LocalNodeState: 'inactive',
-      ControlAvailable: false,
-      Error: '',
-      RemoteManagers: null,
-    },
-    LiveRestoreEnabled: true,
-    Isolation: '',
-    InitBinary: 'holdfast-launcher',
-    ContainerdCommit: { ID: '', Expected: '' },
-    RuncCommit: { ID: '', Expected: '' },
-    InitCommit: { ID: '', Expected: '' },
-    SecurityOptions: ['name=seccomp,profile=builtin', 'name=userns', 'name=cgroupns'],
-    ...(call.api >= 44 ? { CDISpecDirs: [] } : {}),
-    Warnings: engine.warnings.length > 0 ? engine.warnings : null,
-  })
-}
-
-/** '' where the host has no such file or no such field. */
-async function osRelease(field: string): Promise<string> {
-  const file = await readFile('/etc/os-release', 'utf8').catch(() => '')
-  const value = file.split('\n').find((line) => line.startsWith(`${field}=`))
-  return (value?.slice(field.length + 1) ?? '').replace(/^"|"$/g, '')
+  const [engine, host] = await Promise.all([call.engine.info(), readHostReport()])
+  call.send(200, renderInfo(engine, host, call.api))
 }
 
 async function diskUsage(call: Call): Promise<void> {

@@ -1,11 +1,19 @@
 import { HoldfastError } from '@holdfast/errors'
+import * as v from 'valibot'
+import type { VolumeRecord } from '../../engine/engine.ts'
 import { Filters } from '../filters.ts'
+import { flag } from '../query.ts'
 import { renderVolume } from '../render/volume.ts'
 import type { Call, Route } from '../route.ts'
+import { parseBody, text, textMap } from '../schema/primitives.ts'
+import { isZero, oneOf, refuseUnsupported } from '../schema/refuse-unsupported.ts'
 
 export const volumeRoutes: Route[] = [
   { method: 'GET', path: '/volumes', handle: list },
+  { method: 'POST', path: '/volumes/create', handle: create },
+  { method: 'POST', path: '/volumes/prune', since: 25, handle: prune },
   { method: 'GET', path: '/volumes/{name}', handle: inspect },
+  { method: 'DELETE', path: '/volumes/{name}', handle: remove },
 ]
 
 const known = ['dangling', 'driver', 'label', 'name']
@@ -13,15 +21,21 @@ const known = ['dangling', 'driver', 'label', 'name']
 function list(call: Call): void {
   const filters = Filters.parse(call.query.get('filters'), known)
   const dangling = filters.boolean('dangling')
-  const used = new Set(call.engine.list().flatMap((record) => record.mounts.map((mount) => mount.Name)))
-  const wanted = call.engine.volumes().filter(
-    (volume) =>
-      (dangling === undefined || dangling !== used.has(volume.name)) &&
-      filters.some('driver', (driver) => driver === 'local') &&
-      filters.some('name', (name) => volume.name.includes(name)) &&
-      filters.labels('label', volume.labels),
-  )
+  const used = usedVolumes(call)
+  const wanted = call.engine
+    .volumes()
+    .filter(
+      (volume) =>
+        (dangling === undefined || dangling !== used.has(volume.name)) &&
+        filters.some('driver', (driver) => driver === 'local') &&
+        filters.some('name', (name) => volume.name.includes(name)) &&
+        filters.labels('label', volume.labels),
+    )
   call.send(200, { Volumes: wanted.map((volume) => renderVolume(volume)), Warnings: null })
+}
+
+function usedVolumes(call: Call): Set<string | undefined> {
+  return new Set(call.engine.list().flatMap((record) => record.mounts.map((mount) => mount.Name)))
 }
 
 function inspect(call: Call): void {
@@ -29,4 +43,36 @@ function inspect(call: Call): void {
   const volume = call.engine.volumes().find((candidate) => candidate.name === name)
   if (!volume) throw new HoldfastError('HF_VOLUME_NOT_FOUND', `get ${name}: no such volume`)
   call.send(200, renderVolume(volume))
+}
+
+const createSchema = v.object({ Name: text, Labels: textMap })
+
+async function create(call: Call): Promise<void> {
+  const body = (await call.json()) ?? {}
+  refuseUnsupported('', body, { Driver: oneOf('local'), DriverOpts: isZero, ClusterVolumeSpec: isZero })
+  const { Name, Labels } = parseBody(createSchema, body)
+  call.send(201, renderVolume(await call.engine.createVolume(Name, Labels)))
+}
+
+async function remove(call: Call): Promise<void> {
+  await call.engine.removeVolume(call.params['name'] ?? '', { force: flag(call.query, 'force') })
+  call.empty(204)
+}
+
+/** By which Docker marks a volume that nobody named. */
+const anonymousLabel = 'com.docker.volume.anonymous'
+
+/** The unused ones: until API 1.42 all of them, since then the anonymous ones unless `all` is asked for. */
+async function prune(call: Call): Promise<void> {
+  const filters = Filters.parse(call.query.get('filters'), ['all', 'label', 'label!'])
+  const all = call.api < 42 || filters.boolean('all') === true
+  const used = usedVolumes(call)
+  const isDoomed = (volume: VolumeRecord) =>
+    !used.has(volume.name) &&
+    (all || anonymousLabel in volume.labels) &&
+    filters.labels('label', volume.labels) &&
+    (!filters.has('label!') || !filters.labels('label!', volume.labels))
+  const doomed = call.engine.volumes().filter(isDoomed)
+  for (const { name } of doomed) await call.engine.removeVolume(name, { force: true })
+  call.send(200, { VolumesDeleted: doomed.map(({ name }) => name), SpaceReclaimed: 0 })
 }

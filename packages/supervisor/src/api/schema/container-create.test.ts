@@ -15,7 +15,14 @@ function failure(body: unknown): { code: string; message: string; details?: { fi
 describe('parseCreate', () => {
   it("fills in Docker's defaults for an image alone", () => {
     const { config, host, networking } = parseCreate(minimal)
-    expect(config).toMatchObject({ Image: 'busybox', Cmd: null, Entrypoint: null, Env: [], Tty: false, User: '' })
+    expect(config).toMatchObject({
+      Image: 'busybox',
+      Cmd: null,
+      Entrypoint: null,
+      Env: [],
+      Tty: false,
+      User: '',
+    })
     expect('StopSignal' in config).toBe(false)
     expect(host).toMatchObject({
       NetworkMode: 'bridge',
@@ -31,11 +38,30 @@ describe('parseCreate', () => {
   })
 
   it('takes null for the zero value everywhere, as Go clients send it', () => {
-    const nulls = { Cmd: null, Env: null, Labels: null, Volumes: null, Entrypoint: null, StopTimeout: null, OnBuild: null }
-    const host = { Binds: null, PortBindings: null, Mounts: null, Devices: null, Init: null, Links: null, LogConfig: null }
+    const nulls = {
+      Cmd: null,
+      Env: null,
+      Labels: null,
+      Volumes: null,
+      Entrypoint: null,
+      StopTimeout: null,
+      OnBuild: null,
+    }
+    const host = {
+      Binds: null,
+      PortBindings: null,
+      Mounts: null,
+      Devices: null,
+      Init: null,
+      Links: null,
+      LogConfig: null,
+    }
     const endpoint = { IPAMConfig: null, Aliases: null, Links: null, DriverOpts: null }
     const parsed = parseCreate({
-      ...minimal, ...nulls, HostConfig: host, NetworkingConfig: { EndpointsConfig: { bridge: endpoint, other: null } },
+      ...minimal,
+      ...nulls,
+      HostConfig: host,
+      NetworkingConfig: { EndpointsConfig: { bridge: endpoint, other: null } },
     })
     expect(parsed.config.Env).toEqual([])
     expect(parsed.host.PortBindings).toEqual({})
@@ -50,12 +76,19 @@ describe('parseCreate', () => {
 
   it('keeps dangerous keys as plain data', () => {
     const { config } = parseCreate(
-      JSON.parse('{"Image":"x","Labels":{"__proto__":"a","constructor":"b"},"__proto__":{"Tty":true},"HostConfig":{"__proto__":{"Privileged":true}}}'),
+      JSON.parse(
+        '{"Image":"x","Labels":{"__proto__":"a","constructor":"b"},"__proto__":{"Tty":true},"HostConfig":{"__proto__":{"Privileged":true}}}',
+      ),
     )
-    expect(Object.entries(config.Labels)).toEqual([['__proto__', 'a'], ['constructor', 'b']])
+    expect(Object.entries(config.Labels)).toEqual([
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ])
     expect(config.Tty).toBe(false)
     expect(({} as { Tty?: boolean }).Tty).toBeUndefined()
-    expect(parseCreate(JSON.parse('{"Image":"x","HostConfig":{"__proto__":{"Privileged":true}}}')).host.Privileged).toBe(false)
+    expect(
+      parseCreate(JSON.parse('{"Image":"x","HostConfig":{"__proto__":{"Privileged":true}}}')).host.Privileged,
+    ).toBe(false)
   })
 
   it('gives out a frozen request', () => {
@@ -75,7 +108,10 @@ describe('parseCreate', () => {
     [{ HostConfig: { Memory: 1.5 } }, 'HostConfig.Memory: expected a whole number'],
     [{ HostConfig: { Memory: 2 ** 60 } }, 'HostConfig.Memory: expected a whole number'],
     [{ HostConfig: { Binds: 'a:b' } }, 'HostConfig.Binds: expected a list'],
-    [{ HostConfig: { PortBindings: { '80/tcp': [{ HostPort: 80 }] } } }, '80/tcp: 0.HostPort: expected a string'],
+    [
+      { HostConfig: { PortBindings: { '80/tcp': [{ HostPort: 80 }] } } },
+      '80/tcp: 0.HostPort: expected a string',
+    ],
     [{ HostConfig: { PortBindings: { '0/tcp': [] } } }, 'invalid port specification: "0/tcp"'],
     [{ ExposedPorts: { '80/icmp': {} } }, 'invalid port specification: "80/icmp"'],
     [{ HostConfig: { Mounts: [{ Type: 'magic', Target: '/x' }] } }, 'mount type unknown: "magic"'],
@@ -87,7 +123,10 @@ describe('parseCreate', () => {
 
   it.each([
     [{ HostConfig: { DeviceRequests: [{ Count: -1 }] } }, 'HostConfig.DeviceRequests'],
-    [{ HostConfig: { BlkioDeviceReadBps: [{ Path: '/dev/sda', Rate: 1 }] } }, 'HostConfig.BlkioDeviceReadBps'],
+    [
+      { HostConfig: { BlkioDeviceReadBps: [{ Path: '/dev/sda', Rate: 1 }] } },
+      'HostConfig.BlkioDeviceReadBps',
+    ],
     [{ HostConfig: { Links: ['a:b'] } }, 'HostConfig.Links'],
     [{ HostConfig: { Runtime: 'runsc' } }, 'HostConfig.Runtime'],
     [{ HostConfig: { StorageOpt: { size: '1G' } } }, 'HostConfig.StorageOpt'],
@@ -97,13 +136,25 @@ describe('parseCreate', () => {
     [{ HostConfig: { Mounts: [{ Type: 'image', Target: '/x' }] } }, 'HostConfig.Mounts.0.Type'],
     [{ Healthcheck: { Test: ['CMD', 'true'] } }, 'Healthcheck'],
     [{ NetworkDisabled: true }, 'NetworkDisabled'],
-    [{ NetworkingConfig: { EndpointsConfig: { n: { Links: ['a'] } } } }, 'NetworkingConfig.EndpointsConfig.n.Links'],
+    [
+      { NetworkingConfig: { EndpointsConfig: { n: { Links: ['a'] } } } },
+      'NetworkingConfig.EndpointsConfig.n.Links',
+    ],
   ])('refuses %j by name: it cannot be honoured', (more, field) => {
     expect(failure({ ...minimal, ...more })).toMatchObject({ code: 'HF_UNSUPPORTED', details: { field } })
   })
 
   it('accepts the same fields where their value asks for nothing', () => {
-    const harmless = { Links: [], Runtime: '', StorageOpt: {}, DeviceRequests: [], CpuCount: 0, Isolation: 'default' }
-    expect(() => parseCreate({ ...minimal, Healthcheck: { Test: ['NONE'] }, HostConfig: harmless })).not.toThrow()
+    const harmless = {
+      Links: [],
+      Runtime: '',
+      StorageOpt: {},
+      DeviceRequests: [],
+      CpuCount: 0,
+      Isolation: 'default',
+    }
+    expect(() =>
+      parseCreate({ ...minimal, Healthcheck: { Test: ['NONE'] }, HostConfig: harmless }),
+    ).not.toThrow()
   })
 })

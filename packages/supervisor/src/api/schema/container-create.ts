@@ -2,7 +2,19 @@ import * as v from 'valibot'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from '../../engine/container-config.ts'
 import { checkHostConfig, hostConfigSchema, refuseInHostConfig, withDefaults } from './host-config.ts'
 import { checkPortKey } from './port-key.ts'
-import { command, flag, integer, keySet, mapOf, optionalText, parseBody, text, textList, textMap, withDefault } from './primitives.ts'
+import {
+  command,
+  flag,
+  integer,
+  keySet,
+  mapOf,
+  optionalText,
+  parseBody,
+  text,
+  textList,
+  textMap,
+  withDefault,
+} from './primitives.ts'
 import { isZero, refuseUnsupported, type Unsupported } from './refuse-unsupported.ts'
 
 const endpointSchema = v.object({
@@ -46,7 +58,12 @@ const unsupportedFields: Unsupported = {
 }
 
 /** Of an endpoint; addresses and ids that `inspect` shows are ignored, as dockerd does. */
-const unsupportedEndpointFields: Unsupported = { Links: isZero, DriverOpts: isZero, GwPriority: isZero, DNSNames: isZero }
+const unsupportedEndpointFields: Unsupported = {
+  Links: isZero,
+  DriverOpts: isZero,
+  GwPriority: isZero,
+  DNSNames: isZero,
+}
 
 export interface CreateRequest {
   config: ContainerConfig

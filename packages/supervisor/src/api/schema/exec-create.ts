@@ -5,7 +5,10 @@ import { parseDetachKeys } from '../detach-keys.ts'
 import { command, flag, parseBody, text, textList } from './primitives.ts'
 
 const consoleSize = v.nullish(
-  v.tuple([v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535)), v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535))]),
+  v.tuple([
+    v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535)),
+    v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535)),
+  ]),
   null,
 )
 
@@ -26,7 +29,8 @@ const execCreateSchema = v.object({
 /** Throws HF_BAD_REQUEST. */
 export function parseExecCreate(body: unknown): ExecOptions {
   const exec = parseBody(execCreateSchema, body)
-  if (exec.Cmd === null || exec.Cmd.length === 0) throw new HoldfastError('HF_BAD_REQUEST', 'No exec command specified')
+  if (exec.Cmd === null || exec.Cmd.length === 0)
+    throw new HoldfastError('HF_BAD_REQUEST', 'No exec command specified')
   if (exec.DetachKeys !== '') parseDetachKeys(exec.DetachKeys)
   return {
     args: exec.Cmd,

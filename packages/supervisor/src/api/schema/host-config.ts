@@ -18,7 +18,9 @@ import { isZero, oneOf, refuseUnsupported, unsupported, type Unsupported } from 
 
 const defaultShmSize = 64 * 1024 * 1024
 
-const optionalInteger = v.optional(v.pipe(v.number('expected a number'), v.safeInteger('expected a whole number')))
+const optionalInteger = v.optional(
+  v.pipe(v.number('expected a number'), v.safeInteger('expected a whole number')),
+)
 const optionalFlag = v.optional(v.boolean('expected true or false'))
 const optional = <T extends v.GenericSchema>(schema: T) => v.optional(v.nullable(schema))
 
@@ -157,17 +159,22 @@ export type ParsedHostConfig = v.InferOutput<typeof hostConfigSchema>
 export function checkHostConfig(host: ParsedHostConfig): void {
   for (const key of Object.keys(host.PortBindings)) checkPortKey(`HostConfig.PortBindings.${key}`, key)
   const restart = host.RestartPolicy.Name
-  if (!['', 'no'].includes(restart)) throw unsupported('HostConfig.RestartPolicy.Name', `"${restart}" is not built yet`)
+  if (!['', 'no'].includes(restart))
+    throw unsupported('HostConfig.RestartPolicy.Name', `"${restart}" is not built yet`)
   const { Type: logType, Config: logConfig } = host.LogConfig
-  if (!['', 'json-file'].includes(logType)) throw unsupported('HostConfig.LogConfig.Type', `"${logType}" is not supported`)
+  if (!['', 'json-file'].includes(logType))
+    throw unsupported('HostConfig.LogConfig.Type', `"${logType}" is not supported`)
   for (const option of Object.keys(logConfig)) {
     if (!logOptions.has(option)) throw unsupported(`HostConfig.LogConfig.Config.${option}`)
   }
   for (const [index, mount] of host.Mounts.entries()) {
     const field = `HostConfig.Mounts.${index}.Type`
     if (mountTypes.has(mount.Type)) continue
-    if (['image', 'cluster', 'npipe'].includes(mount.Type)) throw unsupported(field, `"${mount.Type}" is not supported`)
-    throw new HoldfastError('HF_BAD_REQUEST', `${field}: mount type unknown: "${mount.Type}"`, { details: { field } })
+    if (['image', 'cluster', 'npipe'].includes(mount.Type))
+      throw unsupported(field, `"${mount.Type}" is not supported`)
+    throw new HoldfastError('HF_BAD_REQUEST', `${field}: mount type unknown: "${mount.Type}"`, {
+      details: { field },
+    })
   }
   if (!['', 'host', 'private'].includes(host.CgroupnsMode)) {
     throw new HoldfastError('HF_BAD_REQUEST', `invalid cgroup namespace mode: ${host.CgroupnsMode}`)

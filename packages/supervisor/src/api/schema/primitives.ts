@@ -28,12 +28,23 @@ export const nullableList = v.nullish(v.array(string, 'expected a list'), null)
 
 /** A command: a list, or one string that stands for a list of one. */
 export const command = v.nullish(
-  v.union([v.pipe(string, v.transform((value) => [value])), v.array(string)], 'expected a list of strings'),
+  v.union(
+    [
+      v.pipe(
+        string,
+        v.transform((value) => [value]),
+      ),
+      v.array(string),
+    ],
+    'expected a list of strings',
+  ),
   null,
 )
 
 /** An object whose fields all have defaults: null and nothing count as an empty one. */
-export function withDefault<T extends v.GenericSchema>(schema: T): v.GenericSchema<unknown, v.InferOutput<T>> {
+export function withDefault<T extends v.GenericSchema>(
+  schema: T,
+): v.GenericSchema<unknown, v.InferOutput<T>> {
   return v.nullish(schema, () => ({}) as never) as never
 }
 
@@ -60,7 +71,12 @@ export function mapOf<T extends v.BaseSchema<unknown, unknown, v.BaseIssue<unkno
 export const textMap = mapOf(text)
 
 /** The keys matter, the values are empty objects: Docker's way to write a set. */
-export const keySet = mapOf(v.pipe(v.unknown(), v.transform((): Record<string, never> => ({}))))
+export const keySet = mapOf(
+  v.pipe(
+    v.unknown(),
+    v.transform((): Record<string, never> => ({})),
+  ),
+)
 
 function isPlainObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
