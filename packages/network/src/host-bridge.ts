@@ -143,8 +143,8 @@ async function ensureAddresses(route: NetlinkSocket, index: number, plan: Networ
 /** Forwarding on, and our rules in place. */
 export async function ensureRules(options: BridgeOptions, plan: NetworkPlan): Promise<void> {
   const rules = rulesOf(options, plan)
+  if (await isForeign(options)) throw foreignTable(options)
   const stale = await staleSources(rules, options.hostNetns)
-  if (stale === 'foreign') throw foreignTable(options)
   await nftApply(installText(rules, stale), options.hostNetns)
   inNetns(options.hostNetns, () => {
     if (plan.families.includes(4)) writeSysctl('ipv4/ip_forward', '1')
@@ -166,17 +166,17 @@ function enableIpv6Forwarding(bridge: string): void {
   writeSysctl('ipv6/conf/all/forwarding', '1')
 }
 
-/**
- * Subnets that an earlier configuration of this network left in the map of sources. A table of this name that
- * has chains and not that map is somebody else's: his chains may have the names of ours.
- */
-async function staleSources(rules: NetworkRules, netns: number | undefined): Promise<Prefix[] | 'foreign'> {
+/** A table of this name with chains that are not ours: his may have the names of ours, and would be flushed. */
+async function isForeign({ table, hostNetns }: BridgeOptions): Promise<boolean> {
+  const objects = (await nftList(['chains', 'inet'], hostNetns)) ?? []
+  const names = objects.flatMap(({ chain }) => (chain?.table === table ? [chain.name] : []))
+  return names.length > 0 && !['raw', 'publish', 'postrouting'].every((name) => names.includes(name))
+}
+
+/** Subnets that an earlier configuration of this network left in the map of sources. */
+async function staleSources(rules: NetworkRules, netns: number | undefined): Promise<Prefix[]> {
   const maps = ['source4', 'source6']
   const lists = await Promise.all(maps.map((map) => nftList(['map', 'inet', rules.table, map], netns)))
-  if (lists.includes(undefined)) {
-    const chains = (await nftList(['chains', 'inet'], netns)) ?? []
-    return chains.some(({ chain }) => chain?.table === rules.table) ? 'foreign' : []
-  }
   const present = lists.flatMap((objects) => sourcesOf(objects ?? [], rules.bridge))
   const wanted = rules.subnets.map(formatPrefix)
   return present.filter((subnet) => !wanted.includes(subnet)).map((subnet) => parsePrefix(subnet, 'source'))
