@@ -1,7 +1,9 @@
 /**
  * Compiled filters by their profile: in memory, and in a directory that outlives the process where it is given one.
- * A file has one line of JSON (the profile included, so a name's collision or another version is never mistaken for
- * the profile asked for) and then the program.
+ * A file is named by the digest of the profile, and has one line of JSON and then the program.
+ *
+ * This lies on the way of every container's start in a process that has just begun, where JavaScript is slow: the
+ * work on a profile's ten thousand characters is left to native code.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -33,13 +35,12 @@ export function keepCompiled(key: string, compiled: CompiledSeccomp): void {
   remember(key, compiled)
   if (directory === undefined) return
   const { program, ...rest } = compiled
-  const head = JSON.stringify({ version, arch: process.arch, key, length: program.length, ...rest })
-  const path = join(directory, fileName(key))
+  const head: Head = { ...rest, length: program.length }
+  const path = fileOf(directory, key)
   try {
     // Renamed into place: another process sees the whole file or none.
-    writeFileSync(`${path}.${process.pid}`, Buffer.concat([Buffer.from(`${head}\n`), program]), {
-      mode: 0o600,
-    })
+    const content = Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), program])
+    writeFileSync(`${path}.${process.pid}`, content, { mode: 0o600 })
     renameSync(`${path}.${process.pid}`, path)
   } catch (error) {
     // A full disk or a directory that was removed costs time, not the filter.
@@ -47,41 +48,34 @@ export function keepCompiled(key: string, compiled: CompiledSeccomp): void {
   }
 }
 
+interface Head extends Omit<CompiledSeccomp, 'program'> {
+  length: number
+}
+
 function readCompiled(key: string): CompiledSeccomp | undefined {
   if (directory === undefined) return undefined
   let content: Buffer
   try {
-    content = readFileSync(join(directory, fileName(key)))
+    content = readFileSync(fileOf(directory, key))
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined
     throw error
   }
   const end = content.indexOf('\n')
   if (end < 0) return undefined // the machine went down before it was on disk
-  const head = JSON.parse(content.toString('utf8', 0, end)) as Head
-  const { version: of, arch, key: profile, length, ...rest } = head
+  const { length, ...rest } = JSON.parse(content.toString('utf8', 0, end)) as Head
   const program = content.subarray(end + 1)
-  if (of !== version || arch !== process.arch || profile !== key || length !== program.length)
-    return undefined
-  return { program, ...rest }
+  return length === program.length ? { program, ...rest } : undefined
 }
 
-interface Head extends Omit<CompiledSeccomp, 'program'> {
-  version: number
-  arch: string
-  key: string
-  length: number
+function fileOf(path: string, key: string): string {
+  // Not imported: node:crypto takes milliseconds to load, and only who keeps files needs it.
+  const digest = process.getBuiltinModule('node:crypto').hash('sha256', `${version} ${process.arch} ${key}`)
+  return join(path, `${digest}.bpf`)
 }
 
 function remember(key: string, compiled: CompiledSeccomp): void {
   const [oldest] = memory.keys()
   if (memory.size >= memoryLimit && oldest !== undefined) memory.delete(oldest)
   memory.set(key, compiled)
-}
-
-/** FNV-1a: a name to look under, no more; the content says whose it is. */
-function fileName(key: string): string {
-  let hash = 0x811c_9dc5
-  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x0100_0193)
-  return `${(hash >>> 0).toString(16)}-${key.length}.bpf`
 }

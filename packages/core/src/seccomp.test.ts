@@ -135,7 +135,7 @@ describe('compileSeccomp', () => {
     expect(compileSeccomp(make())).toBe(compileSeccomp(make()))
   })
 
-  it('keeps compiled filters in a directory, and takes none from there that is of another profile', () => {
+  it('keeps compiled filters in a directory, by profile, and takes none from there that was cut short', () => {
     const dir = mkdtempSync(join(tmpdir(), 'hf-core-'))
     keepCompiledSeccomp(dir)
     const compiled = compileSeccomp(profile([{ names: ['read', 'nope'], action: 'SCMP_ACT_ALLOW' }]))
@@ -164,10 +164,22 @@ describe('compileSeccomp', () => {
     marked[marked.length - 1] = 0x55
     writeFileSync(path, marked)
     expect(again(['read', 'nope'])).toBe(`${compiled.program.toString('hex').slice(0, -2)}55 nope\n`)
-    writeFileSync(path, readFileSync(path, 'latin1').replace('read', 'exit'), 'latin1')
+    writeFileSync(path, marked.subarray(0, -8))
     expect(again(['read', 'nope'])).toBe(`${compiled.program.toString('hex')} nope\n`)
+    expect(readdirSync(dir)).toHaveLength(1)
+    again(['exit', 'nope'])
+    expect(readdirSync(dir)).toHaveLength(2)
     keepCompiledSeccomp(undefined)
     rmSync(dir, { recursive: true })
+  })
+
+  it('tells profiles apart that differ in a 64-bit operand alone', () => {
+    const make = (value: bigint) =>
+      profile([
+        { names: ['personality'], action: 'SCMP_ACT_ALLOW', args: [{ index: 0, value, op: 'SCMP_CMP_EQ' }] },
+      ])
+    expect(compileSeccomp(make(1n << 60n))).toBe(compileSeccomp(make(1n << 60n)))
+    expect(compileSeccomp(make(1n << 60n))).not.toBe(compileSeccomp(make((1n << 60n) + 1n)))
   })
 
   it('returns the flags for seccomp(2), and whether somebody listens', () => {

@@ -90,14 +90,22 @@ const EPERM = 1
  * from the directory given to `keepCompiledSeccomp`: compiling takes milliseconds. The program must not be changed.
  */
 export function compileSeccomp(profile: SeccompProfile): CompiledSeccomp {
-  const key = JSON.stringify(profile, (_, value: unknown) =>
-    typeof value === 'bigint' ? `${value}n` : value,
-  )
+  const key = keyOf(profile)
   const known = findCompiled(key)
   if (known) return known
   const compiled = compile(profile)
   keepCompiled(key, compiled)
   return compiled
+}
+
+/** The profile as text. Only a bigint needs the slow way, which calls back for each of thousands of values. */
+function keyOf(profile: SeccompProfile): string {
+  try {
+    return JSON.stringify(profile)
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    return JSON.stringify(profile, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))
+  }
 }
 
 function compile(profile: SeccompProfile): CompiledSeccomp {
