@@ -14,6 +14,7 @@ import { createContainer } from './executor.ts'
 import { runHooks } from './hooks.ts'
 import type { AdoptionRecord, CgroupHandle, LaunchedContainer } from './launched.ts'
 import { oomKills } from './oom.ts'
+import { handOverListener } from './seccomp-listener.ts'
 import { closeAll, keeperCopies, makeStdio } from './stdio.ts'
 import type { ShimContext } from './shim-context.ts'
 
@@ -76,9 +77,17 @@ export class Container {
     }
     this.adoption = adoptionRecord(launched)
     this.#hold(launched)
-    this.#become('created', { event: 'created', pid: launched.init.pid })
-    launched.entrust() // written down above: from here on the container outlives this shim
     this.#follow({ ...launched, fds: stdio.keep })
+    const { init, seccompListener } = launched
+    try {
+      if (seccompListener !== undefined) await handOverListener(bundle, seccompListener, init.pid)
+      this.#become('created', { event: 'created', pid: init.pid })
+      launched.entrust() // written down above: from here on the container outlives this shim
+    } catch (error) {
+      launched.entrust() // or its keeper waits for that
+      await this.#abandonCreate()
+      throw error
+    }
   }
 
   /** Throws HF_COMMAND_NOT_FOUND or HF_COMMAND_NOT_EXECUTABLE: the container has then ended with 127 or 126. */
@@ -273,6 +282,13 @@ export class Container {
     }
     if (this.status === 'paused') await resumeCgroup(this.held.cgroups)
     await this.ended
+  }
+
+  async #abandonCreate(): Promise<void> {
+    this.status = 'created'
+    await this.#forceEnd()
+    await removeCgroups(this.held.cgroups)
+    this.#release()
   }
 
   /** A network namespace lives, with its end of the veth pair, as long as anybody holds a descriptor of it. */

@@ -1,0 +1,112 @@
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { receiveMessage, socketHandleFd, closeFd } from '@holdfast/core'
+import { until } from './ask.ts'
+import { World, type Running } from './world.ts'
+
+describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
+  let world: World
+  let script: string
+  beforeAll(async () => {
+    world = await World.open()
+    script = join(world.root, 'hook.sh')
+    writeFileSync(script, '#!/bin/sh\ncat > "$OUT.$1"\necho "$1 was here" >&2\nexit "${CODE:-0}"\n')
+    chmodSync(script, 0o755)
+  })
+  afterAll(() => world.close())
+
+  const hook = (name: string, extra: object = {}) => ({
+    path: script, args: ['hook', name], env: [`OUT=${join(world.root, 'out')}`, 'PATH=/bin'], ...extra,
+  })
+  const state = (name: string) => JSON.parse(readFileSync(join(world.root, `out.${name}`), 'utf8')) as Record<string, unknown>
+
+  it('run at their moments, with the state on their standard input', async () => {
+    const run = await world.run({
+      args: ['sleep', '1000'],
+      config: (config) => {
+        config['annotations'] = { 'com.example': 'x' }
+        config['hooks'] = { createRuntime: [hook('r')], poststart: [hook('s')], poststop: [hook('p')] }
+      },
+    })
+    const { pid } = await run.client.request('create', {})
+    expect(state('r')).toMatchObject({ id: run.bundle.spec.id, status: 'creating', pid, bundle: run.dir, annotations: { 'com.example': 'x' } })
+    expect(existsSync(join(world.root, 'out.s'))).toBe(false)
+    await run.client.request('start', {})
+    expect(state('s')).toMatchObject({ status: 'running', pid })
+    await run.delete()
+    expect(state('p')).toMatchObject({ status: 'stopped' })
+  })
+
+  it('end a create when they fail, with what they said, and nothing is left', async () => {
+    const run = await world.run({
+      args: ['true'],
+      config: (config) => (config['hooks'] = { createRuntime: [hook('bad', { env: [`OUT=${join(world.root, 'out')}`, 'CODE=3', 'PATH=/bin'] })] }),
+    })
+    await expect(run.client.request('create', {})).rejects.toThrow(/createRuntime hook 0 .* ended with status 3: bad was here/)
+    expect(existsSync(`/sys/fs/cgroup/pids/hf-shim-test/${run.bundle.spec.id}`)).toBe(false)
+    await run.delete()
+  })
+
+  it('are killed when they take too long', async () => {
+    writeFileSync(join(world.root, 'slow.sh'), '#!/bin/sh\nsleep 1000\n', { mode: 0o755 })
+    const run = await world.run({
+      args: ['true'],
+      config: (config) => (config['hooks'] = { createRuntime: [{ path: join(world.root, 'slow.sh'), timeout: 1 }] }),
+    })
+    await expect(run.client.request('create', {})).rejects.toThrow('did not end within 1000 ms')
+    await run.delete()
+  })
+
+  it('do not stop the container when they fail after its start', async () => {
+    const run = await world.run({
+      args: ['sleep', '1000'],
+      config: (config) => (config['hooks'] = { poststart: [{ path: '/nowhere' }] }),
+    })
+    await run.createAndStart()
+    expect((await run.client.request('state', {})).status).toBe('running')
+    expect(readFileSync(join(run.dir, 'shim.log'), 'utf8')).toContain('poststart hook 0 (/nowhere) could not be run')
+    await run.delete()
+  })
+})
+
+describe.skipIf(process.getuid?.() !== 0)('a seccomp listener', () => {
+  const seccomp = (path: string) => ({
+    defaultAction: 'SCMP_ACT_ALLOW', listenerPath: path, listenerMetadata: 'meta',
+    syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_NOTIFY' }],
+  })
+  let world: World
+  beforeAll(async () => {
+    world = await World.open()
+  })
+  afterAll(() => world.close())
+
+  it('is handed to the agent with the state', async () => {
+    const path = join(world.root, 'agent.sock')
+    const got = Promise.withResolvers<{ data: Buffer; fds: number[] }>()
+    const server = createServer({ pauseOnConnect: true }, async (socket) => {
+      const fd = socketHandleFd(socket)
+      let message: { data: Buffer; fds: number[] } | undefined
+      await until(() => (message = receiveMessage(fd, 65_536)) !== undefined)
+      got.resolve(message!)
+      socket.destroy()
+    }).listen(path)
+    const run = await world.run({ args: ['true'], config: (config) => (config['linux'].seccomp = seccomp(path)) })
+    const { pid } = await run.client.request('create', {})
+    const { data, fds } = await got.promise
+    expect(JSON.parse(data.toString())).toMatchObject({ fds: ['seccompFd'], pid, metadata: 'meta', state: { id: run.bundle.spec.id } })
+    expect(fds).toHaveLength(1)
+    fds.forEach(closeFd)
+    server.close()
+    await run.delete()
+  })
+
+  it('that nobody waits for ends the create', async () => {
+    const run: Running = await world.run({ args: ['true'], config: (config) => (config['linux'].seccomp = seccomp(join(world.root, 'none.sock'))) })
+    await expect(run.client.request('create', {})).rejects.toThrow('linux.seccomp.listenerPath')
+    expect(existsSync(`/sys/fs/cgroup/pids/hf-shim-test/${run.bundle.spec.id}`)).toBe(false)
+    await run.delete()
+    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+  })
+})
