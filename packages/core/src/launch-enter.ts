@@ -46,9 +46,16 @@ export async function enterNamespaces(options: EnterOptions): Promise<ProcessExi
   // A pid namespace is entered by children only.
   table.step('clone').u32(0).fd(undefined)
   // By name beneath the new root; never a directory of ours that stayed open.
-  table.step('chdir').text(options.cwd ?? '/').flag(false)
+  table
+    .step('chdir')
+    .text(options.cwd ?? '/')
+    .flag(false)
   if (options.uid !== undefined || options.gid !== undefined) {
-    table.step('user').u32(options.uid ?? 0).u32(options.gid ?? options.uid ?? 0).bytes(Buffer.alloc(0))
+    table
+      .step('user')
+      .u32(options.uid ?? 0)
+      .u32(options.gid ?? options.uid ?? 0)
+      .bytes(Buffer.alloc(0))
   }
   table.step('exec').flag(false).texts(args).texts(env)
   const [ours, theirs] = socketpair('seqpacket')
@@ -84,7 +91,8 @@ async function waitFor(pidfd: number, channel: number): Promise<ProcessExit> {
     })
     const exit = pidfdWait(pidfd)
     const failure = firstError(channel)
-    if (failure !== undefined) throw syscallError(failure.errno, failure.syscall, { path: failure.detail || undefined })
+    if (failure !== undefined)
+      throw syscallError(failure.errno, failure.syscall, { path: failure.detail || undefined })
     return exit ?? { exitCode: 0 }
   } finally {
     closeFd(pidfd)

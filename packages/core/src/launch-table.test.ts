@@ -8,14 +8,24 @@ describe('a table', () => {
     const table = new TableWriter().step('hostname').text('box')
     expect(table.finish(header).toString('hex')).toBe(
       [
-        '48465431', '45000000', // "HFT1", size
-        '01000000', '00000000', // one step, launch
-        '04000000', 'ffffffff', 'ffffffff', // report; no directory, nothing to be entrusted with
-        '05000000', '00000000', // first slot; nothing kept
-        '00000000', '00', // no record
-        '00000000', '00000000', 'ffffffff', // no procfs, no offsets, no cgroup
-        '05000000', '08000000', // hostname, payload size
-        '03000000', '626f7800',
+        '48465431',
+        '45000000', // "HFT1", size
+        '01000000',
+        '00000000', // one step, launch
+        '04000000',
+        'ffffffff',
+        'ffffffff', // report; no directory, nothing to be entrusted with
+        '05000000',
+        '00000000', // first slot; nothing kept
+        '00000000',
+        '00', // no record
+        '00000000',
+        '00000000',
+        'ffffffff', // no procfs, no offsets, no cgroup
+        '05000000',
+        '08000000', // hostname, payload size
+        '03000000',
+        '626f7800',
       ].join(''),
     )
     expect(table.descriptors).toEqual(['report'])

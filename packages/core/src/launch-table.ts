@@ -122,7 +122,10 @@ export class TableWriter {
     head.u32(this.firstSlot)
     head.u32(kept.length)
     for (const number of kept) head.#u32(number)
-    head.text(header.record ?? '').flag(this.needsProc).flag(this.needsTimeOffsets)
+    head
+      .text(header.record ?? '')
+      .flag(this.needsProc)
+      .flag(this.needsTimeOffsets)
     head.fd(header.cgroup)
     const prefix = Buffer.alloc(8)
     prefix.write('HFT1')

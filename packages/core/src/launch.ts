@@ -44,10 +44,14 @@ function readLauncher(): Buffer {
   try {
     return readFileSync(file)
   } catch (cause) {
-    throw new HoldfastError('HF_INTERNAL', `the launcher for ${process.platform}-${process.arch} cannot be read`, {
-      hint: 'In a checkout, packages/core/build.sh builds it.',
-      cause,
-    })
+    throw new HoldfastError(
+      'HF_INTERNAL',
+      `the launcher for ${process.platform}-${process.arch} cannot be read`,
+      {
+        hint: 'In a checkout, packages/core/build.sh builds it.',
+        cause,
+      },
+    )
   }
 }
 

@@ -33,10 +33,16 @@ async function carryOut(table: Buffer): Promise<End> {
 
 function table(): Buffer {
   return new TableWriter()
-    .step('unshare').u32(0x0400_0000)
-    .step('hostname').text('inside')
-    .step('umask').u32(0o27)
-    .step('exec').flag(false).texts(['sh', '-c', 'hostname; umask']).texts(['PATH=/bin:/usr/bin'])
+    .step('unshare')
+    .u32(0x0400_0000)
+    .step('hostname')
+    .text('inside')
+    .step('umask')
+    .u32(0o27)
+    .step('exec')
+    .flag(false)
+    .texts(['sh', '-c', 'hostname; umask'])
+    .texts(['PATH=/bin:/usr/bin'])
     .finish({ mode: 'enter', report: 'report' })
 }
 
@@ -79,10 +85,16 @@ describe('entering namespaces', () => {
     const uts = createNamespace('uts')
     try {
       const inside = { namespaces: { uts }, env: ['PATH=/bin:/usr/bin'] }
-      expect(await enterNamespaces({ ...inside, args: ['sh', '-c', 'hostname other && exit 3'] })).toEqual({ exitCode: 3 })
-      expect(await enterNamespaces({ ...inside, args: ['sh', '-c', 'test "$(hostname)" = other'] })).toEqual({ exitCode: 0 })
+      expect(await enterNamespaces({ ...inside, args: ['sh', '-c', 'hostname other && exit 3'] })).toEqual({
+        exitCode: 3,
+      })
+      expect(await enterNamespaces({ ...inside, args: ['sh', '-c', 'test "$(hostname)" = other'] })).toEqual({
+        exitCode: 0,
+      })
       await expect(enterNamespaces({ ...inside, args: ['no-such-program'] })).rejects.toMatchObject({
-        code: 'ENOENT', syscall: 'execve', path: 'no-such-program',
+        code: 'ENOENT',
+        syscall: 'execve',
+        path: 'no-such-program',
       })
     } finally {
       closeFd(uts)

@@ -3,7 +3,13 @@ import { constants, openSync } from 'node:fs'
 import { closeFd, pidfdGetfd, pidfdOpen, processStartTime } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import { openInside } from './executor.ts'
-import type { AdoptedContainer, AdoptionRecord, CgroupHandle, LaunchedProcess, ProcessHandle } from './launched.ts'
+import type {
+  AdoptedContainer,
+  AdoptionRecord,
+  CgroupHandle,
+  LaunchedProcess,
+  ProcessHandle,
+} from './launched.ts'
 import { openDoor } from './launching.ts'
 
 /** What to write down of a launch, so that `adoptContainer` can find it. */
@@ -31,7 +37,8 @@ export function adoptContainer(record: AdoptionRecord): AdoptedContainer {
     taken: rest,
     cgroups: openCgroups(record.cgroups),
     start: () => {
-      if (door === undefined) throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the keeper of this container is gone')
+      if (door === undefined)
+        throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the keeper of this container is gone')
       return openDoor(door, [])
     },
   }

@@ -18,7 +18,11 @@ export function applyCgroupWrites(
   }
 }
 
-export function applyDeviceRules(handles: readonly CgroupHandle[], rules: readonly DeviceRule[], version: 1 | 2): void {
+export function applyDeviceRules(
+  handles: readonly CgroupHandle[],
+  rules: readonly DeviceRule[],
+  version: 1 | 2,
+): void {
   if (rules.length === 0) return
   if (version === 2) return attachDeviceFilter(handles[0]!.dirFd, rules)
   const directory = handles.find((handle) => handle.controllers.includes('devices'))
@@ -28,7 +32,7 @@ export function applyDeviceRules(handles: readonly CgroupHandle[], rules: readon
     })
   }
   // One write for each rule, in order; neighbours that go to the same file share its descriptor.
-  for (let at = 0; at < rules.length; ) {
+  for (let at = 0; at < rules.length;) {
     const { allow } = rules[at]!
     const end = rules.findIndex((rule, index) => index > at && rule.allow !== allow)
     const run = rules.slice(at, end < 0 ? undefined : end)

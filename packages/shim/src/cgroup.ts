@@ -2,7 +2,18 @@
  * A container's cgroup: one directory on v2, one in each hierarchy on v1. The names of both kinds of hierarchy stay in
  * this file and its siblings `cgroup-*.ts`; everyone else has handles.
  */
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync, constants } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmdirSync, statSync,
+  writeFileSync,
+  constants,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError, hasCode } from '@holdfast/errors'
@@ -41,6 +52,7 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
     }
     applyCgroupWrites(handles, preparation.writes)
     applyDeviceRules(handles, preparation.devices, preparation.version)
+    if (preparation.owner !== undefined) delegate(handles, preparation.owner)
     return { handles, fds }
   } catch (error) {
     for (const [name, fd] of Object.entries(fds)) if (name.endsWith(':procs')) closeSync(fd)
@@ -59,7 +71,12 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
 export async function vacatedCgroup(preparations: readonly Preparation[], timeoutMs = 1000): Promise<void> {
   const path = preparations.find((each) => each.do === 'make-cgroup')?.directories[0]?.path
   const deadline = Date.now() + timeoutMs
-  while (path !== undefined && existsSync(path) && cgroupProcesses([{ path }]).length > 0 && Date.now() < deadline) {
+  while (
+    path !== undefined &&
+    existsSync(path) &&
+    cgroupProcesses([{ path }]).length > 0 &&
+    Date.now() < deadline
+  ) {
     await delay(5)
   }
 }
@@ -77,6 +94,19 @@ function makeDirectory(path: string, controllers: readonly string[]): boolean {
   }
   if (controllers.includes('cpuset') && existsSync(join(path, 'cpuset.mems'))) inheritCpuset(path)
   return true
+}
+
+/** cgroups(7), "cgroups delegation": the directory, and those files that the kernel says a delegatee may write. */
+function delegate(handles: CgroupHandle[], owner: number): void {
+  const files = readFileSync('/sys/kernel/cgroup/delegate', 'latin1').trim().split('\n')
+  for (const { path, version } of handles) {
+    if (version !== 2) continue
+    // Its group stays: the specification speaks of the user alone.
+    for (const name of ['.', ...files.filter((file) => existsSync(join(path, file)))]) {
+      const at = join(path, name)
+      chownSync(at, owner, statSync(at).gid)
+    }
+  }
 }
 
 /** Controllers are switched on from the hierarchy's root down to the directory's parent. */

@@ -4,8 +4,17 @@ import { HoldfastError } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
 
 const settingSteps = [
-  'rlimit', 'oom-score-adj', 'scheduler', 'io-priority', 'cpu-affinity', 'memory-policy', 'personality',
-  'join-cgroups', 'new-session', 'session-keyring', 'umask',
+  'rlimit',
+  'oom-score-adj',
+  'scheduler',
+  'io-priority',
+  'cpu-affinity',
+  'memory-policy',
+  'personality',
+  'join-cgroups',
+  'new-session',
+  'session-keyring',
+  'umask',
 ] as const
 
 type SettingStep = Extract<Step, { do: (typeof settingSteps)[number] }>
@@ -17,23 +26,37 @@ export function isSettingStep(step: Step): step is SettingStep {
 export function encodeSettingStep(table: TableWriter, step: SettingStep): void {
   switch (step.do) {
     case 'rlimit':
-      table.step('rlimit').text(step.resource).u32(numberOf(resources, step.resource, 'rlimit'))
-      return void table.u64(BigInt(step.soft)).u64(BigInt(step.hard)).flag(step.raise === true)
+      table
+        .step('rlimit')
+        .text(step.resource)
+        .u32(numberOf(resources, step.resource, 'rlimit'))
+      return void table
+        .u64(BigInt(step.soft))
+        .u64(BigInt(step.hard))
+        .flag(step.raise === true)
     case 'oom-score-adj':
       table.needsProc = true
       return void table.step('oom_score_adj').text(String(step.value))
     case 'scheduler':
       table.step('scheduler').u32(numberOf(policies, step.policy, 'scheduling policy'))
-      table.u64(orOf(schedulerFlags, step.flags, 'scheduler flag')).i32(step.nice).u32(step.priority)
+      table
+        .u64(orOf(schedulerFlags, step.flags, 'scheduler flag'))
+        .i32(step.nice)
+        .u32(step.priority)
       return void table.u64(BigInt(step.runtime)).u64(BigInt(step.deadline)).u64(BigInt(step.period))
     case 'io-priority':
-      return void table.step('io_priority').u32(
-        (numberOf(ioClasses, step.class, 'I/O class') << 13) | step.priority)
+      return void table
+        .step('io_priority')
+        .u32((numberOf(ioClasses, step.class, 'I/O class') << 13) | step.priority)
     case 'cpu-affinity':
       return void table.step('cpu_affinity').bytes(bitmask(step.cpus))
     case 'memory-policy':
-      table.step('memory_policy').u32(
-        numberOf(memoryModes, step.mode, 'memory policy') | orOf(memoryFlags, step.flags, 'memory policy flag'))
+      table
+        .step('memory_policy')
+        .u32(
+          numberOf(memoryModes, step.mode, 'memory policy') |
+            orOf(memoryFlags, step.flags, 'memory policy flag'),
+        )
       return void table.bytes(bitmask(step.nodes))
     case 'personality':
       return void table.step('personality').u32(step.domain === 'LINUX32' ? 8 : 0)
@@ -56,24 +79,43 @@ const resources = Object.fromEntries(resourceNames.map((name, number) => [name, 
 
 /** linux/sched.h; 4 is not in use. */
 const policies = {
-  SCHED_OTHER: 0, SCHED_FIFO: 1, SCHED_RR: 2, SCHED_BATCH: 3, SCHED_ISO: 4, SCHED_IDLE: 5, SCHED_DEADLINE: 6,
+  SCHED_OTHER: 0,
+  SCHED_FIFO: 1,
+  SCHED_RR: 2,
+  SCHED_BATCH: 3,
+  SCHED_ISO: 4,
+  SCHED_IDLE: 5,
+  SCHED_DEADLINE: 6,
 }
 
 const schedulerFlags = {
-  SCHED_FLAG_RESET_ON_FORK: 0x01, SCHED_FLAG_RECLAIM: 0x02, SCHED_FLAG_DL_OVERRUN: 0x04,
-  SCHED_FLAG_KEEP_POLICY: 0x08, SCHED_FLAG_KEEP_PARAMS: 0x10,
-  SCHED_FLAG_UTIL_CLAMP_MIN: 0x20, SCHED_FLAG_UTIL_CLAMP_MAX: 0x40,
+  SCHED_FLAG_RESET_ON_FORK: 0x01,
+  SCHED_FLAG_RECLAIM: 0x02,
+  SCHED_FLAG_DL_OVERRUN: 0x04,
+  SCHED_FLAG_KEEP_POLICY: 0x08,
+  SCHED_FLAG_KEEP_PARAMS: 0x10,
+  SCHED_FLAG_UTIL_CLAMP_MIN: 0x20,
+  SCHED_FLAG_UTIL_CLAMP_MAX: 0x40,
 }
 
 const ioClasses = { IOPRIO_CLASS_RT: 1, IOPRIO_CLASS_BE: 2, IOPRIO_CLASS_IDLE: 3 }
 
 /** linux/mempolicy.h */
 const memoryModes = {
-  MPOL_DEFAULT: 0, MPOL_PREFERRED: 1, MPOL_BIND: 2, MPOL_INTERLEAVE: 3, MPOL_LOCAL: 4, MPOL_PREFERRED_MANY: 5,
+  MPOL_DEFAULT: 0,
+  MPOL_PREFERRED: 1,
+  MPOL_BIND: 2,
+  MPOL_INTERLEAVE: 3,
+  MPOL_LOCAL: 4,
+  MPOL_PREFERRED_MANY: 5,
   MPOL_WEIGHTED_INTERLEAVE: 6,
 }
 
-const memoryFlags = { MPOL_F_NUMA_BALANCING: 1 << 13, MPOL_F_RELATIVE_NODES: 1 << 14, MPOL_F_STATIC_NODES: 1 << 15 }
+const memoryFlags = {
+  MPOL_F_NUMA_BALANCING: 1 << 13,
+  MPOL_F_RELATIVE_NODES: 1 << 14,
+  MPOL_F_STATIC_NODES: 1 << 15,
+}
 
 function numberOf(numbers: Readonly<Record<string, number>>, word: string, what: string): number {
   const number = Object.hasOwn(numbers, word) ? numbers[word] : undefined

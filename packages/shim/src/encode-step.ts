@@ -2,8 +2,9 @@
  * A step of a plan → a step of the launcher's table. One case for each kind; what each field becomes in C is in
  * `packages/core/launcher/`, in the file that `opcodes.h` names for the opcode.
  */
-import { compileSeccomp, capabilityMask, namespaceFlags, type TableWriter } from '@holdfast/core'
-import type { NamespaceType, SeccompProfile, Step } from '@holdfast/plan'
+import { namespaceFlags, type TableWriter } from '@holdfast/core'
+import type { NamespaceType, Step } from '@holdfast/plan'
+import { encodeCredentialStep, isCredentialStep } from './encode-credential-step.ts'
 import { encodeMountStep, isMountStep } from './encode-mount-step.ts'
 import { encodeSettingStep, isSettingStep } from './encode-setting-step.ts'
 
@@ -13,6 +14,7 @@ const S_IF = { b: 0o060000, c: 0o020000, p: 0o010000 } as const
 export function encodeStep(table: TableWriter, step: Step): void {
   if (isMountStep(step)) return encodeMountStep(table, step)
   if (isSettingStep(step)) return encodeSettingStep(table, step)
+  if (isCredentialStep(step)) return encodeCredentialStep(table, step)
   switch (step.do) {
     case 'unshare':
       return void table.step('unshare').u32(flagsOf(step.namespaces))
@@ -42,7 +44,11 @@ export function encodeStep(table: TableWriter, step: Step): void {
       return void table.u32(step.mode).u32(step.uid).u32(step.gid)
     }
     case 'symlink':
-      return void table.step('symlink').text(step.path).text(step.target).text(step.ifExists ?? '')
+      return void table
+        .step('symlink')
+        .text(step.path)
+        .text(step.target)
+        .text(step.ifExists ?? '')
     case 'mkdir':
       return void table.step('mkdir').text(step.path).u32(step.mode)
     case 'chdir':
@@ -57,17 +63,6 @@ export function encodeStep(table: TableWriter, step: Step): void {
       return void table.u32(step.uid).u32(step.gid)
     case 'stdio':
       return void table.step('stdio').fd(step.stdin).fd(step.stdout).fd(step.stderr)
-    case 'bounding-set':
-      return void table.step('bounding_set').u64(capabilityMask(step.keep))
-    case 'user':
-      return void table.step('user').u32(step.uid).u32(step.gid).bytes(groupList(step.groups))
-    case 'no-new-privileges':
-      return void table.step('no_new_privileges')
-    case 'capabilities':
-      table.step('capabilities').u64(capabilityMask(step.effective)).u64(capabilityMask(step.permitted))
-      return void table.u64(capabilityMask(step.inheritable)).u64(capabilityMask(step.ambient))
-    case 'seccomp':
-      return encodeSeccomp(table, step.profile)
     case 'exec':
       return void table.step('exec').flag(step.init).texts(step.args).texts(step.env)
     default:
@@ -98,21 +93,14 @@ export function sysctlPath(key: string): string {
   return `sys/${path}`
 }
 
-function groupList(groups: readonly number[]): Buffer {
-  return Buffer.from(Uint32Array.from(groups).buffer)
-}
-
 function encodeHook(table: TableWriter, step: Step & { do: 'hook' }): void {
   const at = step.state.indexOf('%PID%')
   const [before, after] = at < 0 ? [step.state, ''] : [step.state.slice(0, at), step.state.slice(at + 5)]
-  table.step('hook').text(step.path).texts(step.args.length === 0 ? [step.path] : step.args).texts(step.env)
+  table
+    .step('hook')
+    .text(step.path)
+    .texts(step.args.length === 0 ? [step.path] : step.args)
+    .texts(step.env)
   table.u64(step.timeoutMs === undefined ? (1n << 64n) - 1n : step.timeoutMs)
   table.text(before).text(after)
-}
-
-const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
-
-function encodeSeccomp(table: TableWriter, profile: SeccompProfile): void {
-  const { program, flags, listener } = compileSeccomp(profile)
-  table.step('seccomp').u32(listener ? flags | SECCOMP_FILTER_FLAG_NEW_LISTENER : flags).bytes(program)
 }

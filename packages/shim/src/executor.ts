@@ -12,7 +12,13 @@ import type { ContainerPlan, ExecPlan, NamespaceType, Step } from '@holdfast/pla
 import { birthCgroup, joinFile, openMemberDirectory } from './cgroup-members.ts'
 import { removeCgroups, vacatedCgroup } from './cgroup.ts'
 import type {
-  CgroupHandle, CreateOptions, ExecOptions, LaunchedContainer, LaunchedProcess, LaunchOptions, ProcessHandle,
+  CgroupHandle,
+  CreateOptions,
+  ExecOptions,
+  LaunchedContainer,
+  LaunchedProcess,
+  LaunchOptions,
+  ProcessHandle,
 } from './launched.ts'
 import { Launching } from './launching.ts'
 import { prepare, type Prepared } from './prepare.ts'
@@ -20,13 +26,21 @@ import { prepare, type Prepared } from './prepare.ts'
 const defaultTimeoutMs = 60_000
 
 /** Does all of OCI's `create`. `start` of what it returns runs the program. */
-export async function createContainer(plan: ContainerPlan, options: CreateOptions): Promise<LaunchedContainer> {
+export async function createContainer(
+  plan: ContainerPlan,
+  options: CreateOptions,
+): Promise<LaunchedContainer> {
   await vacatedCgroup(plan.preparations)
   const prepared = prepare(plan.preparations)
   try {
-    const launching = begin(plan, options, prepared.fds, roomToBeBorn(plan) ? birthCgroup(prepared.cgroups)?.as : undefined)
+    const launching = begin(
+      plan,
+      options,
+      prepared.fds,
+      roomToBeBorn(plan) ? birthCgroup(prepared.cgroups)?.as : undefined,
+    )
     try {
-      await launching.untilReady(deadlineOf(options), options.onCreateRuntime)
+      await launching.untilReady(deadlineOf(options), (pid) => options.onCreateRuntime(pid))
       return handOut(launching, prepared, plan)
     } catch (error) {
       await launching.abandon()
@@ -46,7 +60,10 @@ export async function createContainer(plan: ContainerPlan, options: CreateOption
 export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<LaunchedProcess> {
   const { init, cgroups } = options.container
   const birth = birthCgroup(cgroups)
-  const procs = openProcs(plan.steps, cgroups.filter((cgroup) => cgroup !== birth))
+  const procs = openProcs(
+    plan.steps,
+    cgroups.filter((cgroup) => cgroup !== birth),
+  )
   if (birth !== undefined) procs[birth.as] = openMemberDirectory(birth, init.pid)
   try {
     const launching = begin(plan, options, { pidfd: init.pidfd, ...procs }, birth?.as)
@@ -65,7 +82,9 @@ export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<
 /** Stage one counts too while it lives: in a cgroup for one process alone it could not make the init. */
 function roomToBeBorn(plan: ContainerPlan): boolean {
   return !plan.preparations.some(
-    (each) => each.do === 'make-cgroup' && each.writes.some(({ file, value }) => file === 'pids.max' && Number(value) < 2),
+    (each) =>
+      each.do === 'make-cgroup' &&
+      each.writes.some(({ file, value }) => file === 'pids.max' && Number(value) < 2),
   )
 }
 
@@ -77,7 +96,9 @@ function begin(
   bornIn: string | undefined,
 ): Launching {
   const steps = withStdio(plan.steps, options.stdio).map((step): Step =>
-    step.do === 'join-cgroups' ? { ...step, procs: step.procs.filter((name) => name !== `${bornIn}:procs`) } : step,
+    step.do === 'join-cgroups'
+      ? { ...step, procs: step.procs.filter((name) => name !== `${bornIn}:procs`) }
+      : step,
   )
   return new Launching(steps, { ...options, terminal: plan.terminal, bornIn }, fds)
 }
@@ -86,7 +107,9 @@ function begin(
 function withStdio(steps: readonly Step[], stdio: LaunchOptions['stdio']): Step[] {
   return steps.map((step): Step => {
     if (step.do !== 'stdio') return step
-    const given = (['stdin', 'stdout', 'stderr'] as const).filter((name) => step[name] !== undefined && name in stdio)
+    const given = (['stdin', 'stdout', 'stderr'] as const).filter(
+      (name) => step[name] !== undefined && name in stdio,
+    )
     return { do: 'stdio', ...Object.fromEntries(given.map((name) => [name, step[name]!])) }
   })
 }

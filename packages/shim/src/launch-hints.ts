@@ -21,8 +21,12 @@ const advice: Partial<Record<Step['do'], Advice>> = {
     EBUSY: 'The cgroup has controllers enabled for its children, so no process may be in it itself.',
   },
   rlimit: { EPERM: 'Raising a hard limit takes CAP_SYS_RESOURCE, which this machine does not give.' },
-  'oom-score-adj': { EACCES: 'Lowering oom_score_adj takes CAP_SYS_RESOURCE, which this machine does not give.' },
-  scheduler: { EPERM: 'Real-time and deadline policies take CAP_SYS_NICE; on cgroup v1 also cpu.rt_runtime_us.' },
+  'oom-score-adj': {
+    EACCES: 'Lowering oom_score_adj takes CAP_SYS_RESOURCE, which this machine does not give.',
+  },
+  scheduler: {
+    EPERM: 'Real-time and deadline policies take CAP_SYS_NICE; on cgroup v1 also cpu.rt_runtime_us.',
+  },
   'io-priority': { EPERM: 'The real-time I/O class takes CAP_SYS_ADMIN or CAP_SYS_NICE.' },
   'cpu-affinity': { EINVAL: 'None of these CPUs exists, or the cpuset allows none of them.' },
   'join-cgroups': {
@@ -31,7 +35,8 @@ const advice: Partial<Record<Step['do'], Advice>> = {
     EAGAIN: 'The pids limit of the cgroup is reached.',
   },
   'stage-overlay': {
-    EINVAL: 'Overlay refused its layers; dmesg(1) has its reason. Ids of layers need Linux 5.19 to be mapped.',
+    EINVAL:
+      'Overlay refused its layers; dmesg(1) has its reason. Ids of layers need Linux 5.19 to be mapped.',
     EBUSY: 'Another overlay uses the upper or work directory.',
     ESTALE: 'The upper directory was used with other layers before.',
     ENOENT: 'A layer is missing; the image may have been removed.',
@@ -77,10 +82,12 @@ const advice: Partial<Record<Step['do'], Advice>> = {
   console: { ENOENT: 'A terminal needs devpts mounted at /dev/pts.' },
   user: {
     EINVAL: "The id is outside of the user namespace's map.",
-    EPERM: "The user namespace denies setgroups(2), or CAP_SETUID and CAP_SETGID are missing.",
+    EPERM: 'The user namespace denies setgroups(2), or CAP_SETUID and CAP_SETGID are missing.',
     EAGAIN: 'The limit of processes of this user is reached.',
   },
-  capabilities: { EPERM: 'A capability is not in the bounding or permitted set, or not in the inheritable set for ambient.' },
+  capabilities: {
+    EPERM: 'A capability is not in the bounding or permitted set, or not in the inheritable set for ambient.',
+  },
   seccomp: {
     EINVAL: 'The kernel refuses the filter, or does not know one of its flags.',
     EBUSY: 'Another filter of this process has a listener already.',

@@ -2,8 +2,18 @@
 import { closeSync, openSync, unlinkSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import {
-  closeFd, launch, pidfdSendSignal, pidfdWait, processStartTime, sendMessage, socketpair, TableWriter, watchFd,
-  type LauncherProcess, type LaunchReport, type TableHeader,
+  closeFd,
+  launch,
+  pidfdSendSignal,
+  pidfdWait,
+  processStartTime,
+  sendMessage,
+  socketpair,
+  TableWriter,
+  watchFd,
+  type LauncherProcess,
+  type LaunchReport,
+  type TableHeader,
 } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
@@ -34,11 +44,7 @@ export class Launching {
   #console: number | undefined
   listener: number | undefined
 
-  constructor(
-    steps: readonly Step[],
-    options: LaunchingOptions,
-    fds: Readonly<Record<string, number>>,
-  ) {
+  constructor(steps: readonly Step[], options: LaunchingOptions, fds: Readonly<Record<string, number>>) {
     this.#steps = steps
     this.#options = options
     const table = new TableWriter()
@@ -182,7 +188,8 @@ export async function openDoor(door: number, steps: readonly Step[]): Promise<vo
     channel.answer()
     const report = await channel.next(Date.now() + execTimeoutMs)
     if (report.kind === 'error') throw launchError(report, steps)
-    if (report.kind !== 'end') throw new HoldfastError('HF_INTERNAL', `unexpected ${report.kind} behind the door`)
+    if (report.kind !== 'end')
+      throw new HoldfastError('HF_INTERNAL', `unexpected ${report.kind} behind the door`)
   } finally {
     channel.rest()
     closeSync(door)

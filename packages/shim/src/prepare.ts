@@ -62,7 +62,11 @@ function openVerified({ path, namespace }: Extract<Preparation, { do: 'open-name
   const actual = namespaceType(fd)
   if (actual === namespace) return fd
   closeFd(fd)
-  throw new HoldfastError('HF_INVALID_CONFIG', `${path} is a ${actual} namespace, not a ${namespace} namespace`, {
-    details: { path, expected: namespace, actual },
-  })
+  throw new HoldfastError(
+    'HF_INVALID_CONFIG',
+    `${path} is a ${actual} namespace, not a ${namespace} namespace`,
+    {
+      details: { path, expected: namespace, actual },
+    },
+  )
 }

@@ -1,10 +1,19 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { afterAll, describe, expect, it } from 'vitest'
 import { probeHost } from '@holdfast/core'
 import type { Preparation } from '@holdfast/plan'
 import { eventually } from '@holdfast/testkit'
-import { cgroupProcesses, isPaused, killCgroup, pauseCgroup, removeCgroups, resumeCgroup } from '../src/cgroup.ts'
+import {
+  cgroupProcesses,
+  isPaused,
+  killCgroup,
+  makeCgroups,
+  pauseCgroup,
+  removeCgroups,
+  resumeCgroup,
+} from '../src/cgroup.ts'
 import { ExecutorWorld } from './executor-world.ts'
 
 const world = new ExecutorWorld()
@@ -21,9 +30,18 @@ function preparation(path = name(), limits: MakeCgroup['writes'] = []): MakeCgro
     layout.version === 2
       ? [{ as: 'cgroup', path: `${layout.mount}/${path}`, controllers: layout.controllers }]
       : layout.hierarchies.map(({ controllers, mount }) => ({
-          as: `cgroup:${controllers.join(',') || 'unified'}`, path: `${mount}/${path}`, controllers,
+          as: `cgroup:${controllers.join(',') || 'unified'}`,
+          path: `${mount}/${path}`,
+          controllers,
         }))
-  return { do: 'make-cgroup', version: layout.version, directories, enable: layout.version === 2 ? ['pids'] : [], writes: limits, devices: [] }
+  return {
+    do: 'make-cgroup',
+    version: layout.version,
+    directories,
+    enable: layout.version === 2 ? ['pids'] : [],
+    writes: limits,
+    devices: [],
+  }
 }
 
 const pidsAs = layout.version === 2 ? 'cgroup' : 'cgroup:pids'
@@ -34,11 +52,28 @@ async function removeAll(cgroup: MakeCgroup): Promise<void> {
   await removeCgroups(cgroup.directories.map(({ path }) => ({ path: path.slice(0, path.lastIndexOf('/')) })))
 }
 
+describe('a cgroup that is delegated', () => {
+  it('belongs to the container user, with the files that may be written and no others', async () => {
+    const cgroup = { ...preparation(), owner: 4711 }
+    const { handles, fds } = makeCgroups(cgroup)
+    for (const fd of Object.values(fds)) closeSync(fd)
+    const unified = handles.find(({ version }) => version === 2)!
+    const ownerOf = (file: string) => statSync(join(unified.path, file)).uid
+    expect(['.', 'cgroup.procs', 'cgroup.subtree_control'].map(ownerOf)).toEqual([4711, 4711, 4711])
+    expect(ownerOf('cgroup.max.depth')).toBe(0)
+    await removeAll(cgroup)
+  })
+})
+
 describe('a container in a cgroup', () => {
   it('is a member in every hierarchy, and its keeper in none', async () => {
     const cgroup = preparation()
     const live = await world.create(
-      world.plan({ preparations: [cgroup], after: [{ do: 'join-cgroups', procs: procs(cgroup) }], args: ['sleep', '100'] }),
+      world.plan({
+        preparations: [cgroup],
+        after: [{ do: 'join-cgroups', procs: procs(cgroup) }],
+        args: ['sleep', '100'],
+      }),
     )
     try {
       const { init, keeper } = live.process
@@ -54,10 +89,13 @@ describe('a container in a cgroup', () => {
   })
 
   it('is held to its limits, even to a single process', async () => {
-    const cgroup = preparation(name(), [{ as: pidsAs, file: 'pids.max', value: '1', field: 'linux.resources.pids.limit' }])
+    const cgroup = preparation(name(), [
+      { as: pidsAs, file: 'pids.max', value: '1', field: 'linux.resources.pids.limit' },
+    ])
     const live = await world.create(
       world.plan({
-        preparations: [cgroup], after: [{ do: 'join-cgroups', procs: procs(cgroup) }],
+        preparations: [cgroup],
+        after: [{ do: 'join-cgroups', procs: procs(cgroup) }],
         args: ['sh', '-c', '(true) 2>&1; echo $?'],
       }),
     )
@@ -70,7 +108,8 @@ describe('a container in a cgroup', () => {
     const cgroup = preparation()
     const live = await world.create(
       world.plan({
-        preparations: [cgroup], after: [{ do: 'join-cgroups', procs: procs(cgroup) }],
+        preparations: [cgroup],
+        after: [{ do: 'join-cgroups', procs: procs(cgroup) }],
         args: ['sh', '-c', 'echo up; while :; do usleep 1000; done'],
       }),
     )
@@ -79,7 +118,8 @@ describe('a container in a cgroup', () => {
     const { cgroups } = live.container
     await pauseCgroup(cgroups)
     expect(isPaused(cgroups)).toBe(true)
-    const spent = (): string => readFileSync(`/proc/${live.process.init.pid}/stat`, 'utf8').split(' ').slice(13, 15).join()
+    const spent = (): string =>
+      readFileSync(`/proc/${live.process.init.pid}/stat`, 'utf8').split(' ').slice(13, 15).join()
     const before = spent()
     expect(spent()).toBe(before)
     resumeCgroup(cgroups)
@@ -93,7 +133,10 @@ describe('a container in a cgroup', () => {
     const cgroup = preparation()
     const plan = world.plan({
       preparations: [cgroup],
-      after: [{ do: 'join-cgroups', procs: procs(cgroup) }, { do: 'chdir', path: '/nowhere', create: false }],
+      after: [
+        { do: 'join-cgroups', procs: procs(cgroup) },
+        { do: 'chdir', path: '/nowhere', create: false },
+      ],
     })
     await expect(world.create(plan)).rejects.toMatchObject({ code: 'ENOENT', path: '/nowhere' })
     for (const { path } of cgroup.directories) expect(existsSync(path), path).toBe(false)
@@ -101,9 +144,12 @@ describe('a container in a cgroup', () => {
   })
 
   it('is refused a limit that the kernel refuses, by the name of the field, and nothing is left', async () => {
-    const cgroup = preparation(name(), [{ as: pidsAs, file: 'pids.max', value: 'many', field: 'linux.resources.pids.limit' }])
+    const cgroup = preparation(name(), [
+      { as: pidsAs, file: 'pids.max', value: 'many', field: 'linux.resources.pids.limit' },
+    ])
     await expect(world.create(world.plan({ preparations: [cgroup] }))).rejects.toMatchObject({
-      code: 'EINVAL', step: 'linux.resources.pids.limit: many',
+      code: 'EINVAL',
+      step: 'linux.resources.pids.limit: many',
     })
     for (const { path } of cgroup.directories) expect(existsSync(path), path).toBe(false)
     await removeAll(cgroup)
@@ -112,7 +158,9 @@ describe('a container in a cgroup', () => {
   it('takes exec along, and is refused where others live', async () => {
     const cgroup = preparation()
     const plan = world.plan({
-      preparations: [cgroup], after: [{ do: 'join-cgroups', procs: procs(cgroup) }], args: ['sleep', '100'],
+      preparations: [cgroup],
+      after: [{ do: 'join-cgroups', procs: procs(cgroup) }],
+      args: ['sleep', '100'],
     })
     const live = await world.create(plan)
     await live.process.start()
@@ -127,7 +175,9 @@ describe('a container in a cgroup', () => {
     ])
     await exec.process.start()
     for (const { path } of cgroup.directories) {
-      expect(cgroupProcesses([{ path }]), path).toEqual([live.process.init.pid, exec.process.init.pid].sort((a, b) => a - b))
+      expect(cgroupProcesses([{ path }]), path).toEqual(
+        [live.process.init.pid, exec.process.init.pid].sort((a, b) => a - b),
+      )
     }
     live.kill(9)
     await live.finish()
@@ -137,20 +187,31 @@ describe('a container in a cgroup', () => {
   })
 })
 
-const unified = layout.version === 2 ? layout.mount : layout.hierarchies.find(({ controllers }) => controllers.length === 0)?.mount
+const unified =
+  layout.version === 2
+    ? layout.mount
+    : layout.hierarchies.find(({ controllers }) => controllers.length === 0)?.mount
 
 // On a machine with v1 hierarchies the v2 tree beside them has no controllers, but all of v2's ways.
 describe.skipIf(unified === undefined)('a container in cgroup v2 alone', () => {
   const v2 = (path = name()): MakeCgroup => ({
-    do: 'make-cgroup', version: 2, directories: [{ as: 'cgroup', path: `${unified}/${path}`, controllers: [] }], enable: [],
-    writes: [], devices: [],
+    do: 'make-cgroup',
+    version: 2,
+    directories: [{ as: 'cgroup', path: `${unified}/${path}`, controllers: [] }],
+    enable: [],
+    writes: [],
+    devices: [],
   })
 
   it('is born in it, also with a user namespace whose root may not write there', async () => {
     const cgroup = v2()
     const live = await world.create(
       world.plan({
-        preparations: [cgroup], after: [{ do: 'join-cgroups', procs: ['cgroup:procs'] }, { do: 'unshare', namespaces: ['cgroup'] }],
+        preparations: [cgroup],
+        after: [
+          { do: 'join-cgroups', procs: ['cgroup:procs'] },
+          { do: 'unshare', namespaces: ['cgroup'] },
+        ],
         args: ['sh', '-c', 'grep ^0 /proc/self/cgroup; sleep 100'],
       }),
     )

@@ -1,4 +1,15 @@
-import { mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync, chownSync, existsSync } from 'node:fs'
+import {
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  chownSync,
+  existsSync,
+} from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Step } from '@holdfast/plan'
 import { ExecutorWorld, hostRoot } from './executor-world.ts'
@@ -7,17 +18,37 @@ const world = new ExecutorWorld()
 afterAll(() => world[Symbol.asyncDispose]())
 
 const all = [
-  'CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_MKNOD', 'CAP_SETGID', 'CAP_SETUID', 'CAP_SYS_ADMIN', 'CAP_SYS_CHROOT',
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_MKNOD',
+  'CAP_SETGID',
+  'CAP_SETUID',
+  'CAP_SYS_ADMIN',
+  'CAP_SYS_CHROOT',
 ]
 const asAdmin: Step = { do: 'capabilities', effective: all, permitted: all, inheritable: [], ambient: [] }
 const bind = (as: string, source: string, more: Partial<Step & { do: 'stage-bind' }> = {}): Step => ({
-  do: 'stage-bind', as, source, recursive: true, attributes: { set: {}, clear: [] }, ...more,
+  do: 'stage-bind',
+  as,
+  source,
+  recursive: true,
+  attributes: { set: {}, clear: [] },
+  ...more,
 })
 const attach = (staged: string, target: string, kind: 'directory' | 'file' | 'source' = 'source'): Step => ({
-  do: 'attach', staged, target, kind,
+  do: 'attach',
+  staged,
+  target,
+  kind,
 })
 const tmpfs = (target: string, options: [string, string?][] = []): Step => ({
-  do: 'mount', type: 'tmpfs', source: 'tmpfs', target, attributes: {}, options,
+  do: 'mount',
+  type: 'tmpfs',
+  source: 'tmpfs',
+  target,
+  attributes: {},
+  options,
 })
 
 describe('a bind', () => {
@@ -29,13 +60,16 @@ describe('a bind', () => {
   })
 
   it('that is read-only stays so for a root with CAP_SYS_ADMIN in its user namespace', async () => {
-    const readonly = { attributes: { set: { readonly: true }, clear: [], recursive: { set: { readonly: true }, clear: [] } } }
+    const readonly = {
+      attributes: { set: { readonly: true }, clear: [], recursive: { set: { readonly: true }, clear: [] } },
+    }
     const { output } = await world.run({
       staged: [bind('data', data, readonly)],
       mounts: [attach('data', '/data')],
       last: [asAdmin],
       args: [
-        'sh', '-c',
+        'sh',
+        '-c',
         'touch /data/x; mount -o remount,bind,rw /data; touch /data/y; umount /data; touch /data/z; ' +
           'mkdir /other; mount -o bind /data /other; mount -o remount,bind,rw /other; touch /other/w; true',
       ],
@@ -46,7 +80,9 @@ describe('a bind', () => {
 
   it('that is writable is written, by ids of the container', async () => {
     await world.run({
-      staged: [bind('data', data)], mounts: [attach('data', '/data')], args: ['sh', '-c', 'echo new > /data/written'],
+      staged: [bind('data', data)],
+      mounts: [attach('data', '/data')],
+      args: ['sh', '-c', 'echo new > /data/written'],
     })
     expect(statSync(`${data}/written`).uid).toBe(hostRoot)
     rmSync(`${data}/written`)
@@ -85,7 +121,9 @@ describe('a bind', () => {
 
   it('does not follow the host: a mount made later does not appear, and none of ours leaks out', async () => {
     const before = readFileSync('/proc/self/mountinfo', 'utf8')
-    const live = await world.create(world.plan({ staged: [bind('data', data)], mounts: [attach('data', '/data')] }))
+    const live = await world.create(
+      world.plan({ staged: [bind('data', data)], mounts: [attach('data', '/data')] }),
+    )
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(before)
     await live.process.start()
     await live.finish()
@@ -95,8 +133,22 @@ describe('a bind', () => {
 describe('a file system', () => {
   it('of memory starts with what the image has there', async () => {
     const { output } = await world.run({
-      mounts: [{ do: 'mount', type: 'tmpfs', source: 'tmpfs', target: '/etc', attributes: {}, options: [], copyUp: true }],
-      args: ['sh', '-c', 'grep -c root /etc/passwd; echo changed > /etc/passwd; cat /etc/passwd; grep " /etc " /proc/mounts'],
+      mounts: [
+        {
+          do: 'mount',
+          type: 'tmpfs',
+          source: 'tmpfs',
+          target: '/etc',
+          attributes: {},
+          options: [],
+          copyUp: true,
+        },
+      ],
+      args: [
+        'sh',
+        '-c',
+        'grep -c root /etc/passwd; echo changed > /etc/passwd; cat /etc/passwd; grep " /etc " /proc/mounts',
+      ],
     })
     expect(output).toMatch(/^1\nchanged\ntmpfs \/etc tmpfs/)
     expect(readFileSync(`${world.rootfs}/etc/passwd`, 'utf8')).toContain('root')
@@ -104,29 +156,61 @@ describe('a file system', () => {
 
   it('has the attributes that were asked for, each', async () => {
     const { output } = await world.run({
-      mounts: [{
-        do: 'mount', type: 'tmpfs', source: 'scratch', target: '/mnt', options: [['size', '64k'], ['mode', '0700']],
-        attributes: { readonly: true, nosuid: true, nodev: true, noexec: true, atime: 'noatime', nodiratime: true, nosymfollow: true },
-      }],
+      mounts: [
+        {
+          do: 'mount',
+          type: 'tmpfs',
+          source: 'scratch',
+          target: '/mnt',
+          options: [
+            ['size', '64k'],
+            ['mode', '0700'],
+          ],
+          attributes: {
+            readonly: true,
+            nosuid: true,
+            nodev: true,
+            noexec: true,
+            atime: 'noatime',
+            nodiratime: true,
+            nosymfollow: true,
+          },
+        },
+      ],
       args: ['grep', '/mnt', '/proc/mounts'],
     })
-    expect(output).toMatch(/^scratch \/mnt tmpfs ro,nosuid,nodev,noexec,noatime,nodiratime,nosymfollow,size=64k,mode=700/)
+    expect(output).toMatch(
+      /^scratch \/mnt tmpfs ro,nosuid,nodev,noexec,noatime,nodiratime,nosymfollow,size=64k,mode=700/,
+    )
   })
 
   it('with an option that the kernel does not know is refused by its name', async () => {
     const plan = world.plan({ mounts: [tmpfs('/mnt', [['nonsense', '1']])] })
-    await expect(world.create(plan)).rejects.toMatchObject({ code: 'EINVAL', syscall: 'fsconfig', path: 'nonsense' })
+    await expect(world.create(plan)).rejects.toMatchObject({
+      code: 'EINVAL',
+      syscall: 'fsconfig',
+      path: 'nonsense',
+    })
   })
 
   it('staged read-only is read-only for its container for good, with its mount points made', async () => {
     const { output } = await world.run({
-      staged: [{
-        do: 'stage-readonly', staged: 'root', uid: hostRoot, gid: hostRoot,
-        mountPoints: ['/proc', '/dev', '/new/point'].map((path) => ({ path, kind: 'directory' as const })),
-      }],
+      staged: [
+        {
+          do: 'stage-readonly',
+          staged: 'root',
+          uid: hostRoot,
+          gid: hostRoot,
+          mountPoints: ['/proc', '/dev', '/new/point'].map((path) => ({ path, kind: 'directory' as const })),
+        },
+      ],
       mounts: [tmpfs('/new/point')],
       last: [asAdmin],
-      args: ['sh', '-c', 'touch /x; mount -o remount,bind,rw /; touch /y; stat -c %u /new; touch /new/point/ok && echo fine'],
+      args: [
+        'sh',
+        '-c',
+        'touch /x; mount -o remount,bind,rw /; touch /y; stat -c %u /new; touch /new/point/ok && echo fine',
+      ],
     })
     expect(output).toContain('Read-only file system')
     expect(output).toMatch(/0\nfine\n$/)
@@ -134,7 +218,16 @@ describe('a file system', () => {
 
   it('staged as a device works where mknod is refused', async () => {
     const { output } = await world.run({
-      staged: [{ do: 'stage-device', as: 'full', device: { type: 'c', major: 1, minor: 7 }, mode: 0o666, uid: hostRoot, gid: hostRoot }],
+      staged: [
+        {
+          do: 'stage-device',
+          as: 'full',
+          device: { type: 'c', major: 1, minor: 7 },
+          mode: 0o666,
+          uid: hostRoot,
+          gid: hostRoot,
+        },
+      ],
       mounts: [attach('full', '/dev/full', 'file')],
       args: ['sh', '-c', 'stat -c %F:%u /dev/full; echo x > /dev/full'],
     })
@@ -146,8 +239,22 @@ describe('a file system', () => {
     const { output } = await world.run({
       namespaces: ['mnt', 'pid'],
       mounts: [
-        { do: 'mknod', path: '/dev/mine', device: { type: 'c', major: 1, minor: 3 }, mode: 0o640, uid: 5, gid: 6 },
-        { do: 'mknod', path: '/dev/mine', device: { type: 'c', major: 1, minor: 3 }, mode: 0o640, uid: 5, gid: 6 },
+        {
+          do: 'mknod',
+          path: '/dev/mine',
+          device: { type: 'c', major: 1, minor: 3 },
+          mode: 0o640,
+          uid: 5,
+          gid: 6,
+        },
+        {
+          do: 'mknod',
+          path: '/dev/mine',
+          device: { type: 'c', major: 1, minor: 3 },
+          mode: 0o640,
+          uid: 5,
+          gid: 6,
+        },
         { do: 'mknod', path: '/dev/fifo', device: { type: 'p' }, mode: 0o600, uid: 0, gid: 0 },
         { do: 'symlink', path: '/dev/fd', target: '/proc/self/fd', ifExists: '/proc/self/fd' },
         { do: 'symlink', path: '/dev/core', target: '/proc/kcore', ifExists: '/proc/nonsense' },
@@ -162,16 +269,26 @@ describe('a file system', () => {
 
   it('has no node in the way of another device', async () => {
     const node = (minor: number): Step => ({
-      do: 'mknod', path: '/dev/x', device: { type: 'c', major: 1, minor }, mode: 0o600, uid: 0, gid: 0,
+      do: 'mknod',
+      path: '/dev/x',
+      device: { type: 'c', major: 1, minor },
+      mode: 0o600,
+      uid: 0,
+      gid: 0,
     })
     const plan = world.plan({ namespaces: ['mnt', 'pid'], mounts: [node(3), node(5)] })
-    await expect(world.create(plan)).rejects.toMatchObject({ code: 'EEXIST', hint: 'Another file is at this path in the image.' })
+    await expect(world.create(plan)).rejects.toMatchObject({
+      code: 'EEXIST',
+      hint: 'Another file is at this path in the image.',
+    })
   })
 })
 
 describe('a root', () => {
   it('is entered by chroot where it is asked for', async () => {
-    const plan = world.plan({ args: ['sh', '-c', 'ls -d /bin /work /stage 2>&1; grep -c . /proc/mounts >/dev/null && echo ok'] })
+    const plan = world.plan({
+      args: ['sh', '-c', 'ls -d /bin /work /stage 2>&1; grep -c . /proc/mounts >/dev/null && echo ok'],
+    })
     for (const step of plan.steps) if (step.do === 'pivot') step.method = 'chroot'
     const live = await world.create(plan)
     await live.process.start()
@@ -182,7 +299,10 @@ describe('a root', () => {
   })
 
   it("of the host is the container's where it has no mount namespace of its own", async () => {
-    const { output } = await world.run({ namespaces: ['pid', 'net', 'uts'], args: ['readlink', '/proc/self/ns/mnt'] })
+    const { output } = await world.run({
+      namespaces: ['pid', 'net', 'uts'],
+      args: ['readlink', '/proc/self/ns/mnt'],
+    })
     expect(output.trim()).toBe(readlinkSync('/proc/self/ns/mnt'))
   })
 
@@ -199,14 +319,27 @@ describe('masks and read-only paths', () => {
   it('hide files behind the null device and directories behind nothing', async () => {
     const { output } = await world.run({
       after: [
-        { do: 'mask', path: '/proc/kcore' }, { do: 'mask', path: '/proc/meminfo' }, { do: 'mask', path: '/home' },
-        { do: 'mask', path: '/www' }, { do: 'mask', path: '/not/there' }, { do: 'readonly-path', path: '/proc/sys' },
+        { do: 'mask', path: '/proc/kcore' },
+        { do: 'mask', path: '/proc/meminfo' },
+        { do: 'mask', path: '/home' },
+        { do: 'mask', path: '/www' },
+        { do: 'mask', path: '/not/there' },
+        { do: 'readonly-path', path: '/proc/sys' },
         { do: 'readonly-path', path: '/not/there' },
       ],
-      last: [{ do: 'capabilities', effective: ['CAP_DAC_OVERRIDE'], permitted: ['CAP_DAC_OVERRIDE'], inheritable: [], ambient: [] },
-        { do: 'bounding-set', keep: ['CAP_DAC_OVERRIDE'] }].toReversed() as Step[],
+      last: [
+        {
+          do: 'capabilities',
+          effective: ['CAP_DAC_OVERRIDE'],
+          permitted: ['CAP_DAC_OVERRIDE'],
+          inheritable: [],
+          ambient: [],
+        },
+        { do: 'bounding-set', keep: ['CAP_DAC_OVERRIDE'] },
+      ].toReversed() as Step[],
       args: [
-        'sh', '-c',
+        'sh',
+        '-c',
         'cat /proc/meminfo | wc -c; ls -A /home /www; touch /home/x /www/x; echo 1 > /proc/sys/net/ipv4/ip_forward; ' +
           'umount /home; cat /proc/meminfo | wc -c',
       ],
@@ -234,18 +367,23 @@ describe('a hostile image', () => {
   beforeAll(() => mkdirSync(outside))
   const up = '../../../../../../..'
 
-  it.each(['proc', 'dev', 'sys'])('with a link at /%s is refused, and nothing is written where it leads', async (name) => {
-    hostile(name, `${up}${outside}`)
-    try {
-      const plan = world.plan({
-        mounts: [{ do: 'mount', type: 'sysfs', source: 'sysfs', target: '/sys', attributes: {}, options: [] }],
-      })
-      await expect(world.create(plan)).rejects.toMatchObject({ code: 'ELOOP' })
-    } finally {
-      rmSync(`${world.rootfs}/${name}`)
-    }
-    expect(readdirSync(outside)).toEqual([])
-  })
+  it.each(['proc', 'dev', 'sys'])(
+    'with a link at /%s is refused, and nothing is written where it leads',
+    async (name) => {
+      hostile(name, `${up}${outside}`)
+      try {
+        const plan = world.plan({
+          mounts: [
+            { do: 'mount', type: 'sysfs', source: 'sysfs', target: '/sys', attributes: {}, options: [] },
+          ],
+        })
+        await expect(world.create(plan)).rejects.toMatchObject({ code: 'ELOOP' })
+      } finally {
+        rmSync(`${world.rootfs}/${name}`)
+      }
+      expect(readdirSync(outside)).toEqual([])
+    },
+  )
 
   it('with links at mount points, absolute or not, keeps everything inside its root', async () => {
     hostile('abs', outside)
@@ -260,18 +398,23 @@ describe('a hostile image', () => {
     ).rejects.toMatchObject({ syscall: 'openat2' })
     mkdirSync(`${world.rootfs}${outside}`, { recursive: true })
     const inside = await world.run({
-      staged: [bind('source', source)], mounts: [attach('source', '/abs'), attach('source', '/rel/sub')],
+      staged: [bind('source', source)],
+      mounts: [attach('source', '/abs'), attach('source', '/rel/sub')],
       args: ['ls', outside, `${outside}/sub`],
     })
     expect(inside.output).toContain('seen')
     expect(readdirSync(outside)).toEqual([])
-    for (const name of ['abs', 'rel', outside.split('/')[1]!]) rmSync(`${world.rootfs}/${name}`, { recursive: true, force: true })
+    for (const name of ['abs', 'rel', outside.split('/')[1]!])
+      rmSync(`${world.rootfs}/${name}`, { recursive: true, force: true })
     mkdirSync(`${world.rootfs}/tmp`, { recursive: true })
   })
 
   it('with a link at a masked path gets no write outside', async () => {
     hostile('secret', `${up}/proc/sys/kernel/hostname`)
-    const { output } = await world.run({ after: [{ do: 'mask', path: '/secret' }], args: ['cat', '/proc/sys/kernel/hostname'] })
+    const { output } = await world.run({
+      after: [{ do: 'mask', path: '/secret' }],
+      args: ['cat', '/proc/sys/kernel/hostname'],
+    })
     expect(output).toBe('') // the container's own, masked through the link, and nothing of the host
     expect(readFileSync('/proc/sys/kernel/hostname', 'utf8').trim()).not.toBe('')
     rmSync(`${world.rootfs}/secret`)
@@ -286,14 +429,21 @@ describe('a hostile image', () => {
 
   it('cannot reach the launcher: it is sealed, and closed to its own root', async () => {
     const live = await world.create(world.plan({ args: ['sleep', '100'] }))
-    expect(() => writeFileSync(`/proc/${live.process.init.pid}/exe`, 'x', { flag: 'r+' })).toThrow(/ETXTBSY|EPERM|EACCES/)
+    expect(() => writeFileSync(`/proc/${live.process.init.pid}/exe`, 'x', { flag: 'r+' })).toThrow(
+      /ETXTBSY|EPERM|EACCES/,
+    )
     const exec = await world.exec(live.container, [
       { do: 'join-process', pidfd: 'pidfd', namespaces: ['user', 'mnt', 'pid'] },
       { do: 'become-root' },
       { do: 'clone', namespaces: [], keep: [] },
       { do: 'stdio', stdin: 'stdin', stdout: 'stdout', stderr: 'stderr' },
       { do: 'door' },
-      { do: 'exec', args: ['sh', '-c', 'ls /proc/1/fd; readlink /proc/1/exe /proc/1/root; true'], env: ['PATH=/bin'], init: false },
+      {
+        do: 'exec',
+        args: ['sh', '-c', 'ls /proc/1/fd; readlink /proc/1/exe /proc/1/root; true'],
+        env: ['PATH=/bin'],
+        init: false,
+      },
     ])
     await exec.process.start()
     expect((await exec.finish()).output).toMatch(/^ls: can't open '\/proc\/1\/fd': Permission denied\n/)

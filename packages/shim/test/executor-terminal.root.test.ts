@@ -15,18 +15,29 @@ afterAll(() => world[Symbol.asyncDispose]())
 
 const console_: Step = { do: 'console', rows: 24, columns: 80, bind: true, uid: 0, gid: 0 }
 const joined: Step[] = [
-  { do: 'join-process', pidfd: 'pidfd', namespaces: ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'] },
+  {
+    do: 'join-process',
+    pidfd: 'pidfd',
+    namespaces: ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'],
+  },
   { do: 'become-root' },
   { do: 'clone', namespaces: [], keep: [] },
   { do: 'new-session' },
 ]
 const pipes: Step = { do: 'stdio', stdin: 'stdin', stdout: 'stdout', stderr: 'stderr' }
-const run = (...args: string[]): Step[] => [{ do: 'door' }, { do: 'exec', args, env: ['PATH=/bin'], init: false }]
+const run = (...args: string[]): Step[] => [
+  { do: 'door' },
+  { do: 'exec', args, env: ['PATH=/bin'], init: false },
+]
 
 describe('a terminal', () => {
   it("is the container's own, controlling, and on /dev/console", async () => {
     const live = await world.create(
-      world.plan({ terminal: true, mounts: [console_], args: ['sh', '-c', 'tty; stat -c %t /dev/console; stty size; cat; echo end'] }),
+      world.plan({
+        terminal: true,
+        mounts: [console_],
+        args: ['sh', '-c', 'tty; stat -c %t /dev/console; stty size; cat; echo end'],
+      }),
     )
     const master = live.process.console!
     expect(getWindowSize(master)).toMatchObject({ rows: 24 })
@@ -41,8 +52,14 @@ describe('a terminal', () => {
   it('hands control characters and window sizes on', async () => {
     const live = await world.create(
       world.plan({
-        terminal: true, mounts: [console_], init: true,
-        args: ['sh', '-c', 'trap "stty size" WINCH; trap "echo int; exit 3" INT; echo up; while :; do sleep 1 & wait $!; done'],
+        terminal: true,
+        mounts: [console_],
+        init: true,
+        args: [
+          'sh',
+          '-c',
+          'trap "stty size" WINCH; trap "echo int; exit 3" INT; echo up; while :; do sleep 1 & wait $!; done',
+        ],
       }),
     )
     const master = live.process.console!
@@ -60,7 +77,8 @@ describe('a terminal', () => {
     await container.process.start()
     const exec = await world.exec(
       container.container,
-      [...joined, { ...console_, bind: false } as Step, ...run('sh', '-c', 'tty; exit 4')], true,
+      [...joined, { ...console_, bind: false } as Step, ...run('sh', '-c', 'tty; exit 4')],
+      true,
     )
     await exec.process.start()
     expect(await readUntil(exec.process.console!, /pts/)).toBe('/dev/pts/0\r\n')
@@ -72,9 +90,15 @@ describe('a terminal', () => {
 
 describe('exec', () => {
   it('enters every namespace, and is reaped without the container ending', async () => {
-    const container = await world.create(world.plan({ args: ['sleep', '100'], mounts: [{ do: 'hostname', name: 'box' }] }))
+    const container = await world.create(
+      world.plan({ args: ['sleep', '100'], mounts: [{ do: 'hostname', name: 'box' }] }),
+    )
     await container.process.start()
-    const exec = await world.exec(container.container, [...joined, pipes, ...run('sh', '-c', 'echo $$; hostname; id -u; exit 9')])
+    const exec = await world.exec(container.container, [
+      ...joined,
+      pipes,
+      ...run('sh', '-c', 'echo $$; hostname; id -u; exit 9'),
+    ])
     await exec.process.start()
     const { exitCode, output } = await exec.finish()
     expect({ exitCode, output }).toEqual({ exitCode: 9, output: '2\nbox\n0\n' })
@@ -115,13 +139,18 @@ describe('the reaping init', () => {
 
   it('hands signals on, and tells the one that killed its program', async () => {
     const caught = await world.create(
-      world.plan({ init: true, args: ['sh', '-c', 'trap "echo term; exit 6" TERM; echo up; while :; do usleep 1000; done'] }),
+      world.plan({
+        init: true,
+        args: ['sh', '-c', 'trap "echo term; exit 6" TERM; echo up; while :; do usleep 1000; done'],
+      }),
     )
     await caught.process.start()
     await caught.until(/up/)
     caught.kill(15)
     expect(await caught.finish()).toMatchObject({ exitCode: 6 })
-    const killed = await world.create(world.plan({ init: true, args: ['sh', '-c', 'echo up; exec sleep 100'] }))
+    const killed = await world.create(
+      world.plan({ init: true, args: ['sh', '-c', 'echo up; exec sleep 100'] }),
+    )
     await killed.process.start()
     await killed.until(/up/)
     killed.kill(15)
@@ -162,12 +191,16 @@ describe('the keeper', () => {
     const live = await world.create(world.plan({ args: ['sleep', '100'] }))
     await live.process.start()
     const { keeper } = live.process
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE', 'SIGUSR1'] as const) pidfdSendSignal(keeper.pidfd, signal)
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE', 'SIGUSR1'] as const)
+      pidfdSendSignal(keeper.pidfd, signal)
     const status = readFileSync(`/proc/${keeper.pid}/status`, 'utf8')
     expect(readFileSync(`/proc/${keeper.pid}/cmdline`, 'utf8')).toBe('holdfast: keeper test\0')
     expect(status).toMatch(/^CapEff:\t0+$/m)
     const memory = readFileSync(`/proc/${keeper.pid}/smaps_rollup`, 'utf8')
-    const kib = [...memory.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB/gm)].reduce((sum, [, each]) => sum + Number(each), 0)
+    const kib = [...memory.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB/gm)].reduce(
+      (sum, [, each]) => sum + Number(each),
+      0,
+    )
     expect(kib).toBeLessThanOrEqual(48)
     live.kill(9)
     expect(await live.finish()).toMatchObject({ signal: 9 })
@@ -185,7 +218,14 @@ describe('the keeper', () => {
     const file = join(world.base, 'orphan', 'exit.json')
     expect(JSON.parse(await eventually(() => readFileSync(file, 'utf8')))).toMatchObject({ exitCode: 8 })
     const { init, keeper, taken, namespaces, root } = adopted
-    for (const fd of [init!.pidfd, keeper!.pidfd, ...Object.values(taken), ...Object.values(namespaces!), root!]) closeFd(fd)
+    for (const fd of [
+      init!.pidfd,
+      keeper!.pidfd,
+      ...Object.values(taken),
+      ...Object.values(namespaces!),
+      root!,
+    ])
+      closeFd(fd)
     expect(adoptContainer(record)).toMatchObject({ taken: {} })
   })
 })

@@ -79,14 +79,18 @@ export class ExecutorWorld {
     const steps: Step[] = [
       ...(isNew('mnt') ? this.#stage(userns, parts.upperOwner ?? (userns ? hostRoot : 0)) : []),
       ...(parts.staged ?? []),
-      ...(userns ? [{ do: 'join', namespace: 'user', fd: 'userns' } as const, { do: 'become-root' } as const] : []),
+      ...(userns
+        ? [{ do: 'join', namespace: 'user', fd: 'userns' } as const, { do: 'become-root' } as const]
+        : []),
       ...(unshared.length > 0 ? [{ do: 'unshare' as const, namespaces: [...unshared] }] : []),
       ...(parts.beforeClone ?? []),
       { do: 'clone', namespaces: [...cloned], keep: [] },
       { do: 'new-session' },
       ...(isNew('mnt') ? this.#tree(parts.mounts ?? []) : []),
       ...(parts.after ?? []),
-      ...(parts.terminal ? [] : [{ do: 'stdio' as const, stdin: 'stdin', stdout: 'stdout', stderr: 'stderr' }]),
+      ...(parts.terminal
+        ? []
+        : [{ do: 'stdio' as const, stdin: 'stdin', stdout: 'stdout', stderr: 'stderr' }]),
       ...(parts.last ?? []),
       { do: 'door' },
       {
@@ -118,15 +122,26 @@ export class ExecutorWorld {
     mkdirSync(work)
     chownSync(upper, owner, owner)
     const device = (name: string, minor: number): Step => ({
-      do: 'stage-bind', as: `dev-${name}`, source: `/dev/${name}`, recursive: false,
-      attributes: { set: {}, clear: [] }, expect: { type: 'c', major: 1, minor },
+      do: 'stage-bind',
+      as: `dev-${name}`,
+      source: `/dev/${name}`,
+      recursive: false,
+      attributes: { set: {}, clear: [] },
+      expect: { type: 'c', major: 1, minor },
     })
     return [
       { do: 'unshare', namespaces: ['mnt'] },
       { do: 'set-propagation', path: '/', propagation: 'private', recursive: true },
       { do: 'stage-area', path: this.path('stage') },
       {
-        do: 'stage-overlay', as: 'root', lower: [this.rootfs], upper, work, method: 'fd', attributes: {}, options: [],
+        do: 'stage-overlay',
+        as: 'root',
+        lower: [this.rootfs],
+        upper,
+        work,
+        method: 'fd',
+        attributes: {},
+        options: [],
         ...(userns && { idmap: 'userns' }),
       },
       device('null', 3),
@@ -140,11 +155,19 @@ export class ExecutorWorld {
       { do: 'enter-root', staged: 'root' },
       { do: 'mount', type: 'proc', source: 'proc', target: '/proc', attributes: secure, options: [] },
       {
-        do: 'mount', type: 'tmpfs', source: 'tmpfs', target: '/dev', attributes: { nosuid: true },
+        do: 'mount',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        target: '/dev',
+        attributes: { nosuid: true },
         options: [['mode', '755']],
       },
       {
-        do: 'mount', type: 'devpts', source: 'devpts', target: '/dev/pts', attributes: { nosuid: true, noexec: true },
+        do: 'mount',
+        type: 'devpts',
+        source: 'devpts',
+        target: '/dev/pts',
+        attributes: { nosuid: true, noexec: true },
         options: [['newinstance'], ['ptmxmode', '0666'], ['mode', '0620']],
       },
       { do: 'attach', staged: 'dev-null', target: '/dev/null', kind: 'file' },
@@ -155,7 +178,10 @@ export class ExecutorWorld {
   }
 
   /** Creates it with a pipe for stdout and stderr, which `finish` reads. */
-  async create(plan: ContainerPlan, onCreateRuntime = async (_pid: number): Promise<void> => {}): Promise<Live> {
+  async create(
+    plan: ContainerPlan,
+    onCreateRuntime = async (_pid: number): Promise<void> => {},
+  ): Promise<Live> {
     const out = pipe2()
     const recordName = `exit-${this.#count++}.json`
     try {
@@ -247,8 +273,14 @@ export class Live {
     this.over = true
     const { init, keeper, console } = this.process
     const { namespaces, root, userns, cgroups } = this.container
-    const inside = [...Object.values(namespaces ?? {}), ...(cgroups ?? []).map(({ dirFd }) => dirFd), root, userns]
-    for (const fd of [init.pidfd, keeper.pidfd, console, this.#out, ...inside]) if (fd !== undefined) closeFd(fd)
+    const inside = [
+      ...Object.values(namespaces ?? {}),
+      ...(cgroups ?? []).map(({ dirFd }) => dirFd),
+      root,
+      userns,
+    ]
+    for (const fd of [init.pidfd, keeper.pidfd, console, this.#out, ...inside])
+      if (fd !== undefined) closeFd(fd)
   }
 }
 

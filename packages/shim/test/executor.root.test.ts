@@ -13,7 +13,9 @@ const ownInode = (type: NamespaceType): number => statSync(`/proc/self/ns/${type
 
 describe('a container', () => {
   it('runs its program and hands its output and exit code on', async () => {
-    const { exitCode, signal, output, finishedAt } = await world.run({ args: ['sh', '-c', 'echo hello; exit 7'] })
+    const { exitCode, signal, output, finishedAt } = await world.run({
+      args: ['sh', '-c', 'echo hello; exit 7'],
+    })
     expect({ exitCode, signal, output }).toEqual({ exitCode: 7, signal: null, output: 'hello\n' })
     expect(finishedAt).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/)
     expect(Math.abs(Date.parse(finishedAt) - Date.now())).toBeLessThan(60_000)
@@ -61,18 +63,27 @@ describe('a container', () => {
       namespaces: ['mnt', 'pid', 'cgroup', 'time'],
       upperOwner: hostRoot,
       preparations: [...joined, 'user' as const].map((namespace) => ({
-        do: 'open-namespace', namespace, path: `/proc/${pid}/ns/${namespace}`, as: `ns:${namespace}`,
+        do: 'open-namespace',
+        namespace,
+        path: `/proc/${pid}/ns/${namespace}`,
+        as: `ns:${namespace}`,
       })),
       // The new mount and pid namespaces must belong to the joined user namespace: it is joined before them.
       beforeClone: [
-        ...[...joined, 'user' as const].map((namespace) => ({ do: 'join' as const, namespace, fd: `ns:${namespace}` })),
+        ...[...joined, 'user' as const].map((namespace) => ({
+          do: 'join' as const,
+          namespace,
+          fd: `ns:${namespace}`,
+        })),
         { do: 'become-root' },
       ],
       args: ['sh', '-c', 'readlink /proc/self/ns/net; id -u'],
     })
     const live = await world.create(plan)
     for (const type of [...joined, 'user' as const]) {
-      expect(namespaceInode(live.container.namespaces[type])).toBe(namespaceInode(first.container.namespaces[type]))
+      expect(namespaceInode(live.container.namespaces[type])).toBe(
+        namespaceInode(first.container.namespaces[type]),
+      )
     }
     await live.process.start()
     expect((await live.finish()).output).toMatch(/^net:\[\d+\]\n0\n$/)
@@ -92,7 +103,9 @@ describe('a container', () => {
     try {
       const plan = world.plan({
         namespaces: ['mnt', 'pid'],
-        preparations: [{ do: 'open-namespace', namespace: 'net', path: `/proc/self/fd/${netns}`, as: 'ns:net' }],
+        preparations: [
+          { do: 'open-namespace', namespace: 'net', path: `/proc/self/fd/${netns}`, as: 'ns:net' },
+        ],
         beforeClone: [{ do: 'join', namespace: 'net', fd: 'ns:net' }],
       })
       const live = await world.create(plan)
@@ -106,9 +119,13 @@ describe('a container', () => {
 
   it('maps its ids: what it writes belongs to its own range on the host', async () => {
     const live = await world.create(
-      world.plan({ args: ['sh', '-c', 'cat /proc/self/uid_map; touch /made; stat -c %u:%g /made /bin/busybox'] }),
+      world.plan({
+        args: ['sh', '-c', 'cat /proc/self/uid_map; touch /made; stat -c %u:%g /made /bin/busybox'],
+      }),
     )
-    const upper = /upperdir=([^,\s]+)/.exec(readFileSync(`/proc/${live.process.init.pid}/mountinfo`, 'utf8'))![1]!
+    const upper = /upperdir=([^,\s]+)/.exec(
+      readFileSync(`/proc/${live.process.init.pid}/mountinfo`, 'utf8'),
+    )![1]!
     await live.process.start()
     const { output } = await live.finish()
     expect(output.trim().split(/\s+/)).toEqual(['0', String(hostRoot), '65536', '0:0', '0:0'])
@@ -132,7 +149,8 @@ describe('a container', () => {
         { do: 'sysctl', key: 'net/ipv4/ip_unprivileged_port_start', value: '0' },
       ],
       args: [
-        'sh', '-c',
+        'sh',
+        '-c',
         'hostname; ip link show lo | grep -o UP | head -1; cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_unprivileged_port_start',
       ],
     })
@@ -145,15 +163,20 @@ describe('a container', () => {
   })
 
   it('starts with every signal at its default and unblocked', async () => {
-    const { output } = await world.run({ args: ['sh', '-c', 'exec grep -E "^Sig(Blk|Ign)" /proc/self/status'] })
+    const { output } = await world.run({
+      args: ['sh', '-c', 'exec grep -E "^Sig(Blk|Ign)" /proc/self/status'],
+    })
     expect(output).toBe('SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n')
   })
 
   it('runs createRuntime hooks while its namespaces exist and its root is the old one', async () => {
     let seen: string | undefined
-    const live = await world.create(world.plan({ mounts: [{ do: 'sync', point: 'create-runtime' }] }), async (pid) => {
-      seen = readlinkSync(`/proc/${pid}/ns/net`)
-    })
+    const live = await world.create(
+      world.plan({ mounts: [{ do: 'sync', point: 'create-runtime' }] }),
+      async (pid) => {
+        seen = readlinkSync(`/proc/${pid}/ns/net`)
+      },
+    )
     expect(seen).toBe(`net:[${namespaceInode(live.container.namespaces.net)}]`)
     await live.process.start()
     await live.finish()
@@ -163,15 +186,26 @@ describe('a container', () => {
     const script = world.path('hook.sh')
     writeFileSync(script, '#!/bin/sh\ncat > "$1"\n', { mode: 0o755 })
     const { output } = await world.run({
-      mounts: [{
-        do: 'hook', kind: 'createContainer', path: '/bin/sh', args: ['sh', '-c', 'cat >/dev/null; exit 0'],
-        env: ['PATH=/bin:/usr/bin'], state: '{"pid":%PID%}',
-      }],
+      mounts: [
+        {
+          do: 'hook',
+          kind: 'createContainer',
+          path: '/bin/sh',
+          args: ['sh', '-c', 'cat >/dev/null; exit 0'],
+          env: ['PATH=/bin:/usr/bin'],
+          state: '{"pid":%PID%}',
+        },
+      ],
       after: [
         { do: 'mount', type: 'tmpfs', source: 'tmpfs', target: '/tmp', attributes: {}, options: [] },
         {
-          do: 'hook', kind: 'startContainer', path: '/bin/sh', args: ['sh', '-c', 'cat > /tmp/state'],
-          env: ['PATH=/bin'], timeoutMs: 5000, state: '{"id":"x","pid":%PID%,"status":"created"}',
+          do: 'hook',
+          kind: 'startContainer',
+          path: '/bin/sh',
+          args: ['sh', '-c', 'cat > /tmp/state'],
+          env: ['PATH=/bin'],
+          timeoutMs: 5000,
+          state: '{"id":"x","pid":%PID%,"status":"created"}',
         },
       ],
       args: ['cat', '/tmp/state'],
@@ -188,7 +222,12 @@ describe('a failure', () => {
   const mounts = (): string => readFileSync('/proc/self/mountinfo', 'utf8')
 
   async function leavesNothing(attempt: () => Promise<unknown>): Promise<unknown> {
-    const before = { processes: descendants(), fds: readdirSync('/proc/self/fd').length, mounts: mounts(), files: readdirSync(world.directory) }
+    const before = {
+      processes: descendants(),
+      fds: readdirSync('/proc/self/fd').length,
+      mounts: mounts(),
+      files: readdirSync(world.directory),
+    }
     let failure: unknown
     await attempt().catch((error: unknown) => (failure = error))
     expect(descendants()).toEqual(before.processes)
@@ -200,11 +239,17 @@ describe('a failure', () => {
 
   it('in stage one names the step, the call and a hint, and leaves nothing', async () => {
     const bind = {
-      do: 'stage-bind' as const, as: 'x', source: '/no/such/source', recursive: false, attributes: { set: {}, clear: [] },
+      do: 'stage-bind' as const,
+      as: 'x',
+      source: '/no/such/source',
+      recursive: false,
+      attributes: { set: {}, clear: [] },
     }
     const failure = await leavesNothing(() => world.create(world.plan({ staged: [bind] })))
     expect(failure).toMatchObject({
-      code: 'ENOENT', syscall: 'open_tree', path: '/no/such/source',
+      code: 'ENOENT',
+      syscall: 'open_tree',
+      path: '/no/such/source',
       step: expect.stringContaining('stage-bind'),
       hint: 'The source of the mount does not exist.',
     })
@@ -212,9 +257,19 @@ describe('a failure', () => {
 
   it('in stage two leaves nothing', async () => {
     const failure = await leavesNothing(() =>
-      world.create(world.plan({ mounts: [{ do: 'mount', type: 'nosuchfs', source: 'x', target: '/mnt', attributes: {}, options: [] }] })),
+      world.create(
+        world.plan({
+          mounts: [
+            { do: 'mount', type: 'nosuchfs', source: 'x', target: '/mnt', attributes: {}, options: [] },
+          ],
+        }),
+      ),
     )
-    expect(failure).toMatchObject({ code: 'ENODEV', syscall: 'fsopen', step: expect.stringContaining('mount') })
+    expect(failure).toMatchObject({
+      code: 'ENODEV',
+      syscall: 'fsopen',
+      step: expect.stringContaining('mount'),
+    })
   })
 
   it('of a createRuntime hook leaves nothing', async () => {
@@ -228,11 +283,21 @@ describe('a failure', () => {
 
   it('of a hook that hangs comes when its time is over', async () => {
     const failure = await leavesNothing(() =>
-      world.create(world.plan({
-        mounts: [{
-          do: 'hook', kind: 'createContainer', path: '/bin/sleep', args: ['sleep', '100'], env: [], timeoutMs: 50, state: '{}',
-        }],
-      })),
+      world.create(
+        world.plan({
+          mounts: [
+            {
+              do: 'hook',
+              kind: 'createContainer',
+              path: '/bin/sleep',
+              args: ['sleep', '100'],
+              env: [],
+              timeoutMs: 50,
+              state: '{}',
+            },
+          ],
+        }),
+      ),
     )
     expect(failure).toMatchObject({ code: 'ETIMEDOUT', hint: 'The hook ran longer than its timeout.' })
   })
