@@ -13,14 +13,29 @@ describe('applyChanges', () => {
     [['ENV A=', 'ENV B=${A:-empty} C=${A-set}'], { Env: ['A=', 'B=empty', 'C='] }],
     [['LABEL a=b "c d"="e f"', 'LABEL a=z'], { Labels: { a: 'z', 'c d': 'e f' } }],
     [['LABEL __proto__=x'], { Labels: Object.fromEntries([['__proto__', 'x']]) }],
-    [['EXPOSE 80 443/tcp 53/udp', 'EXPOSE 8000-8002'], { ExposedPorts: { '80/tcp': {}, '443/tcp': {}, '53/udp': {}, '8000/tcp': {}, '8001/tcp': {}, '8002/tcp': {} } }],
+    [
+      ['EXPOSE 80 443/tcp 53/udp', 'EXPOSE 8000-8002'],
+      {
+        ExposedPorts: {
+          '80/tcp': {},
+          '443/tcp': {},
+          '53/udp': {},
+          '8000/tcp': {},
+          '8001/tcp': {},
+          '8002/tcp': {},
+        },
+      },
+    ],
     [['VOLUME /a /b', 'VOLUME ["/c d"]'], { Volumes: { '/a': {}, '/b': {}, '/c d': {} } }],
     [['USER 1000:1000'], { User: '1000:1000' }],
     [['WORKDIR /a', 'WORKDIR b/../c'], { WorkingDir: '/a/c' }],
     [['WORKDIR /a b'], { WorkingDir: '/a b' }],
     [['STOPSIGNAL SIGRTMIN+3'], { StopSignal: 'SIGRTMIN+3' }],
     [['ONBUILD RUN x'], { OnBuild: ['RUN x'] }],
-    [['HEALTHCHECK --interval=1m30s --retries=3 CMD ["x"]'], { Healthcheck: { Interval: 90e9, Retries: 3, Test: ['CMD', 'x'] } }],
+    [
+      ['HEALTHCHECK --interval=1m30s --retries=3 CMD ["x"]'],
+      { Healthcheck: { Interval: 90e9, Retries: 3, Test: ['CMD', 'x'] } },
+    ],
     [['HEALTHCHECK CMD curl x'], { Healthcheck: { Test: ['CMD-SHELL', 'curl x'] } }],
     [['HEALTHCHECK NONE'], { Healthcheck: { Test: ['NONE'] } }],
     [['# a comment\nENV A=1 \\\n  B=2\nCMD x'], { Env: ['A=1', 'B=2'], Cmd: ['/bin/sh', '-c', 'x'] }],
@@ -30,7 +45,10 @@ describe('applyChanges', () => {
 
   it('leaves the configuration that it starts from alone', () => {
     const base = { Env: ['A=1'], Labels: { a: 'b' } }
-    expect(applyChanges(base, ['ENV A=2 C=3', 'LABEL c=d'])).toEqual({ Env: ['A=2', 'C=3'], Labels: { a: 'b', c: 'd' } })
+    expect(applyChanges(base, ['ENV A=2 C=3', 'LABEL c=d'])).toEqual({
+      Env: ['A=2', 'C=3'],
+      Labels: { a: 'b', c: 'd' },
+    })
     expect(base).toEqual({ Env: ['A=1'], Labels: { a: 'b' } })
   })
 

@@ -86,11 +86,18 @@ function label(config: ImageRunConfig, rest: string): void {
 }
 
 function pairs(rest: string, config: ImageRunConfig): [string, string][] {
-  return nameValuePairs(rest).map(([name, value]) => [expand(name, config.Env ?? []), expand(value, config.Env ?? [])])
+  return nameValuePairs(rest).map(([name, value]) => [
+    expand(name, config.Env ?? []),
+    expand(value, config.Env ?? []),
+  ])
 }
 
 function expose(config: ImageRunConfig, rest: string): void {
-  for (const word of wordsOf(rest).flatMap((item) => expand(item, config.Env ?? []).split(/\s+/).filter(Boolean))) {
+  for (const word of wordsOf(rest).flatMap((item) =>
+    expand(item, config.Env ?? [])
+      .split(/\s+/)
+      .filter(Boolean),
+  )) {
     const match = /^([0-9]{1,5})(?:-([0-9]{1,5}))?(?:\/([A-Za-z]+))?$/.exec(word)
     const first = Number(match?.[1])
     const last = Number(match?.[2] ?? match?.[1])
@@ -134,7 +141,8 @@ function stopSignal(config: ImageRunConfig, rest: string): void {
 
 function onBuild(config: ImageRunConfig, rest: string): void {
   const name = rest.split(/\s/)[0]!.toUpperCase()
-  if (name === 'ONBUILD') throw invalid(`ONBUILD ${rest}`, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
+  if (name === 'ONBUILD')
+    throw invalid(`ONBUILD ${rest}`, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
   if (name === 'FROM' || name === 'MAINTAINER')
     throw invalid(`ONBUILD ${rest}`, `${name} isn't allowed as an ONBUILD trigger`)
   config.OnBuild = [...(config.OnBuild ?? []), rest]
@@ -143,7 +151,8 @@ function onBuild(config: ImageRunConfig, rest: string): void {
 /** USER, WORKDIR and STOPSIGNAL have exactly one argument. */
 function one(name: string, rest: string, config: ImageRunConfig): string {
   const words = wordsOf(rest)
-  if (words.length !== 1 && name !== 'WORKDIR') throw invalid(`${name} ${rest}`, `${name} requires exactly one argument`)
+  if (words.length !== 1 && name !== 'WORKDIR')
+    throw invalid(`${name} ${rest}`, `${name} requires exactly one argument`)
   return expand(name === 'WORKDIR' ? rest : words[0]!, config.Env ?? [])
 }
 
@@ -153,7 +162,15 @@ const durationFlags = new Map([
   ['start-period', 'StartPeriod'],
   ['start-interval', 'StartInterval'],
 ])
-const units = new Map([['ns', 1], ['us', 1e3], ['µs', 1e3], ['ms', 1e6], ['s', 1e9], ['m', 60e9], ['h', 3600e9]])
+const units = new Map([
+  ['ns', 1],
+  ['us', 1e3],
+  ['µs', 1e3],
+  ['ms', 1e6],
+  ['s', 1e9],
+  ['m', 60e9],
+  ['h', 3600e9],
+])
 
 function healthcheck(config: ImageRunConfig, rest: string): void {
   const check: Record<string, unknown> = {}
@@ -179,7 +196,8 @@ function duration(text: string, rest: string): number {
   if (!/^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$/.test(text) && text !== '0')
     throw invalid(`HEALTHCHECK ${rest}`, `invalid duration ${JSON.stringify(text)}`)
   let total = 0
-  for (const [, number, unit] of text.matchAll(/([0-9.]+)(ns|us|µs|ms|s|m|h)/g)) total += Number(number) * units.get(unit!)!
+  for (const [, number, unit] of text.matchAll(/([0-9.]+)(ns|us|µs|ms|s|m|h)/g))
+    total += Number(number) * units.get(unit!)!
   if (total !== 0 && total < 1e6) throw invalid(`HEALTHCHECK ${rest}`, 'a duration cannot be less than 1ms')
   return Math.round(total)
 }

@@ -65,7 +65,8 @@ export class ContentStore {
   document(digest: string): Buffer {
     const size = this.size(digest)
     if (size === undefined) throw new HoldfastError('HF_INTERNAL', `the blob ${digest} is missing`)
-    if (size > maxDocumentSize) throw new HoldfastError('HF_CORRUPT_LAYER', `the document ${digest} is too large`)
+    if (size > maxDocumentSize)
+      throw new HoldfastError('HF_CORRUPT_LAYER', `the document ${digest} is too large`)
     const content = readFileSync(this.path(digest))
     checkDigest(`the stored document ${digest}`, digest, digestOf(content))
     return content
@@ -89,8 +90,12 @@ export function digestOf(content: Buffer | string): string {
 
 export function checkDigest(what: string, expected: string, actual: string): void {
   if (expected === actual) return
-  throw new HoldfastError('HF_DIGEST_MISMATCH', `${what}: digest mismatch: expected ${expected}, got ${actual}`, {
-    hint: 'The content was changed or damaged on its way here: fetch it again.',
-    details: { expected, actual },
-  })
+  throw new HoldfastError(
+    'HF_DIGEST_MISMATCH',
+    `${what}: digest mismatch: expected ${expected}, got ${actual}`,
+    {
+      hint: 'The content was changed or damaged on its way here: fetch it again.',
+      details: { expected, actual },
+    },
+  )
 }

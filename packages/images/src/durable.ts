@@ -47,7 +47,10 @@ export function nameDiskFull(error: unknown, root: string): unknown {
 /** Everything written to the file system of `path` so far is on disk when this returns. It may take seconds. */
 export function syncFileSystem(path: string): void {
   // Node has no syncfs(2); coreutils' and busybox's sync do.
-  const { error, status, stderr } = spawnSync('sync', ['-f', path], { env: { PATH: systemPath }, encoding: 'utf8' })
+  const { error, status, stderr } = spawnSync('sync', ['-f', path], {
+    env: { PATH: systemPath },
+    encoding: 'utf8',
+  })
   if (error) throw error
   if (status !== 0) throw new Error(`sync -f ${path}: ${stderr.trim()}`)
 }

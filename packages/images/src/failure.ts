@@ -6,7 +6,8 @@ export function failureJson(error: unknown): FailureJson {
   if (error instanceof HoldfastError) return { kind: 'holdfast', ...error.toJSON() }
   if (!(error instanceof Error)) return { kind: 'other', message: String(error) }
   const { message, stack } = error
-  if ('code' in error && typeof error.code === 'string') return { kind: 'system', message, code: error.code, stack }
+  if ('code' in error && typeof error.code === 'string')
+    return { kind: 'system', message, code: error.code, stack }
   return { kind: 'other', message, stack }
 }
 

@@ -17,9 +17,13 @@ export function parseImageConfig(document: Buffer): ImageConfig {
   const rootfs = object(root, 'rootfs')
   const os = text(root, 'os') ?? 'linux'
   if (os !== 'linux') {
-    throw new HoldfastError('HF_UNSUPPORTED', `image operating system "${os}" cannot be used on this platform`, {
-      details: { field: 'os' },
-    })
+    throw new HoldfastError(
+      'HF_UNSUPPORTED',
+      `image operating system "${os}" cannot be used on this platform`,
+      {
+        details: { field: 'os' },
+      },
+    )
   }
   if (rootfs === undefined || rootfs.type !== 'layers') throw invalid('rootfs.type', 'must be "layers"')
   const diffIds = strings(rootfs, 'diff_ids', 'rootfs.diff_ids') ?? []
@@ -50,7 +54,9 @@ export function parseJson(document: Buffer, what: string): unknown {
   try {
     return JSON.parse(document.toString('utf8')) as unknown
   } catch (cause) {
-    throw new HoldfastError('HF_INVALID_CONFIG', `the ${what} is no JSON: ${(cause as Error).message}`, { cause })
+    throw new HoldfastError('HF_INVALID_CONFIG', `the ${what} is no JSON: ${(cause as Error).message}`, {
+      cause,
+    })
   }
 }
 
@@ -83,7 +89,8 @@ function parseHistory(value: unknown): ImageConfig['history'] {
     const at = `history[${i}]`
     if (!isObject(item)) throw invalid(at, 'must be an object')
     const empty = item.empty_layer
-    if (empty !== undefined && typeof empty !== 'boolean') throw invalid(`${at}.empty_layer`, 'must be a boolean')
+    if (empty !== undefined && typeof empty !== 'boolean')
+      throw invalid(`${at}.empty_layer`, 'must be a boolean')
     return {
       ...optional('created', text(item, 'created', `${at}.created`)),
       ...optional('created_by', text(item, 'created_by', `${at}.created_by`)),
@@ -127,7 +134,11 @@ function object(from: JsonObject, key: string, path = key): JsonObject | undefin
   return value
 }
 
-function keys(from: JsonObject, key: string, path: string): Record<string, Record<string, never>> | undefined {
+function keys(
+  from: JsonObject,
+  key: string,
+  path: string,
+): Record<string, Record<string, never>> | undefined {
   const value = object(from, key, path)
   return value && Object.fromEntries(Object.keys(value).map((name) => [name, {}]))
 }
@@ -135,9 +146,13 @@ function keys(from: JsonObject, key: string, path: string): Record<string, Recor
 function labels(from: JsonObject, key: string, path: string): Record<string, string> | undefined {
   const value = object(from, key, path)
   if (value === undefined) return undefined
-  return Object.fromEntries(Object.keys(value).map((name) => [name, text(value, name, `${path}[${JSON.stringify(name)}]`) ?? '']))
+  return Object.fromEntries(
+    Object.keys(value).map((name) => [name, text(value, name, `${path}[${JSON.stringify(name)}]`) ?? '']),
+  )
 }
 
 function invalid(path: string, what: string): HoldfastError {
-  return new HoldfastError('HF_INVALID_CONFIG', `invalid image configuration: ${path} ${what}`, { details: { path } })
+  return new HoldfastError('HF_INVALID_CONFIG', `invalid image configuration: ${path} ${what}`, {
+    details: { path },
+  })
 }

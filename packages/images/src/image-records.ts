@@ -125,14 +125,16 @@ export class ImageRecords {
   remove(id: string): void {
     rmSync(this.#path(id))
     syncDirectory(this.#directories.images)
-    for (const { reference } of this.#images.get(id)?.record.references ?? []) this.#byReference.delete(reference)
+    for (const { reference } of this.#images.get(id)?.record.references ?? [])
+      this.#byReference.delete(reference)
     this.#images.delete(id)
   }
 
   #load(path: string): void {
     const record = JSON.parse(readFileSync(path, 'utf8')) as ImageRecord
     if (record.schema !== 1) throw new Error(`unknown schema ${String(record.schema)}`)
-    if (!isSha256(record.id) || path !== this.#path(record.id)) throw new Error('the record is of another image')
+    if (!isSha256(record.id) || path !== this.#path(record.id))
+      throw new Error('the record is of another image')
     for (const { reference } of record.references) parseReference(reference)
     const config = parseImageConfig(this.#content.document(record.id))
     this.#images.set(record.id, { record, config, chainIds: chainIdsOf(config.rootfs.diff_ids) })

@@ -10,7 +10,13 @@ export interface ImageConfig {
   author?: string
   config: ImageRunConfig
   rootfs: { type: 'layers'; diff_ids: string[] }
-  history: { created?: string; created_by?: string; author?: string; comment?: string; empty_layer?: boolean }[]
+  history: {
+    created?: string
+    created_by?: string
+    author?: string
+    comment?: string
+    empty_layer?: boolean
+  }[]
 }
 
 export interface ImageRunConfig {
@@ -108,7 +114,11 @@ export interface ImageStore {
 export type ReadInSnapshot = (snapshot: Snapshot, path: string, limit: number) => Buffer | undefined
 
 /** What openImageStore emits through `onEvent`, in Docker's words. `id` is the image's. */
-export type ImageEvent = { action: 'import' | 'load' | 'tag' | 'untag' | 'delete'; id: string; reference?: string }
+export type ImageEvent = {
+  action: 'import' | 'load' | 'tag' | 'untag' | 'delete'
+  id: string
+  reference?: string
+}
 
 export interface ImageStoreOptions {
   root: string

@@ -5,7 +5,11 @@ import { hostPlatform, parsePlatform } from './platform.ts'
 import type { ImportTemplate } from './task.ts'
 
 /** Throws HF_BAD_REQUEST for a change that is no instruction, HF_UNSUPPORTED for another system than Linux. */
-export function importTemplate(options: { message?: string; changes?: string[]; platform?: string }): ImportTemplate {
+export function importTemplate(options: {
+  message?: string
+  changes?: string[]
+  platform?: string
+}): ImportTemplate {
   const platform = options.platform ? parsePlatform(options.platform) : hostPlatform()
   if (platform.os !== 'linux') {
     throw new HoldfastError('HF_UNSUPPORTED', `operating system is not supported: ${platform.os}`, {

@@ -20,7 +20,7 @@ export class IngestFile {
     for await (const chunk of source) {
       this.#hash.update(chunk)
       this.#size += chunk.length
-      for (let done = 0; done < chunk.length; ) done += writeSync(this.#fd, chunk, done)
+      for (let done = 0; done < chunk.length;) done += writeSync(this.#fd, chunk, done)
       yield chunk
     }
   }

@@ -62,7 +62,9 @@ export class LayerStore {
   }
 
   record(chainId: string): LayerRecord {
-    const record = JSON.parse(readFileSync(join(this.#directory(chainId), 'layer.json'), 'utf8')) as LayerRecord
+    const record = JSON.parse(
+      readFileSync(join(this.#directory(chainId), 'layer.json'), 'utf8'),
+    ) as LayerRecord
     if (record.schema !== 1 || record.chainId !== chainId)
       throw new HoldfastError('HF_INTERNAL', `the record of layer ${chainId} is damaged`)
     return record
@@ -120,7 +122,14 @@ export class LayerStore {
   commit(layer: UnpackedLayer, parent: string | undefined): string {
     const chainId = chainIdOf(parent, layer.diffId)
     const { diffId, size, maxId } = layer
-    const record: LayerRecord = { schema: 1, chainId, diffId, ...(parent !== undefined && { parent }), size, maxId }
+    const record: LayerRecord = {
+      schema: 1,
+      chainId,
+      diffId,
+      ...(parent !== undefined && { parent }),
+      size,
+      maxId,
+    }
     writeFileSync(join(layer.directory, 'layer.json'), JSON.stringify(record), { mode: 0o600 })
     try {
       renameSync(layer.directory, this.#directory(chainId))

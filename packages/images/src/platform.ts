@@ -2,7 +2,11 @@
 import { HoldfastError } from '@holdfast/errors'
 import type { Platform } from './task.ts'
 
-const architectures: Partial<Record<NodeJS.Architecture, string>> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le' }
+const architectures: Partial<Record<NodeJS.Architecture, string>> = {
+  x64: 'amd64',
+  ia32: '386',
+  ppc64: 'ppc64le',
+}
 
 export function hostPlatform(): Platform {
   const architecture = architectures[process.arch] ?? process.arch
@@ -19,5 +23,9 @@ export function parsePlatform(text: string): Platform {
     })
   }
   const [os, architecture = hostPlatform().architecture, variant] = parts as [string, string?, string?]
-  return { os: os.toLowerCase(), architecture: architecture.toLowerCase(), ...(variant !== undefined && { variant }) }
+  return {
+    os: os.toLowerCase(),
+    architecture: architecture.toLowerCase(),
+    ...(variant !== undefined && { variant }),
+  }
 }

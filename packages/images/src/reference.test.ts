@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { familiarName, familiarReference, fullReference, parseReference, withDefaultTag } from './reference.ts'
+import {
+  familiarName,
+  familiarReference,
+  fullReference,
+  parseReference,
+  withDefaultTag,
+} from './reference.ts'
 
 const hex64 = 'dbcc1c35ac38df41fd2f5e4130b32ffdb93ebae8b3dbe638c23575912276fc9c'
 
@@ -17,7 +23,11 @@ describe('parseReference', () => {
     ['UPPER/foo', 'UPPER/foo', 'UPPER/foo'],
     ['[2001:db8::1]:5000/foo:t', '[2001:db8::1]:5000/foo:t', '[2001:db8::1]:5000/foo:t'],
     ['192.168.1.1/foo', '192.168.1.1/foo', '192.168.1.1/foo'],
-    ['xn--7o8h.com/myimage:xn--7o8h.com', 'xn--7o8h.com/myimage:xn--7o8h.com', 'xn--7o8h.com/myimage:xn--7o8h.com'],
+    [
+      'xn--7o8h.com/myimage:xn--7o8h.com',
+      'xn--7o8h.com/myimage:xn--7o8h.com',
+      'xn--7o8h.com/myimage:xn--7o8h.com',
+    ],
     ['a__b/c_d.e---f', 'docker.io/a__b/c_d.e---f', 'a__b/c_d.e---f'],
     ['foo_bar.com:8080', 'docker.io/library/foo_bar.com:8080', 'foo_bar.com:8080'],
     [`busybox@sha256:${hex64}`, `docker.io/library/busybox@sha256:${hex64}`, `busybox@sha256:${hex64}`],
@@ -72,6 +82,8 @@ describe('parseReference', () => {
 it('adds :latest only where there is neither tag nor digest', () => {
   expect(familiarReference(withDefaultTag(parseReference('busybox')))).toBe('busybox:latest')
   expect(familiarReference(withDefaultTag(parseReference('busybox:1')))).toBe('busybox:1')
-  expect(familiarReference(withDefaultTag(parseReference(`busybox@sha256:${hex64}`)))).toContain('busybox@sha256:')
+  expect(familiarReference(withDefaultTag(parseReference(`busybox@sha256:${hex64}`)))).toContain(
+    'busybox@sha256:',
+  )
   expect(familiarName(parseReference('busybox:1'))).toBe('busybox')
 })

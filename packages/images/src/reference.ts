@@ -50,7 +50,9 @@ export function parseReference(text: string): Reference {
 
 /** With `:latest` where the reference has neither tag nor digest. */
 export function withDefaultTag(reference: Reference): Reference {
-  return reference.tag === undefined && reference.digest === undefined ? { ...reference, tag: 'latest' } : reference
+  return reference.tag === undefined && reference.digest === undefined
+    ? { ...reference, tag: 'latest' }
+    : reference
 }
 
 /** `docker.io/library/busybox`. */
@@ -90,8 +92,7 @@ function suffix({ tag, digest }: Reference): string {
 function splitDomain(text: string): { domain: string; rest: string } {
   const slash = text.indexOf('/')
   const first = text.slice(0, Math.max(slash, 0))
-  const isDomain =
-    slash > 0 && (/[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase())
+  const isDomain = slash > 0 && (/[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase())
   let domain = isDomain ? first : defaultDomain
   let rest = isDomain ? text.slice(slash + 1) : text
   if (domain === 'index.docker.io') domain = defaultDomain
@@ -118,9 +119,12 @@ function checkDigest(digest: string, text: string): void {
   if (!/^[0-9a-fA-F]{32,}$/.test(hex)) throw invalid(text)
   const length = Object.hasOwn(digestLengths, algorithm) ? digestLengths[algorithm] : undefined
   if (length === undefined) throw invalid(text, `unsupported digest algorithm: ${algorithm}`)
-  if (hex.length !== length || hex !== hex.toLowerCase()) throw invalid(text, 'invalid checksum digest format')
+  if (hex.length !== length || hex !== hex.toLowerCase())
+    throw invalid(text, 'invalid checksum digest format')
 }
 
 function invalid(text: string, message = 'invalid reference format'): HoldfastError {
-  return new HoldfastError('HF_INVALID_REFERENCE', message, { details: { reference: text.slice(0, maxLength) } })
+  return new HoldfastError('HF_INVALID_REFERENCE', message, {
+    details: { reference: text.slice(0, maxLength) },
+  })
 }

@@ -20,7 +20,9 @@ export interface Removal {
 export function planRemoval(image: StoredImage, reference: string | undefined, options: Options): Removal {
   const { id } = image.record
   const references = image.record.references.map((entry) => entry.reference)
-  const users = options.inUse(id).map((user) => (typeof user === 'string' ? { id: user, running: false } : user))
+  const users = options
+    .inUse(id)
+    .map((user) => (typeof user === 'string' ? { id: user, running: false } : user))
   if (reference === undefined) return planById(image, references, users, options)
   if (!options.force && isSingle(references) && users[0]) {
     const name = familiarReference(parseReference(reference))
@@ -47,9 +49,12 @@ export function planRemoval(image: StoredImage, reference: string | undefined, o
 function planById(image: StoredImage, references: string[], users: ImageUser[], options: Options): Removal {
   const { id } = image.record
   const running = users.find((user) => user.running)
-  const refuse = (how: string, reason: string) => conflict(id, `unable to delete ${short(id)} (${how}) - ${reason}`)
-  if (running) throw refuse('cannot be forced', `image is being used by running container ${short(running.id)}`)
-  if (!options.force && !isSingle(references)) throw refuse('must be forced', 'image is referenced in multiple repositories')
+  const refuse = (how: string, reason: string) =>
+    conflict(id, `unable to delete ${short(id)} (${how}) - ${reason}`)
+  if (running)
+    throw refuse('cannot be forced', `image is being used by running container ${short(running.id)}`)
+  if (!options.force && !isSingle(references))
+    throw refuse('must be forced', 'image is referenced in multiple repositories')
   if (!options.force && users[0])
     throw refuse('must be forced', `image is being used by stopped container ${short(users[0].id)}`)
   return { untag: references, remove: true }
@@ -77,4 +82,3 @@ function short(id: string): string {
 function conflict(id: string, message: string): HoldfastError {
   return new HoldfastError('HF_IMAGE_IN_USE', `conflict: ${message}`, { details: { image: id } })
 }
-

@@ -82,9 +82,12 @@ async function outcome(worker: Worker, task: Task, feed: Feed | undefined): Prom
   const onError = (error: Error) => {
     if (!hasCode(error, 'ERR_WORKER_OUT_OF_MEMORY')) return reject(error)
     const options = { cause: error }
-    reject(new HoldfastError('HF_CORRUPT_LAYER', 'the archive needs more memory than any image does', options))
+    reject(
+      new HoldfastError('HF_CORRUPT_LAYER', 'the archive needs more memory than any image does', options),
+    )
   }
-  const onExit = (code: number) => reject(new HoldfastError('HF_INTERNAL', `the image worker ended with code ${code}`))
+  const onExit = (code: number) =>
+    reject(new HoldfastError('HF_INTERNAL', `the image worker ended with code ${code}`))
   worker.on('message', onMessage).on('error', onError).on('exit', onExit)
   try {
     const message: ToWorker = { type: 'task', task }
@@ -117,7 +120,8 @@ class Feed {
     this.#source.on('end', () => this.#send({ type: 'end' }))
     this.#source.on('error', (error) => this.#abort(error))
     this.#source.on('close', () => {
-      if (!this.#source.readableEnded) this.#abort(new HoldfastError('HF_BAD_REQUEST', 'the archive was cut off'))
+      if (!this.#source.readableEnded)
+        this.#abort(new HoldfastError('HF_BAD_REQUEST', 'the archive was cut off'))
     })
   }
 

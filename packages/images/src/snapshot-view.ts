@@ -64,7 +64,7 @@ class SnapshotView {
     const fd = this.#keep(openat2(directory, name, { flags: O_NONBLOCK | O_NOFOLLOW }))
     if ((fstat(fd).mode & S_IFMT) !== S_IFREG) return undefined
     const chunks: Buffer[] = []
-    for (let left = limit; left > 0; ) {
+    for (let left = limit; left > 0;) {
       const chunk = readFd(fd, Math.min(left, 65536))
       if (chunk === undefined || chunk.length === 0) break
       chunks.push(chunk)
@@ -81,7 +81,7 @@ class SnapshotView {
   #resolve(path: string): { directory: number; name: Buffer } | undefined {
     const todo = split(Buffer.from(path))
     let stack: Merged[] = [this.#root]
-    for (let links = 0, steps = 0; ; ) {
+    for (let links = 0, steps = 0; ;) {
       const name = todo.shift()
       if (name === undefined || ++steps > maxComponents) return undefined
       if (name.equals(dotDot)) {

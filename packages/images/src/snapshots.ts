@@ -3,7 +3,16 @@
  * snapshot that is being made is in the temporary directory; one that is being removed, in the trash.
  */
 import { randomUUID } from 'node:crypto'
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { StoreDirectories } from './directories.ts'
@@ -40,7 +49,8 @@ export class Snapshots {
     chownSync(join(directory, 'upper'), owner.uid, owner.gid)
     chownSync(join(directory, 'work'), owner.uid, owner.gid)
     // Overlay wants something below, and an image may have no layers.
-    if (record.chainIds.length + record.lowerExtra.length === 0) mkdirSync(join(directory, 'empty'), { mode: 0o755 })
+    if (record.chainIds.length + record.lowerExtra.length === 0)
+      mkdirSync(join(directory, 'empty'), { mode: 0o755 })
     writeFileSync(join(directory, 'snapshot.json'), JSON.stringify(record), { mode: 0o600 })
     renameSync(directory, target)
   }
@@ -93,7 +103,9 @@ export class Snapshots {
   directory(key: string): string {
     // A key is a container's id; as a file name it must not lead elsewhere.
     if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(key))
-      throw new HoldfastError('HF_BAD_REQUEST', `${JSON.stringify(key)} can't name a snapshot`, { details: { field: 'key' } })
+      throw new HoldfastError('HF_BAD_REQUEST', `${JSON.stringify(key)} can't name a snapshot`, {
+        details: { field: 'key' },
+      })
     return join(this.#directories.snapshots, key)
   }
 }

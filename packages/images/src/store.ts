@@ -76,11 +76,16 @@ class Store implements ImageStore {
     })
   }
 
-  async load(tar: Readable, onProgress: (message: string) => void): Promise<{ ids: string[]; references: string[] }> {
+  async load(
+    tar: Readable,
+    onProgress: (message: string) => void,
+  ): Promise<{ ids: string[]; references: string[] }> {
     const task: Task = { kind: 'load', root: this.#directories.root, platform: hostPlatform() }
     return this.#run(task, tar, (images) => {
       for (const image of images) this.#addLoaded(image, onProgress)
-      const references = images.flatMap((image) => image.references.filter((reference) => !reference.includes('@')))
+      const references = images.flatMap((image) =>
+        image.references.filter((reference) => !reference.includes('@')),
+      )
       return { ids: images.map(({ id }) => id), references: references.map(familiar) }
     })
   }
@@ -100,7 +105,10 @@ class Store implements ImageStore {
     this.#guard(() => this.#name(image.record.id, reference))
   }
 
-  remove(ref: string, options: Parameters<ImageStore['remove']>[1]): { untagged: string[]; deleted: string[] } {
+  remove(
+    ref: string,
+    options: Parameters<ImageStore['remove']>[1],
+  ): { untagged: string[]; deleted: string[] } {
     const { image, reference } = findImage(this.#records, ref)
     const plan = planRemoval(image, reference, options)
     const { id } = image.record
@@ -233,7 +241,10 @@ class Store implements ImageStore {
       this.#layerRecords.delete(chainId)
     }
     const blobs = new Set(
-      images.flatMap(({ record }) => [record.id, ...[...record.layers, ...record.manifests].map(({ digest }) => digest)]),
+      images.flatMap(({ record }) => [
+        record.id,
+        ...[...record.layers, ...record.manifests].map(({ digest }) => digest),
+      ]),
     )
     for (const digest of this.#content.list()) if (!blobs.has(digest)) this.#content.remove(digest)
     if (removed.length > 0) this.#trash.emptySoon()
@@ -298,7 +309,8 @@ function lock(root: string): number {
 /** The full form of a reference that an image may be given. */
 function taggable(text: string): string {
   const reference = parseReference(text)
-  const refuse = (message: string) => new HoldfastError('HF_INVALID_REFERENCE', message, { details: { reference: text } })
+  const refuse = (message: string) =>
+    new HoldfastError('HF_INVALID_REFERENCE', message, { details: { reference: text } })
   if (reference.digest !== undefined) throw refuse('refusing to create a tag with a digest reference')
   if (familiarName(reference) === 'sha256')
     throw refuse('refusing to create an ambiguous tag using digest algorithm as name')

@@ -39,9 +39,7 @@ export interface ReadyImage {
   references: string[]
 }
 
-export type ToWorker =
-  | { type: 'task'; task: Task }
-  | Input
+export type ToWorker = { type: 'task'; task: Task } | Input
 
 export type Input = { type: 'chunk'; data: Uint8Array } | { type: 'end' } | { type: 'abort'; message: string }
 

@@ -35,7 +35,8 @@ export function nameValuePairs(text: string): [string, string][] {
   }
   return words.map((word) => {
     const equals = word.indexOf('=')
-    if (equals < 0) throw syntaxError(text, `can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`)
+    if (equals < 0)
+      throw syntaxError(text, `can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`)
     return [word.slice(0, equals), word.slice(equals + 1)]
   })
 }
@@ -48,7 +49,12 @@ export function expand(text: string, env: readonly string[]): string {
 }
 
 /** Reads up to `stop` outside quotes, or to the end. */
-function expandUntil(text: string, start: number, env: readonly string[], stop?: string): { value: string; end: number } {
+function expandUntil(
+  text: string,
+  start: number,
+  env: readonly string[],
+  stop?: string,
+): { value: string; end: number } {
   let value = ''
   let quoted = false
   for (let i = start; i < text.length; i++) {
@@ -56,7 +62,8 @@ function expandUntil(text: string, start: number, env: readonly string[], stop?:
     if (character === stop && !quoted) return { value, end: i }
     if (character === "'" && !quoted) {
       const close = text.indexOf("'", i + 1)
-      if (close < 0) throw syntaxError(text, 'unexpected end of statement while looking for matching single-quote')
+      if (close < 0)
+        throw syntaxError(text, 'unexpected end of statement while looking for matching single-quote')
       value += text.slice(i + 1, close)
       i = close
     } else if (character === '"') quoted = !quoted
@@ -79,9 +86,12 @@ function expandUntil(text: string, start: number, env: readonly string[], stop?:
 function readVariable(text: string, start: number, env: readonly string[]): { value: string; end: number } {
   if (text[start] !== '{') {
     const name = /^[A-Za-z_][A-Za-z0-9_]*/.exec(text.slice(start))?.[0]
-    return name === undefined ? { value: '$', end: start } : { value: lookUp(name, env) ?? '', end: start + name.length }
+    return name === undefined
+      ? { value: '$', end: start }
+      : { value: lookUp(name, env) ?? '', end: start + name.length }
   }
-  const [head, name = '', operator] = /^\{([A-Za-z_][A-Za-z0-9_]*)(:[-+?]|[-+?])?/.exec(text.slice(start)) ?? []
+  const [head, name = '', operator] =
+    /^\{([A-Za-z_][A-Za-z0-9_]*)(:[-+?]|[-+?])?/.exec(text.slice(start)) ?? []
   if (head === undefined) throw syntaxError(text, 'bad substitution')
   const behind = start + head.length
   const current = lookUp(name, env)
@@ -104,5 +114,7 @@ function lookUp(name: string, env: readonly string[]): string | undefined {
 }
 
 function syntaxError(text: string, message: string): HoldfastError {
-  return new HoldfastError('HF_BAD_REQUEST', `Syntax error - ${message}`, { details: { field: 'changes', change: text } })
+  return new HoldfastError('HF_BAD_REQUEST', `Syntax error - ${message}`, {
+    details: { field: 'changes', change: text },
+  })
 }

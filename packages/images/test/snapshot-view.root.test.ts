@@ -39,7 +39,8 @@ function link(layer: string, path: string, target: string): void {
   symlinkSync(target, file)
 }
 
-const whiteout = (layer: string, path: string) => mknodat(AT_FDCWD, join(directory, layer, path), S_IFCHR, 0, 0)
+const whiteout = (layer: string, path: string) =>
+  mknodat(AT_FDCWD, join(directory, layer, path), S_IFCHR, 0, 0)
 
 describe.skipIf(!isRoot)('readInSnapshot', () => {
   it('finds a file in the topmost layer that has it', () => {
@@ -78,12 +79,26 @@ describe.skipIf(!isRoot)('readInSnapshot', () => {
     put('upper', 'b/z', '4')
     link('high', 'l', '/a/../b')
     link('low', 'b/up', '../../../../a/y')
-    const paths = ['/a/x', '/a/y', '/b/z', '/l/z', '/l/up', '/b/up', '/b/../a/x', '/l/../a/x', '/../a/x', '/a/x/../y', '/a/']
+    const paths = [
+      '/a/x',
+      '/a/y',
+      '/b/z',
+      '/l/z',
+      '/l/up',
+      '/b/up',
+      '/b/../a/x',
+      '/l/../a/x',
+      '/../a/x',
+      '/a/x/../y',
+      '/a/',
+    ]
     const script = `mount -t overlay o -o "lowerdir=$1,upperdir=$2,workdir=$3" /mnt
       cd /mnt; shift 3; for path; do printf '%s\\n' "$(chroot /mnt /busybox cat "$path" 2>/dev/null)"; done`
     execFileSync('cp', ['/bin/busybox', join(directory, 'low/busybox')])
     const arguments_ = [snapshot.lower.join(':'), snapshot.upper, snapshot.work, ...paths]
-    const expected = execFileSync('unshare', ['-m', 'sh', '-euc', script, '-', ...arguments_]).toString().split('\n')
+    const expected = execFileSync('unshare', ['-m', 'sh', '-euc', script, '-', ...arguments_])
+      .toString()
+      .split('\n')
     expect(paths.map((path) => read(path) ?? '')).toEqual(expected.slice(0, -1))
   })
 
@@ -116,7 +131,9 @@ describe.skipIf(!isRoot)('readInSnapshot', () => {
     mkdirSync(join(directory, 'upper/etc'))
     mknodat(AT_FDCWD, join(directory, 'upper/etc/passwd'), S_IFIFO | 0o644)
     mknodat(AT_FDCWD, join(directory, 'upper/etc/zero'), S_IFCHR | 0o644, 1, 5)
-    expect([read('/etc/passwd'), read('/etc/zero'), read('/etc'), read('/'), read('')]).toEqual(Array(5).fill(undefined))
+    expect([read('/etc/passwd'), read('/etc/zero'), read('/etc'), read('/'), read('')]).toEqual(
+      Array(5).fill(undefined),
+    )
   })
 
   it('reads no more than the limit', () => {
@@ -128,6 +145,7 @@ describe.skipIf(!isRoot)('readInSnapshot', () => {
 
   it('takes missing files, over-long names and over-long paths for missing', () => {
     put('upper', 'f', 'x')
-    for (const path of ['/none', '/f/x', `/${'n'.repeat(300)}`, '/d'.repeat(3000)]) expect(read(path)).toBeUndefined()
+    for (const path of ['/none', '/f/x', `/${'n'.repeat(300)}`, '/d'.repeat(3000)])
+      expect(read(path)).toBeUndefined()
   })
 })

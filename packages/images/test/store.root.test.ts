@@ -1,7 +1,16 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createHash } from 'node:crypto'
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
@@ -36,7 +45,11 @@ async function reopen(): Promise<void> {
   store?.close()
   events = []
   warnings = []
-  store = await openImageStore({ root, onEvent: (event) => events.push(event), onWarning: (e) => warnings.push(e) })
+  store = await openImageStore({
+    root,
+    onEvent: (event) => events.push(event),
+    onWarning: (e) => warnings.push(e),
+  })
 }
 
 const stream = (data: Buffer) => Readable.from([data], { objectMode: false })
@@ -56,7 +69,9 @@ const stored = (kind: string) => readdirSync(join(root, kind))
 /** A configuration for these uncompressed layers. */
 function configOf(layers: Buffer[], more: object = {}): Buffer {
   const rootfs = { type: 'layers', diff_ids: layers.map((data) => `sha256:${sha256(data)}`) }
-  return Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', config: { Cmd: ['sh'] }, rootfs, ...more }))
+  return Buffer.from(
+    JSON.stringify({ architecture: 'amd64', os: 'linux', config: { Cmd: ['sh'] }, rootfs, ...more }),
+  )
 }
 
 interface SavedImage {
@@ -137,7 +152,11 @@ describe.skipIf(!isRoot)('the image store', () => {
 
   it('imports an archive with its changes, and has it after a restart', async () => {
     const changes = ['CMD ["top"]', 'ENV A=1 B="x y"', 'EXPOSE 80', 'USER 5', 'LABEL k=v', 'WORKDIR /w']
-    const id = await store.import(stream(gzipSync(anything)), { reference: 'a/b:1', message: 'made here', changes })
+    const id = await store.import(stream(gzipSync(anything)), {
+      reference: 'a/b:1',
+      message: 'made here',
+      changes,
+    })
     const image = store.get('a/b:1')
     expect(image).toMatchObject({
       id,
@@ -146,7 +165,14 @@ describe.skipIf(!isRoot)('the image store', () => {
       size: 11,
       config: {
         os: 'linux',
-        config: { Cmd: ['top'], Env: ['A=1', 'B=x y'], ExposedPorts: { '80/tcp': {} }, User: '5', Labels: { k: 'v' }, WorkingDir: '/w' },
+        config: {
+          Cmd: ['top'],
+          Env: ['A=1', 'B=x y'],
+          ExposedPorts: { '80/tcp': {} },
+          User: '5',
+          Labels: { k: 'v' },
+          WorkingDir: '/w',
+        },
         rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(anything)}`] },
         history: [{ comment: 'made here' }],
       },
@@ -166,7 +192,10 @@ describe.skipIf(!isRoot)('the image store', () => {
     const bad: [() => Promise<string>, string][] = [
       [() => store.import(stream(Buffer.from('nonsense'.repeat(200))), {}), 'HF_CORRUPT_LAYER'],
       [() => store.import(stream(anything), { reference: 'UPPER' }), 'HF_INVALID_REFERENCE'],
-      [() => store.import(stream(anything), { reference: `a@sha256:${'0'.repeat(64)}` }), 'HF_INVALID_REFERENCE'],
+      [
+        () => store.import(stream(anything), { reference: `a@sha256:${'0'.repeat(64)}` }),
+        'HF_INVALID_REFERENCE',
+      ],
       [() => store.import(stream(anything), { changes: ['RUN ls'] }), 'HF_BAD_REQUEST'],
       [() => store.import(stream(anything), { platform: 'windows/amd64' }), 'HF_UNSUPPORTED'],
       [() => store.import(stream(Buffer.from('fd377a585a000000', 'hex')), {}), 'HF_UNSUPPORTED'],
@@ -192,7 +221,15 @@ describe.skipIf(!isRoot)('the image store', () => {
 
   it('finds an image by name, tag, id and the start of one', async () => {
     const id = await importAnything('busybox')
-    for (const ref of ['busybox', 'busybox:latest', 'docker.io/library/busybox', id, id.slice(7), id.slice(7, 19), id.slice(0, 12)])
+    for (const ref of [
+      'busybox',
+      'busybox:latest',
+      'docker.io/library/busybox',
+      id,
+      id.slice(7),
+      id.slice(7, 19),
+      id.slice(0, 12),
+    ])
       expect(store.get(ref).id, ref).toBe(id)
     for (const ref of ['busybox:other', 'nothing', '0'.repeat(64), `sha256:${'0'.repeat(64)}`])
       expect(() => store.get(ref), ref).toThrow(expect.objectContaining({ code: 'HF_IMAGE_NOT_FOUND' }))
@@ -210,7 +247,12 @@ describe.skipIf(!isRoot)('the image store', () => {
     }
     // Seventeen ids and sixteen digits.
     const twice = [...starts].find(([, count]) => count > 1)![0]
-    expect(() => store.get(twice)).toThrow(expect.objectContaining({ code: 'HF_IMAGE_NOT_FOUND', hint: expect.stringContaining('Multiple images') }))
+    expect(() => store.get(twice)).toThrow(
+      expect.objectContaining({
+        code: 'HF_IMAGE_NOT_FOUND',
+        hint: expect.stringContaining('Multiple images'),
+      }),
+    )
     expect(stored('layers')).toHaveLength(1)
   })
 
@@ -224,7 +266,9 @@ describe.skipIf(!isRoot)('the image store', () => {
     await reopen()
     expect(store.get('one').id).toBe(b)
     expect(store.get(a).repoTags).toEqual(['two:x'])
-    expect(() => store.tag('one', `x@sha256:${'0'.repeat(64)}`)).toThrow('refusing to create a tag with a digest')
+    expect(() => store.tag('one', `x@sha256:${'0'.repeat(64)}`)).toThrow(
+      'refusing to create a tag with a digest',
+    )
     expect(() => store.tag('one', 'sha256:abc')).toThrow('refusing to create an ambiguous tag')
     expect(() => store.tag('missing', 'x')).toThrow(expect.objectContaining({ code: 'HF_IMAGE_NOT_FOUND' }))
   })
@@ -242,14 +286,18 @@ describe.skipIf(!isRoot)('the image store', () => {
 })
 
 describe.skipIf(!isRoot)('removing images', () => {
-  const conflict = (message: string) => expect.objectContaining({ code: 'HF_IMAGE_IN_USE', message: expect.stringContaining(message) })
+  const conflict = (message: string) =>
+    expect.objectContaining({ code: 'HF_IMAGE_IN_USE', message: expect.stringContaining(message) })
 
   it('takes one name off, and the image with the last one', async () => {
     const id = await importAnything('a')
     store.tag('a', 'b')
     events.length = 0
     expect(store.remove('a', nobody)).toEqual({ untagged: ['a:latest'], deleted: [] })
-    expect(store.remove('b', nobody)).toEqual({ untagged: ['b:latest'], deleted: [id, `sha256:${sha256(anything)}`] })
+    expect(store.remove('b', nobody)).toEqual({
+      untagged: ['b:latest'],
+      deleted: [id, `sha256:${sha256(anything)}`],
+    })
     expect(events.map(({ action }) => action)).toEqual(['untag', 'untag', 'delete'])
     await settled()
     expect([stored('layers'), stored('images'), stored('blobs/sha256')]).toEqual([[], [], []])
@@ -268,7 +316,9 @@ describe.skipIf(!isRoot)('removing images', () => {
     const id = await importAnything('a')
     store.tag('a', 'b')
     expect(() => store.remove(id, nobody)).toThrow(
-      conflict(`conflict: unable to delete ${id.slice(7, 19)} (must be forced) - image is referenced in multiple repositories`),
+      conflict(
+        `conflict: unable to delete ${id.slice(7, 19)} (must be forced) - image is referenced in multiple repositories`,
+      ),
     )
     expect(store.remove(id, { ...nobody, force: true }).untagged).toEqual(['a:latest', 'b:latest'])
   })
@@ -283,8 +333,12 @@ describe.skipIf(!isRoot)('removing images', () => {
         `conflict: unable to remove repository reference "a:latest" (must force) - container 0123456789ab is using its referenced image ${id.slice(7, 19)}`,
       ),
     )
-    expect(() => store.remove(id, stopped)).toThrow(conflict('(must be forced) - image is being used by stopped container 0123456789ab'))
-    expect(() => store.remove(id, { ...running, force: true })).toThrow(conflict('(cannot be forced) - image is being used by running container'))
+    expect(() => store.remove(id, stopped)).toThrow(
+      conflict('(must be forced) - image is being used by stopped container 0123456789ab'),
+    )
+    expect(() => store.remove(id, { ...running, force: true })).toThrow(
+      conflict('(cannot be forced) - image is being used by running container'),
+    )
     expect(store.remove('a', { ...running, force: true })).toEqual({ untagged: ['a:latest'], deleted: [] })
     expect(store.get(id).repoTags).toEqual([])
     store.tag(id, 'again')
@@ -357,7 +411,12 @@ describe.skipIf(!isRoot)('load', () => {
       { name: 'config.json', data: config },
       { name: 'one/layer.tar', data: base },
       { name: 'two/layer.tar', type: 'symlink', linkName: '../one/layer.tar' },
-      { name: 'manifest.json', data: JSON.stringify([{ Config: 'config.json', RepoTags: ['a'], Layers: ['one/layer.tar', 'two/layer.tar'] }]) },
+      {
+        name: 'manifest.json',
+        data: JSON.stringify([
+          { Config: 'config.json', RepoTags: ['a'], Layers: ['one/layer.tar', 'two/layer.tar'] },
+        ]),
+      },
     ])
     expect((await load(archive)).ids).toEqual([`sha256:${sha256(config)}`])
   })
@@ -365,7 +424,15 @@ describe.skipIf(!isRoot)('load', () => {
   it('reads the archives from before docker 1.10', async () => {
     const [low, high] = ['1'.repeat(64), '2'.repeat(64)]
     const json = (id: string, parent?: string) =>
-      JSON.stringify({ id, parent, created: '2015-01-01T00:00:00Z', os: 'linux', architecture: 'amd64', config: { Cmd: ['old'] }, container_config: { Cmd: ['/bin/sh', '-c', `#(nop) ${id[0]}`] } })
+      JSON.stringify({
+        id,
+        parent,
+        created: '2015-01-01T00:00:00Z',
+        os: 'linux',
+        architecture: 'amd64',
+        config: { Cmd: ['old'] },
+        container_config: { Cmd: ['/bin/sh', '-c', `#(nop) ${id[0]}`] },
+      })
     const archive = writeTar([
       { name: `${low}/json`, data: json(low) },
       { name: `${low}/layer.tar`, data: base },
@@ -377,14 +444,20 @@ describe.skipIf(!isRoot)('load', () => {
     const { config } = store.get('old:v1')
     expect(config.config.Cmd).toEqual(['old'])
     expect(config.rootfs.diff_ids).toEqual([`sha256:${sha256(base)}`, `sha256:${sha256(top)}`])
-    expect(config.history.map((step) => step.created_by)).toEqual(['/bin/sh -c #(nop) 1', '/bin/sh -c #(nop) 2'])
+    expect(config.history.map((step) => step.created_by)).toEqual([
+      '/bin/sh -c #(nop) 1',
+      '/bin/sh -c #(nop) 2',
+    ])
   })
 
   it('reads an OCI layout, names it, and finds it by digest', async () => {
     const layout = new Layout()
     const manifest = layout.image([base, top])
     const named = { ...manifest, annotations: { 'io.containerd.image.name': 'docker.io/library/app:1' } }
-    expect(await load(layout.archive([named]))).toMatchObject({ references: ['app:1'], messages: ['Loaded image: app:1'] })
+    expect(await load(layout.archive([named]))).toMatchObject({
+      references: ['app:1'],
+      messages: ['Loaded image: app:1'],
+    })
     expect(store.get('app:1').repoDigests).toEqual([`app@${manifest.digest}`])
     expect(store.get(`app@${manifest.digest}`).repoTags).toEqual(['app:1'])
     expect(store.remove('app:1', nobody).untagged).toEqual(['app:1', `app@${manifest.digest}`])
@@ -407,11 +480,19 @@ describe.skipIf(!isRoot)('load', () => {
     const wanted = { ...layout.image([base]), platform: mine }
     const other = { ...layout.image([top]), platform: { os: 'linux', architecture: 's390x' } }
     const attestation = {
-      ...layout.blob(oci.manifest, { schemaVersion: 2, config: layout.blob('application/vnd.oci.empty.v1+json', {}), layers: [] }),
+      ...layout.blob(oci.manifest, {
+        schemaVersion: 2,
+        config: layout.blob('application/vnd.oci.empty.v1+json', {}),
+        layers: [],
+      }),
       platform: { os: 'unknown', architecture: 'unknown' },
       annotations: { 'vnd.docker.reference.type': 'attestation-manifest' },
     }
-    const nested = layout.blob(oci.index, { schemaVersion: 2, mediaType: oci.index, manifests: [other, attestation, wanted] })
+    const nested = layout.blob(oci.index, {
+      schemaVersion: 2,
+      mediaType: oci.index,
+      manifests: [other, attestation, wanted],
+    })
     const archive = layout.archive([{ ...nested, annotations: { 'io.containerd.image.name': 'multi:1' } }])
     await load(archive)
     expect(store.get('multi:1').config.rootfs.diff_ids).toEqual([`sha256:${sha256(base)}`])
@@ -428,29 +509,170 @@ describe.skipIf(!isRoot)('load', () => {
     return Buffer.isBuffer(made) ? made : layout.archive(made)
   }
   const bad: [string, () => Buffer, string, string][] = [
-    ['a layer that is not what the configuration says', () => dockerArchive([{ tags: ['a'], layers: [base], config: configOf([top]) }]), 'HF_DIGEST_MISMATCH', sha256(top)],
-    ['a configuration that is not what its name says', () => writeTar([{ name: `${'0'.repeat(64)}.json`, data: configOf([]) }, { name: 'manifest.json', data: JSON.stringify([{ Config: `${'0'.repeat(64)}.json`, Layers: [] }]) }]), 'HF_DIGEST_MISMATCH', '0000'],
-    ['fewer layers than the configuration has', () => writeTar([{ name: 'c', data: configOf([base]) }, { name: 'manifest.json', data: JSON.stringify([{ Config: 'c', Layers: [] }]) }]), 'HF_CORRUPT_LAYER', 'layers length mismatch: expected 1, got 0'],
-    ['a layer that is missing', () => writeTar([{ name: 'c', data: configOf([base]) }, { name: 'manifest.json', data: JSON.stringify([{ Config: 'c', Layers: ['x'] }]) }]), 'HF_CORRUPT_LAYER', 'lacks "x"'],
-    ['a name that is no reference', () => dockerArchive([{ tags: ['NO'], layers: [base] }]), 'HF_INVALID_REFERENCE', 'lowercase'],
-    ['an image of another system', () => dockerArchive([{ tags: ['a'], layers: [base], config: configOf([base], { os: 'windows' }) }]), 'HF_UNSUPPORTED', 'windows'],
-    ['a configuration of the wrong types', () => dockerArchive([{ tags: ['a'], layers: [base], config: configOf([base], { config: { Env: 'A=1' } }) }]), 'HF_INVALID_CONFIG', 'config.Env'],
-    ['a manifest.json that is no JSON', () => writeTar([{ name: 'manifest.json', data: '{' }]), 'HF_INVALID_CONFIG', 'manifest.json'],
-    ['a manifest.json of 5 MB', () => writeTar([{ name: 'manifest.json', data: Buffer.alloc(5 << 20, ' ') }]), 'HF_CORRUPT_LAYER', 'more than'],
+    [
+      'a layer that is not what the configuration says',
+      () => dockerArchive([{ tags: ['a'], layers: [base], config: configOf([top]) }]),
+      'HF_DIGEST_MISMATCH',
+      sha256(top),
+    ],
+    [
+      'a configuration that is not what its name says',
+      () =>
+        writeTar([
+          { name: `${'0'.repeat(64)}.json`, data: configOf([]) },
+          { name: 'manifest.json', data: JSON.stringify([{ Config: `${'0'.repeat(64)}.json`, Layers: [] }]) },
+        ]),
+      'HF_DIGEST_MISMATCH',
+      '0000',
+    ],
+    [
+      'fewer layers than the configuration has',
+      () =>
+        writeTar([
+          { name: 'c', data: configOf([base]) },
+          { name: 'manifest.json', data: JSON.stringify([{ Config: 'c', Layers: [] }]) },
+        ]),
+      'HF_CORRUPT_LAYER',
+      'layers length mismatch: expected 1, got 0',
+    ],
+    [
+      'a layer that is missing',
+      () =>
+        writeTar([
+          { name: 'c', data: configOf([base]) },
+          { name: 'manifest.json', data: JSON.stringify([{ Config: 'c', Layers: ['x'] }]) },
+        ]),
+      'HF_CORRUPT_LAYER',
+      'lacks "x"',
+    ],
+    [
+      'a name that is no reference',
+      () => dockerArchive([{ tags: ['NO'], layers: [base] }]),
+      'HF_INVALID_REFERENCE',
+      'lowercase',
+    ],
+    [
+      'an image of another system',
+      () => dockerArchive([{ tags: ['a'], layers: [base], config: configOf([base], { os: 'windows' }) }]),
+      'HF_UNSUPPORTED',
+      'windows',
+    ],
+    [
+      'a configuration of the wrong types',
+      () =>
+        dockerArchive([
+          { tags: ['a'], layers: [base], config: configOf([base], { config: { Env: 'A=1' } }) },
+        ]),
+      'HF_INVALID_CONFIG',
+      'config.Env',
+    ],
+    [
+      'a manifest.json that is no JSON',
+      () => writeTar([{ name: 'manifest.json', data: '{' }]),
+      'HF_INVALID_CONFIG',
+      'manifest.json',
+    ],
+    [
+      'a manifest.json of 5 MB',
+      () => writeTar([{ name: 'manifest.json', data: Buffer.alloc(5 << 20, ' ') }]),
+      'HF_CORRUPT_LAYER',
+      'more than',
+    ],
     ['a file system in place of images', () => anything, 'HF_CORRUPT_LAYER', 'neither'],
-    ['a member that climbs out', () => writeTar([{ name: '../x', data: 'x' }]), 'HF_CORRUPT_LAYER', 'leaves the archive'],
-    ['a link that climbs out', () => writeTar([{ name: 'manifest.json', type: 'symlink', linkName: '../../../etc/passwd' }]), 'HF_CORRUPT_LAYER', 'leaves the archive'],
-    ['a link to a file of the host', () => writeTar([{ name: 'manifest.json', type: 'symlink', linkName: '/etc/passwd' }]), 'HF_CORRUPT_LAYER', 'neither'],
-    ['links in a circle', () => writeTar([{ name: 'manifest.json', type: 'symlink', linkName: 'b' }, { name: 'b', type: 'symlink', linkName: 'manifest.json' }]), 'HF_CORRUPT_LAYER', 'neither'],
-    ['a device among the images', () => writeTar([{ name: 'n', type: 'char', device: { major: 1, minor: 3 } }]), 'HF_CORRUPT_LAYER', 'a char among'],
-    ['a blob changed after the fact', withLayout((l) => { const d = l.image([base]); l.files[1]!.data = Buffer.from('x'.repeat((l.files[1]!.data as Buffer).length)); return [d] }), 'HF_DIGEST_MISMATCH', 'expected sha256:'],
-    ['a blob longer than its descriptor', withLayout((l) => [{ ...l.image([base]), size: 3 }]), 'HF_DIGEST_MISMATCH', 'its descriptor says 3'],
-    ['a manifest that is an index too', withLayout((l) => [l.image([base], { manifests: [] })]), 'HF_CORRUPT_LAYER', 'as a manifest and as an index'],
-    ['an index that is a manifest too', withLayout((l) => l.archive([l.image([base])], { layers: [] })), 'HF_CORRUPT_LAYER', 'as a manifest and as an index'],
-    ['a document of another type than its descriptor', withLayout((l) => [l.image([base], { mediaType: 'application/vnd.docker.distribution.manifest.v2+json' })]), 'HF_INVALID_CONFIG', 'mediaType'],
-    ['an index passed off as a manifest', withLayout((l) => [{ ...l.blob(oci.index, { schemaVersion: 2, manifests: [] }), mediaType: oci.manifest }]), 'HF_CORRUPT_LAYER', 'as a manifest and as an index'],
-    ['an artifact', withLayout((l) => [l.image([base], { config: l.blob('application/vnd.example', {}) })]), 'HF_UNSUPPORTED', 'vnd.example'],
-    ['an index nested without end', withLayout((l) => { let d = l.image([base]); for (let i = 0; i < 5; i++) d = l.blob(oci.index, { schemaVersion: 2, manifests: [d] }); return [d] }), 'HF_CORRUPT_LAYER', 'nested too deep'],
+    [
+      'a member that climbs out',
+      () => writeTar([{ name: '../x', data: 'x' }]),
+      'HF_CORRUPT_LAYER',
+      'leaves the archive',
+    ],
+    [
+      'a link that climbs out',
+      () => writeTar([{ name: 'manifest.json', type: 'symlink', linkName: '../../../etc/passwd' }]),
+      'HF_CORRUPT_LAYER',
+      'leaves the archive',
+    ],
+    [
+      'a link to a file of the host',
+      () => writeTar([{ name: 'manifest.json', type: 'symlink', linkName: '/etc/passwd' }]),
+      'HF_CORRUPT_LAYER',
+      'neither',
+    ],
+    [
+      'links in a circle',
+      () =>
+        writeTar([
+          { name: 'manifest.json', type: 'symlink', linkName: 'b' },
+          { name: 'b', type: 'symlink', linkName: 'manifest.json' },
+        ]),
+      'HF_CORRUPT_LAYER',
+      'neither',
+    ],
+    [
+      'a device among the images',
+      () => writeTar([{ name: 'n', type: 'char', device: { major: 1, minor: 3 } }]),
+      'HF_CORRUPT_LAYER',
+      'a char among',
+    ],
+    [
+      'a blob changed after the fact',
+      withLayout((l) => {
+        const d = l.image([base])
+        l.files[1]!.data = Buffer.from('x'.repeat((l.files[1]!.data as Buffer).length))
+        return [d]
+      }),
+      'HF_DIGEST_MISMATCH',
+      'expected sha256:',
+    ],
+    [
+      'a blob longer than its descriptor',
+      withLayout((l) => [{ ...l.image([base]), size: 3 }]),
+      'HF_DIGEST_MISMATCH',
+      'its descriptor says 3',
+    ],
+    [
+      'a manifest that is an index too',
+      withLayout((l) => [l.image([base], { manifests: [] })]),
+      'HF_CORRUPT_LAYER',
+      'as a manifest and as an index',
+    ],
+    [
+      'an index that is a manifest too',
+      withLayout((l) => l.archive([l.image([base])], { layers: [] })),
+      'HF_CORRUPT_LAYER',
+      'as a manifest and as an index',
+    ],
+    [
+      'a document of another type than its descriptor',
+      withLayout((l) => [
+        l.image([base], { mediaType: 'application/vnd.docker.distribution.manifest.v2+json' }),
+      ]),
+      'HF_INVALID_CONFIG',
+      'mediaType',
+    ],
+    [
+      'an index passed off as a manifest',
+      withLayout((l) => [
+        { ...l.blob(oci.index, { schemaVersion: 2, manifests: [] }), mediaType: oci.manifest },
+      ]),
+      'HF_CORRUPT_LAYER',
+      'as a manifest and as an index',
+    ],
+    [
+      'an artifact',
+      withLayout((l) => [l.image([base], { config: l.blob('application/vnd.example', {}) })]),
+      'HF_UNSUPPORTED',
+      'vnd.example',
+    ],
+    [
+      'an index nested without end',
+      withLayout((l) => {
+        let d = l.image([base])
+        for (let i = 0; i < 5; i++) d = l.blob(oci.index, { schemaVersion: 2, manifests: [d] })
+        return [d]
+      }),
+      'HF_CORRUPT_LAYER',
+      'nested too deep',
+    ],
   ]
 
   it.each(bad)('refuses %s, and keeps nothing of it', async (_what, archive, code, message) => {
@@ -461,11 +683,16 @@ describe.skipIf(!isRoot)('load', () => {
 
   it('keeps labels and variables named like properties of objects as data', async () => {
     const config = Buffer.from(
-      configOf([base]).toString().replace('"Cmd"', '"Labels":{"__proto__":"x","constructor":"y"},"__proto__":{"User":"root"},"Cmd"'),
+      configOf([base])
+        .toString()
+        .replace('"Cmd"', '"Labels":{"__proto__":"x","constructor":"y"},"__proto__":{"User":"root"},"Cmd"'),
     )
     await load(dockerArchive([{ tags: ['a'], layers: [base], config }]))
     const run = store.get('a').config.config
-    expect(Object.entries(run.Labels!)).toEqual([['__proto__', 'x'], ['constructor', 'y']])
+    expect(Object.entries(run.Labels!)).toEqual([
+      ['__proto__', 'x'],
+      ['constructor', 'y'],
+    ])
     expect(run.User).toBeUndefined()
     expect(({} as Record<string, unknown>).User).toBeUndefined()
   })
@@ -529,9 +756,25 @@ describe.skipIf(!isRoot)('snapshots', () => {
     mkdirSync(join(snapshot.work, 'work'), { mode: 0 })
     const canary = join(directory, 'canary')
     writeFileSync(canary, 'alive')
-    execFileSync('sh', ['-euc', 'ln -s "$1" link; ln -s / root; mkfifo fifo; mknod dev c 0 0; mkdir -m 0 closed closed/in', '-', canary], { cwd: snapshot.upper })
+    execFileSync(
+      'sh',
+      [
+        '-euc',
+        'ln -s "$1" link; ln -s / root; mkfifo fifo; mknod dev c 0 0; mkdir -m 0 closed closed/in',
+        '-',
+        canary,
+      ],
+      { cwd: snapshot.upper },
+    )
     // Deeper than a path can be, and than there are descriptors.
-    execFileSync(process.execPath, ['-e', `for (let i = 0; i < 1000; i++) { fs.mkdirSync('dddddd'); process.chdir('dddddd') } fs.writeFileSync('bottom', 'x'.repeat(7))`], { cwd: snapshot.upper })
+    execFileSync(
+      process.execPath,
+      [
+        '-e',
+        `for (let i = 0; i < 1000; i++) { fs.mkdirSync('dddddd'); process.chdir('dddddd') } fs.writeFileSync('bottom', 'x'.repeat(7))`,
+      ],
+      { cwd: snapshot.upper },
+    )
     expect(await store.snapshotSize('c1')).toEqual({ rw: 5007 + canary.length + 1, image: 11 })
     await expect(store.createSnapshot('c1', id, { root: owner, lowerExtra: [] })).rejects.toThrow('exists')
     await reopen()
@@ -560,7 +803,9 @@ describe.skipIf(!isRoot)('snapshots', () => {
 
   it.each(['..', '.', 'a/b', '', 'a\0b', '-x'])('refuse the key %j', async (key) => {
     const id = await importAnything('a')
-    await expect(store.createSnapshot(key, id, { root: owner, lowerExtra: [] })).rejects.toMatchObject({ code: 'HF_BAD_REQUEST' })
+    await expect(store.createSnapshot(key, id, { root: owner, lowerExtra: [] })).rejects.toMatchObject({
+      code: 'HF_BAD_REQUEST',
+    })
   })
 
   it('have something below even where the image has no layers', async () => {
@@ -571,13 +816,33 @@ describe.skipIf(!isRoot)('snapshots', () => {
 
   it('mount as overlay, with the whiteouts of the layers in effect', async () => {
     const layers = [
-      layer({ name: 'd/gone', data: '1' }, { name: 'd/kept', data: '2' }, { name: 'o/hidden', data: '3' }, { name: 'w/x', data: '4' }),
-      layer({ name: 'd/.wh.gone' }, { name: 'o/.wh..wh..opq' }, { name: 'o/new', data: '5' }, { name: '.wh.w' }, { name: 'w/y', data: '6' }),
+      layer(
+        { name: 'd/gone', data: '1' },
+        { name: 'd/kept', data: '2' },
+        { name: 'o/hidden', data: '3' },
+        { name: 'w/x', data: '4' },
+      ),
+      layer(
+        { name: 'd/.wh.gone' },
+        { name: 'o/.wh..wh..opq' },
+        { name: 'o/new', data: '5' },
+        { name: '.wh.w' },
+        { name: 'w/y', data: '6' },
+      ),
     ]
     const { ids } = await load(dockerArchive([{ tags: ['a'], layers }]))
     const { lower, upper, work } = await store.createSnapshot('c1', ids[0]!, { root: owner, lowerExtra: [] })
     const script = `mount -t overlay o -o "lowerdir=$1,upperdir=$2,workdir=$3" /mnt && cd /mnt && find . -type f | sort | tr '\\n' ' '`
-    const seen = execFileSync('unshare', ['-m', 'sh', '-euc', script, '-', lower.join(':'), upper, work]).toString()
+    const seen = execFileSync('unshare', [
+      '-m',
+      'sh',
+      '-euc',
+      script,
+      '-',
+      lower.join(':'),
+      upper,
+      work,
+    ]).toString()
     expect(seen).toBe('./d/kept ./o/new ./w/y ')
     expect(lstatSync(join(lower[0]!, 'd/gone')).isCharacterDevice()).toBe(true)
   })
@@ -601,13 +866,20 @@ describe.skipIf(!isRoot)('a full disk', () => {
       outcome.names = store.list().flatMap((image) => image.repoTags)
       console.log(JSON.stringify(outcome))
       store.close()`
-    const script = 'mount -t tmpfs -o size=16m tmpfs /mnt && exec "$0" --conditions=@holdfast/source --input-type=module -e "$1"'
-    const child = spawn('unshare', ['-m', 'sh', '-euc', script, process.execPath, program], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const script =
+      'mount -t tmpfs -o size=16m tmpfs /mnt && exec "$0" --conditions=@holdfast/source --input-type=module -e "$1"'
+    const child = spawn('unshare', ['-m', 'sh', '-euc', script, process.execPath, program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     let output = ''
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
     expect(await once(child, 'close')).toEqual([0, null])
     expect(JSON.parse(output)).toEqual({
-      error: { code: 'HF_DISK_FULL', message: 'no space left on the file system of /mnt/store', hint: expect.any(String) },
+      error: {
+        code: 'HF_DISK_FULL',
+        message: 'no space left on the file system of /mnt/store',
+        hint: expect.any(String),
+      },
       left: [],
       id: expect.stringMatching(/^sha256:/),
       names: ['small:latest'],

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -49,21 +57,29 @@ async function unpack(archive: Buffer, below: string[] = []): Promise<string> {
 const unpackFiles = (...sources: TarSource[]) => unpack(writeTar(sources))
 const corrupt = (message: string) =>
   expect.objectContaining({ code: 'HF_CORRUPT_LAYER', message: expect.stringContaining(message) })
-const sh = (script: string, cwd = directory) => execFileSync('sh', ['-euc', script], { cwd, maxBuffer: 1 << 28 })
+const sh = (script: string, cwd = directory) =>
+  execFileSync('sh', ['-euc', script], { cwd, maxBuffer: 1 << 28 })
 
 /** Everything that tar keeps of a tree, one line for each file. */
 function metadata(root: string): string[] {
   const format = '%P|%y|%m|%U|%G|%T@|%l|%n\\0'
   const files = sh(`find . -printf '${format}'`, root).toString('latin1').split('\0').filter(Boolean)
   const sizes = sh(`find . -type f -printf '%P|%s\\0'`, root).toString('latin1').split('\0').filter(Boolean)
-  const sums = sh(`find . -type f -print0 | sort -z | xargs -0r sha256sum -z`, root).toString('latin1').split('\0')
-  const devices = sh(`find . \\( -type b -o -type c \\) -exec stat -c '%n %t:%T' {} +`, root).toString().split('\n')
+  const sums = sh(`find . -type f -print0 | sort -z | xargs -0r sha256sum -z`, root)
+    .toString('latin1')
+    .split('\0')
+  const devices = sh(`find . \\( -type b -o -type c \\) -exec stat -c '%n %t:%T' {} +`, root)
+    .toString()
+    .split('\n')
   return [...files.sort(), ...sizes.sort(), ...sums, ...devices.sort(), ...xattrs(root)]
 }
 
 /** `path name=value` of every file and directory that has attributes. */
 function xattrs(root: string): string[] {
-  const paths = sh(`find . \\( -type f -o -type d \\) -print0`, root).toString('latin1').split('\0').filter(Boolean)
+  const paths = sh(`find . \\( -type f -o -type d \\) -print0`, root)
+    .toString('latin1')
+    .split('\0')
+    .filter(Boolean)
   const all = paths.flatMap((path) => {
     const fd = openat2(AT_FDCWD, Buffer.from(`${root}/${path}`, 'latin1'), { flags: O_PATH | O_NOFOLLOW })
     try {
@@ -115,7 +131,10 @@ describe.skipIf(!isRoot)('unpacking like GNU tar', () => {
   )
 
   it('reads gzip, concatenated gzip, zstd, concatenated zstd and skippable frames as the plain archive', async () => {
-    const plain = writeTar([{ name: 'a', data: Buffer.alloc(300_000, 'abc') }, { name: 'b', data: 'b' }])
+    const plain = writeTar([
+      { name: 'a', data: Buffer.alloc(300_000, 'abc') },
+      { name: 'b', data: 'b' },
+    ])
     const [head, tail] = [plain.subarray(0, 100_000), plain.subarray(100_000)]
     const expected = (await layers.unpack(chunksOf(plain), [])).diffId
     const skippable = Buffer.from('502a4d1804000000abcdabcd', 'hex')
@@ -124,7 +143,10 @@ describe.skipIf(!isRoot)('unpacking like GNU tar', () => {
       [Buffer.concat([gzipSync(head), gzipSync(tail)]), 'gzip'],
       [zstdCompressSync(plain), 'zstd'],
       [Buffer.concat([zstdCompressSync(head), zstdCompressSync(tail)]), 'zstd'],
-      [Buffer.concat([skippable, zstdCompressSync(head), skippable, zstdCompressSync(tail), skippable]), 'zstd'],
+      [
+        Buffer.concat([skippable, zstdCompressSync(head), skippable, zstdCompressSync(tail), skippable]),
+        'zstd',
+      ],
     ]
     for (const [archive, compression] of forms) {
       for (const size of [65536, 3]) {
@@ -183,7 +205,10 @@ describe.skipIf(!isRoot)('unpacking over what is there', () => {
       { name: 'a', data: 'second' },
       { name: 'b', type: 'hardlink', linkName: './b' },
     )
-    expect([readFileSync(join(diff, 'a'), 'utf8'), readFileSync(join(diff, 'b'), 'utf8')]).toEqual(['second', 'first'])
+    expect([readFileSync(join(diff, 'a'), 'utf8'), readFileSync(join(diff, 'b'), 'utf8')]).toEqual([
+      'second',
+      'first',
+    ])
   })
 
   it('goes through symbolic links to directories of the layer, as a container would', async () => {
@@ -199,19 +224,26 @@ describe.skipIf(!isRoot)('unpacking over what is there', () => {
 
   it('makes missing parents look as in the layer below', async () => {
     const lower = await layers.unpack(
-      chunksOf(writeTar([{ name: 'tmp/', type: 'directory', mode: 0o1777, uid: 5, mtime: { seconds: 1000, nanoseconds: 5 } }])),
+      chunksOf(
+        writeTar([
+          { name: 'tmp/', type: 'directory', mode: 0o1777, uid: 5, mtime: { seconds: 1000, nanoseconds: 5 } },
+        ]),
+      ),
       [],
     )
     const below = layers.commit(lower, undefined)
     const diff = await unpack(writeTar([{ name: 'tmp/file' }, { name: 'other/file' }]), [below])
-    expect(statSync(join(diff, 'tmp'), { bigint: true })).toMatchObject({ mode: 0o41777n, uid: 5n, mtimeNs: 1000_000_000_005n })
+    expect(statSync(join(diff, 'tmp'), { bigint: true })).toMatchObject({
+      mode: 0o41777n,
+      uid: 5n,
+      mtimeNs: 1000_000_000_005n,
+    })
     expect(statSync(join(diff, 'other')).mode).toBe(0o40755)
   })
 })
 
 describe.skipIf(!isRoot)('whiteouts', () => {
-  const opaque = (path: string) =>
-    lgetxattrat(AT_FDCWD, path, 'trusted.overlay.opaque')?.toString()
+  const opaque = (path: string) => lgetxattrat(AT_FDCWD, path, 'trusted.overlay.opaque')?.toString()
   const isWhiteout = (path: string) => lstatSync(path).isCharacterDevice() && lstatSync(path).rdev === 0
 
   it('become what overlay takes for them', async () => {
@@ -239,7 +271,11 @@ describe.skipIf(!isRoot)('whiteouts', () => {
     expect(readFileSync(join(diff, 'later'), 'utf8')).toBe('y')
     expect(readFileSync(join(diff, 'dir/in'), 'utf8')).toBe('z')
     expect(readFileSync(join(diff, 'implied/in'), 'utf8')).toBe('i')
-    expect([opaque(join(diff, 'dir')), opaque(join(diff, 'newdir')), opaque(join(diff, 'implied'))]).toEqual(['y', 'y', 'y'])
+    expect([opaque(join(diff, 'dir')), opaque(join(diff, 'newdir')), opaque(join(diff, 'implied'))]).toEqual([
+      'y',
+      'y',
+      'y',
+    ])
   })
 
   it('leave out the records of aufs', async () => {
@@ -276,7 +312,11 @@ describe.skipIf(!isRoot)('hostile archives', () => {
     return Buffer.concat([withChecksum(header), Buffer.alloc(1024)])
   }
   const withPax = (record: Buffer, name = 'f') =>
-    Buffer.concat([tarHeader({ name: Buffer.from('p'), flag: 'x', size: record.length }), padded(record), writeTar([file(name)])])
+    Buffer.concat([
+      tarHeader({ name: Buffer.from('p'), flag: 'x', size: record.length }),
+      padded(record),
+      writeTar([file(name)]),
+    ])
 
   const refused: [string, (canary: string) => TarSource[] | Buffer, string][] = [
     ['a path that climbs out', () => [file('../escaped')], '".." in a path'],
@@ -284,20 +324,48 @@ describe.skipIf(!isRoot)('hostile archives', () => {
     ['a path that climbs and stays', () => [file('a/../b')], '".." in a path'],
     ['a hard link that climbs out', (c) => [hard('h', `${up}${c}/secret`)], '".." in a path'],
     ['a hard link to an absolute path', (c) => [hard('h', `${c}/secret`)], 'not in this layer'],
-    ['a hard link through a link that climbs out', (c) => [link('l', `${up}${c}`), hard('h', 'l/secret')], 'not in this layer'],
-    ['a hard link through an absolute link', (c) => [link('l', c), hard('h', 'l/secret')], 'not in this layer'],
+    [
+      'a hard link through a link that climbs out',
+      (c) => [link('l', `${up}${c}`), hard('h', 'l/secret')],
+      'not in this layer',
+    ],
+    [
+      'a hard link through an absolute link',
+      (c) => [link('l', c), hard('h', 'l/secret')],
+      'not in this layer',
+    ],
     ['a hard link to a directory', () => [{ name: 'd', type: 'directory' }, hard('h', 'd')], 'no file'],
     ['a hard link to the root', () => [hard('h', '/')], 'no file'],
     ['a hard link to a later file', () => [hard('h', 'later'), file('later')], 'not in this layer'],
     ['a hard link to a whiteout', () => [file('.wh.gone'), hard('h', 'gone')], 'no file'],
     ["a hard link to a whiteout's name", () => [hard('h', '.wh.gone')], 'no file'],
-    ['a hard link over the directory of its target', () => [file('a/f'), hard('a', 'a/f')], 'invalid tar archive'],
+    [
+      'a hard link over the directory of its target',
+      () => [file('a/f'), hard('a', 'a/f')],
+      'invalid tar archive',
+    ],
     ['a file below a link to nowhere', (c) => [link('l', c), file('l/x')], 'a directory is needed'],
-    ['a file below a relative link to nowhere', (c) => [link('l', `${up}${c}`), file('l/x')], 'a directory is needed'],
-    ['a file below a chain of links', (c) => [link('a', c), link('b', 'a'), link('c', 'b'), file('c/x')], 'a directory is needed'],
-    ['a file below links in a circle', () => [link('a', 'b'), link('b', 'a'), file('a/x')], 'invalid tar archive'],
+    [
+      'a file below a relative link to nowhere',
+      (c) => [link('l', `${up}${c}`), file('l/x')],
+      'a directory is needed',
+    ],
+    [
+      'a file below a chain of links',
+      (c) => [link('a', c), link('b', 'a'), link('c', 'b'), file('c/x')],
+      'a directory is needed',
+    ],
+    [
+      'a file below links in a circle',
+      () => [link('a', 'b'), link('b', 'a'), file('a/x')],
+      'invalid tar archive',
+    ],
     ['a file below a file', () => [file('f'), file('f/x')], 'a directory is needed'],
-    ['a file below a device', () => [{ name: 'n', type: 'char', device: { major: 1, minor: 3 } }, file('n/x')], 'a directory is needed'],
+    [
+      'a file below a device',
+      () => [{ name: 'n', type: 'char', device: { major: 1, minor: 3 } }, file('n/x')],
+      'a directory is needed',
+    ],
     ['a file in place of the root', () => [file('/')], 'the root is no directory'],
     ['a link in place of the root', (c) => [link('.', c)], 'the root is no directory'],
     ['a whiteout of nothing', () => [file('.wh.')], 'hides no name'],
@@ -306,13 +374,37 @@ describe.skipIf(!isRoot)('hostile archives', () => {
     ['a whiteout of a whiteout', () => [file('.wh..wh.x')], 'hides no name'],
     ['a whiteout used as a directory', () => [file('.wh.d/x')], 'used as a directory'],
     ['a whiteout that is a link', (c) => [link('.wh.x', c)], 'a whiteout that is a symlink'],
-    ['a whiteout that is a directory', () => [{ name: '.wh.x', type: 'directory' }], 'a whiteout that is a directory'],
+    [
+      'a whiteout that is a directory',
+      () => [{ name: '.wh.x', type: 'directory' }],
+      'a whiteout that is a directory',
+    ],
     ['a device 0:0', () => [{ name: 'n', type: 'char', device: { major: 0, minor: 0 } }], 'device 0:0'],
-    ['an attribute of overlay', () => [{ ...file('f'), xattrs: xattr('trusted.overlay.opaque') }], 'belongs to overlay'],
-    ['a redirect of overlay', () => [{ name: 'd', type: 'directory', xattrs: xattr('trusted.overlay.redirect') }], 'belongs to overlay'],
-    ["a user's attribute of overlay", () => [{ ...file('f'), xattrs: xattr('user.overlay.whiteout') }], 'belongs to overlay'],
-    ['a malformed file capability', () => [{ ...file('f'), xattrs: xattr('security.capability') }], 'invalid tar archive'],
-    ['a uid of 2^32, which would wrap to root', () => withPax(paxRecord('uid', '4294967296')), 'out of range'],
+    [
+      'an attribute of overlay',
+      () => [{ ...file('f'), xattrs: xattr('trusted.overlay.opaque') }],
+      'belongs to overlay',
+    ],
+    [
+      'a redirect of overlay',
+      () => [{ name: 'd', type: 'directory', xattrs: xattr('trusted.overlay.redirect') }],
+      'belongs to overlay',
+    ],
+    [
+      "a user's attribute of overlay",
+      () => [{ ...file('f'), xattrs: xattr('user.overlay.whiteout') }],
+      'belongs to overlay',
+    ],
+    [
+      'a malformed file capability',
+      () => [{ ...file('f'), xattrs: xattr('security.capability') }],
+      'invalid tar archive',
+    ],
+    [
+      'a uid of 2^32, which would wrap to root',
+      () => withPax(paxRecord('uid', '4294967296')),
+      'out of range',
+    ],
     ['a uid of 2^31', () => raw((h) => Buffer.from('8000000080000000', 'hex').copy(h, 108)), 'out of range'],
     ['a gid of -1, which means "leave it"', () => raw((h) => h.fill(0xff, 116, 124)), 'out of range'],
     ['a NUL in a pax path', () => withPax(paxRecord('path', 'safe\0/../../x')), 'NUL'],
@@ -324,7 +416,15 @@ describe.skipIf(!isRoot)('hostile archives', () => {
     ['data cut off', () => writeTar([file('f')]).subarray(0, 600), 'unexpected end'],
     ['gzip data cut off', () => gzipSync(writeTar([file('f')])).subarray(0, 50), 'invalid gzip data'],
     ['zstd data cut off', () => zstdCompressSync(writeTar([file('f')])).subarray(0, 30), 'invalid zstd data'],
-    ['gzip data damaged', () => { const z = gzipSync(writeTar([file('f')])); z[20]! ^= 0xff; return z }, 'invalid gzip data'],
+    [
+      'gzip data damaged',
+      () => {
+        const z = gzipSync(writeTar([file('f')]))
+        z[20]! ^= 0xff
+        return z
+      },
+      'invalid gzip data',
+    ],
     ['what is no archive', () => Buffer.from('#!/bin/sh\n'.repeat(100)), 'invalid tar archive'],
   ]
 
@@ -336,7 +436,11 @@ describe.skipIf(!isRoot)('hostile archives', () => {
   })
 
   const contained: [string, (canary: string) => TarSource[], (diff: string, canary: string) => void][] = [
-    ['an absolute path', (c) => [file(`${c}/new`)], (diff, c) => expect(readFileSync(join(diff, c, 'new'), 'utf8')).toBe('owned')],
+    [
+      'an absolute path',
+      (c) => [file(`${c}/new`)],
+      (diff, c) => expect(readFileSync(join(diff, c, 'new'), 'utf8')).toBe('owned'),
+    ],
     [
       'a link replaced by a file of its name',
       (c) => [link('l', `${c}/secret`), file('l')],
@@ -384,7 +488,15 @@ describe.skipIf(!isRoot)('hostile archives', () => {
     ],
     [
       'labels and access lists of another machine',
-      () => [{ ...file('f'), xattrs: new Map([['security.selinux', Buffer.from('x')], ['system.posix_acl_access', Buffer.from('x')]]) }],
+      () => [
+        {
+          ...file('f'),
+          xattrs: new Map([
+            ['security.selinux', Buffer.from('x')],
+            ['system.posix_acl_access', Buffer.from('x')],
+          ]),
+        },
+      ],
       (diff) => expect(xattrs(diff)).toEqual([]),
     ],
     [
@@ -410,9 +522,16 @@ describe.skipIf(!isRoot)('hostile archives', () => {
     const { TarReader } = await import('../src/tar/reader.ts')
     for (const name of ['root', 'scratch']) mkdirSync(join(directory, name))
     const [root, scratch] = ['root', 'scratch'].map((name) => openat2(AT_FDCWD, join(directory, name), {}))
-    const unpacker = new Unpacker({ root: root!, scratch: scratch!, lower: [], limits: { bytes: 1000, depth: 10 } })
+    const unpacker = new Unpacker({
+      root: root!,
+      scratch: scratch!,
+      lower: [],
+      limits: { bytes: 1000, depth: 10 },
+    })
     const reader = new TarReader(unpacker)
-    expect(() => reader.write(writeTar([{ name: 'f', data: Buffer.alloc(1001) }]))).toThrow(corrupt('more than 1000 bytes'))
+    expect(() => reader.write(writeTar([{ name: 'f', data: Buffer.alloc(1001) }]))).toThrow(
+      corrupt('more than 1000 bytes'),
+    )
     unpacker.close()
     closeFd(root!)
     closeFd(scratch!)

@@ -40,8 +40,16 @@ export async function assemble(parts: ImageParts, stores: Stores): Promise<Ready
   const chainIds = chainIdsOf(diffIds)
   const layers: Descriptor[] = []
   for (const [i, { member, mediaType }] of parts.layers.entries()) {
-    const compression = await unpackMember(member, { diffId: diffIds[i]!, below: chainIds.slice(0, i) }, stores)
-    layers.push({ mediaType: mediaType ?? layerMediaTypes[compression], digest: member.digest, size: member.size })
+    const compression = await unpackMember(
+      member,
+      { diffId: diffIds[i]!, below: chainIds.slice(0, i) },
+      stores,
+    )
+    layers.push({
+      mediaType: mediaType ?? layerMediaTypes[compression],
+      digest: member.digest,
+      size: member.size,
+    })
   }
   stores.content.add(parts.config)
   for (const { member } of parts.layers) keep(member, stores.content)
@@ -72,7 +80,9 @@ async function unpackMember(
 }
 
 /** The digest of the archive inside, whatever it is compressed with. */
-export async function plainDigest(source: AsyncIterable<Buffer>): Promise<{ digest: string; compression: Compression }> {
+export async function plainDigest(
+  source: AsyncIterable<Buffer>,
+): Promise<{ digest: string; compression: Compression }> {
   const hash = createHash('sha256')
   const compression = await decompress(source, (chunk) => void hash.update(chunk))
   return { digest: `sha256:${hash.digest('hex')}`, compression }

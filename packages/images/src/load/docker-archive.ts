@@ -24,7 +24,9 @@ export async function loadDockerArchive(members: Members, stores: Stores): Promi
     // The file's name is a digest in every version; only an archive that was tampered with has another.
     const named = /(?:^|\/)([a-f0-9]{64})(?:\.json)?$/.exec(path)?.[1]
     if (named) checkDigest(`image configuration ${path}`, `sha256:${named}`, digestOf(config))
-    const layers = strings(item.Layers, `${at}.Layers`).map((layer) => ({ member: layerMember(members, layer) }))
+    const layers = strings(item.Layers, `${at}.Layers`).map((layer) => ({
+      member: layerMember(members, layer),
+    }))
     const references = strings(item.RepoTags, `${at}.RepoTags`).map(storedReference)
     images.push(await assemble({ config, layers, references }, stores))
   }
@@ -38,7 +40,8 @@ export async function loadLegacyArchive(members: Members, stores: Stores): Promi
   for (const [name, tags] of Object.entries(repositories)) {
     if (!isObject(tags)) throw invalid(`repositories[${JSON.stringify(name)}]`, 'must be an object')
     for (const [tag, id] of Object.entries(tags)) {
-      if (typeof id !== 'string' || !/^[a-f0-9]{64}$/.test(id)) throw invalid(`repositories.${name}.${tag}`, 'is no id')
+      if (typeof id !== 'string' || !/^[a-f0-9]{64}$/.test(id))
+        throw invalid(`repositories.${name}.${tag}`, 'is no id')
       tops.set(id, [...(tops.get(id) ?? []), storedReference(`${name}:${tag}`)])
     }
   }
@@ -63,14 +66,17 @@ async function loadLegacyImage(
     rootfs: { type: 'layers', diff_ids: diffIds },
     history: chain.map(({ json }) => legacyHistory(json)),
   }
-  return assemble({ config: Buffer.from(JSON.stringify(config)), layers, references: image.references }, stores)
+  return assemble(
+    { config: Buffer.from(JSON.stringify(config)), layers, references: image.references },
+    stores,
+  )
 }
 
 /** From the lowest layer to `top`. */
 function legacyChain(members: Members, top: string): { id: string; json: JsonObject }[] {
   const chain: { id: string; json: JsonObject }[] = []
   const seen = new Set<string>()
-  for (let id: string | undefined = top; id !== undefined; ) {
+  for (let id: string | undefined = top; id !== undefined;) {
     if (seen.has(id)) throw invalid(`${id}/json`, 'is its own ancestor')
     seen.add(id)
     const json: JsonObject = parseJsonObject(members.document(`${id}/json`), `${id}/json`)
@@ -85,7 +91,9 @@ function legacyChain(members: Members, top: string): { id: string; json: JsonObj
 
 function legacyHistory(json: JsonObject): Record<string, unknown> {
   const made = isObject(json.container_config) ? json.container_config.Cmd : undefined
-  const created_by = Array.isArray(made) ? made.filter((word) => typeof word === 'string').join(' ') : undefined
+  const created_by = Array.isArray(made)
+    ? made.filter((word) => typeof word === 'string').join(' ')
+    : undefined
   const { created, author, comment } = json
   return { created, author, comment, created_by }
 }

@@ -18,7 +18,11 @@ export async function loadArchive(
   if (members.get('manifest.json')) return loadDockerArchive(members, stores)
   if (members.get('index.json')) return loadOciLayout(members, platform, stores)
   if (members.get('repositories')) return loadLegacyArchive(members, stores)
-  throw new HoldfastError('HF_CORRUPT_LAYER', 'the archive has neither manifest.json, index.json nor repositories', {
-    hint: 'A file system as a tar is no image yet: use import.',
-  })
+  throw new HoldfastError(
+    'HF_CORRUPT_LAYER',
+    'the archive has neither manifest.json, index.json nor repositories',
+    {
+      hint: 'A file system as a tar is no image yet: use import.',
+    },
+  )
 }

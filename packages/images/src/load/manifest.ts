@@ -85,10 +85,12 @@ function platformText({ os, architecture, variant }: Platform): string {
 function checkDocument(document: JsonObject, mediaType: string | undefined, types: Set<string>): void {
   if (document.schemaVersion !== 2) throw invalid('schemaVersion', 'must be 2')
   const own = document.mediaType
-  if (own !== undefined && (typeof own !== 'string' || !types.has(own))) throw invalid('mediaType', 'is another kind')
+  if (own !== undefined && (typeof own !== 'string' || !types.has(own)))
+    throw invalid('mediaType', 'is another kind')
   if (mediaType === undefined) return
   if (!types.has(mediaType)) throw unsupported('mediaType', mediaType)
-  if (own !== undefined && own !== mediaType) throw invalid('mediaType', `is not the descriptor's, ${mediaType}`)
+  if (own !== undefined && own !== mediaType)
+    throw invalid('mediaType', `is not the descriptor's, ${mediaType}`)
 }
 
 function parseEntry(value: unknown, at: string): IndexEntry {
@@ -113,7 +115,8 @@ function isImage({ platform, annotations }: IndexEntry): boolean {
 
 function parsePlatform(platform: JsonObject, at: string): Platform {
   const { os, architecture, variant } = platform
-  if (typeof os !== 'string' || typeof architecture !== 'string') throw invalid(at, 'lacks os or architecture')
+  if (typeof os !== 'string' || typeof architecture !== 'string')
+    throw invalid(at, 'lacks os or architecture')
   return { os, architecture, ...(typeof variant === 'string' && variant !== '' && { variant }) }
 }
 
@@ -122,7 +125,8 @@ function parseDescriptor(value: unknown, at: string): Descriptor {
   const { mediaType, digest, size } = value
   if (typeof mediaType !== 'string') throw invalid(`${at}.mediaType`, 'must be a string')
   if (!isSha256(digest)) throw invalid(`${at}.digest`, 'is no sha256 digest')
-  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw invalid(`${at}.size`, 'is no size')
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
+    throw invalid(`${at}.size`, 'is no size')
   return { mediaType, digest, size }
 }
 

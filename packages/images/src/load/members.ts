@@ -64,7 +64,10 @@ export class Members {
   document(path: string): Buffer {
     const member = this.need(path)
     if (member.size > maxDocumentSize)
-      throw new HoldfastError('HF_CORRUPT_LAYER', `${JSON.stringify(path)} has more than ${maxDocumentSize} bytes`)
+      throw new HoldfastError(
+        'HF_CORRUPT_LAYER',
+        `${JSON.stringify(path)} has more than ${maxDocumentSize} bytes`,
+      )
     return readFileSync(member.file)
   }
 
@@ -120,7 +123,9 @@ class Spool implements TarSink {
         this.#links.set(path, normal(`${base}/${target}`, entry))
         return
       }
-      default:
+      case 'char':
+      case 'block':
+      case 'fifo':
         throw corrupt(`a ${entry.type} among the images`, entry.name)
     }
   }
@@ -129,7 +134,7 @@ class Spool implements TarSink {
     const open = this.#open!
     open.hash.update(chunk)
     open.size += chunk.length
-    for (let done = 0; done < chunk.length; ) done += writeSync(open.fd, chunk, done)
+    for (let done = 0; done < chunk.length;) done += writeSync(open.fd, chunk, done)
   }
 
   entryEnd(): void {
@@ -152,7 +157,8 @@ function normal(path: string, entry: TarEntry): string {
   for (const part of path.split('/')) {
     if (part === '' || part === '.') continue
     if (part !== '..') parts.push(part)
-    else if (parts.pop() === undefined) throw corrupt(`a path that leaves the archive: ${printable(Buffer.from(path))}`, entry.name)
+    else if (parts.pop() === undefined)
+      throw corrupt(`a path that leaves the archive: ${printable(Buffer.from(path))}`, entry.name)
   }
   return parts.join('/')
 }

@@ -10,7 +10,11 @@ import type { Member, Members } from './members.ts'
 /** An index of indexes of indexes serves nobody. */
 const maxDepth = 4
 
-export async function loadOciLayout(members: Members, platform: Platform, stores: Stores): Promise<ReadyImage[]> {
+export async function loadOciLayout(
+  members: Members,
+  platform: Platform,
+  stores: Stores,
+): Promise<ReadyImage[]> {
   const index = parseIndex(members.document('index.json'))
   const images: ReadyImage[] = []
   for (const [name, entries] of byName(index)) {
@@ -83,7 +87,9 @@ function blob(members: Members, descriptor: Descriptor): Member {
   const member = members.need(`blobs/${digest.replace(':', '/')}`)
   if (member.size !== size) {
     const message = `the blob ${digest} has ${member.size} bytes, its descriptor says ${size}`
-    throw new HoldfastError('HF_DIGEST_MISMATCH', message, { details: { expected: size, actual: member.size } })
+    throw new HoldfastError('HF_DIGEST_MISMATCH', message, {
+      details: { expected: size, actual: member.size },
+    })
   }
   checkDigest(`blob ${member.path}`, digest, member.digest)
   return member

@@ -4,7 +4,9 @@ import { HoldfastError } from '@holdfast/errors'
 export function corrupt(message: string, name?: Buffer): HoldfastError {
   if (name === undefined) return new HoldfastError('HF_CORRUPT_LAYER', `invalid tar archive: ${message}`)
   const entry = printable(name)
-  return new HoldfastError('HF_CORRUPT_LAYER', `invalid tar archive: ${entry}: ${message}`, { details: { entry } })
+  return new HoldfastError('HF_CORRUPT_LAYER', `invalid tar archive: ${entry}: ${message}`, {
+    details: { entry },
+  })
 }
 
 /** A file name as text for messages: escapes what is no printable ASCII, and shortens. */

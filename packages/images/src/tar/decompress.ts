@@ -17,7 +17,10 @@ const unsupported: [string, Buffer][] = [
 export function detectCompression(start: Buffer): Compression {
   if (start.length >= 3 && start[0] === 0x1f && start[1] === 0x8b && start[2] === 8) return 'gzip'
   // A zstd frame, or one of the frames that decoders skip.
-  if (start.length >= 4 && (start.readUInt32LE(0) === 0xfd2fb528 || start.readUInt32LE(0) >>> 4 === 0x184d2a5))
+  if (
+    start.length >= 4 &&
+    (start.readUInt32LE(0) === 0xfd2fb528 || start.readUInt32LE(0) >>> 4 === 0x184d2a5)
+  )
     return 'zstd'
   const known = unsupported.find(([, magic]) => start.subarray(0, magic.length).equals(magic))
   if (known) {

@@ -5,7 +5,14 @@
 import { HoldfastError } from '@holdfast/errors'
 import { corrupt } from './corrupt.ts'
 import type { SparsePart, TarEntry, TarSink } from './entry.ts'
-import { describesFile, makeEntry, parseHeader, storedSize, type Preceding, type RawHeader } from './header.ts'
+import {
+  describesFile,
+  makeEntry,
+  parseHeader,
+  storedSize,
+  type Preceding,
+  type RawHeader,
+} from './header.ts'
 import { parseGlobalPax, parsePax } from './pax.ts'
 import { checkSparseMap, oldGnuExtensionMap, oldGnuHeaderMap, oldGnuParts, parseSparse10 } from './sparse.ts'
 
@@ -19,7 +26,12 @@ export interface TarLimits {
   sparseParts: number
 }
 
-export const defaultTarLimits: TarLimits = { entries: 4_000_000, pax: 1 << 20, name: 4095, sparseParts: 100_000 }
+export const defaultTarLimits: TarLimits = {
+  entries: 4_000_000,
+  pax: 1 << 20,
+  name: 4095,
+  sparseParts: 100_000,
+}
 
 const blockSize = 512
 
@@ -133,7 +145,10 @@ export class TarReader {
         this.#skip(padToBlock(size))
         return
       default:
-        throw new HoldfastError('HF_CORRUPT_LAYER', `invalid tar archive: unknown entry type ${JSON.stringify(flag)}`)
+        throw new HoldfastError(
+          'HF_CORRUPT_LAYER',
+          `invalid tar archive: unknown entry type ${JSON.stringify(flag)}`,
+        )
     }
     this.#state = { kind: 'body', flag, size }
   }

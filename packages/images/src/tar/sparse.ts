@@ -10,7 +10,10 @@ export const oldGnuHeaderMap = { offset: 386, count: 4, extended: 482, realSize:
 export const oldGnuExtensionMap = { offset: 0, count: 21, extended: 504 }
 
 /** The parts in a header or extension block; the first empty slot ends them. */
-export function oldGnuParts(block: Buffer, { offset, count }: { offset: number; count: number }): SparsePart[] {
+export function oldGnuParts(
+  block: Buffer,
+  { offset, count }: { offset: number; count: number },
+): SparsePart[] {
   const parts: SparsePart[] = []
   for (let i = 0; i < count; i++) {
     const slot = block.subarray(offset + 24 * i, offset + 24 * (i + 1))

@@ -41,7 +41,9 @@ export function tarRecord(source: TarSource): Buffer {
     ...(source.device && { device: source.device }),
   })
   const extended =
-    pax.length === 0 ? [] : [tarHeader({ name: Buffer.from('pax'), flag: 'x', size: pax.length }), padded(pax)]
+    pax.length === 0
+      ? []
+      : [tarHeader({ name: Buffer.from('pax'), flag: 'x', size: pax.length }), padded(pax)]
   return Buffer.concat([...extended, header, padded(data)])
 }
 
@@ -62,7 +64,11 @@ export function tarHeader(fields: TarHeaderFields): Buffer {
   const block = Buffer.alloc(512)
   const octal = (value: number, offset: number, length: number) => {
     const digits = value.toString(8)
-    block.write((value >= 0 && digits.length < length ? digits : '0').padStart(length - 1, '0'), offset, 'latin1')
+    block.write(
+      (value >= 0 && digits.length < length ? digits : '0').padStart(length - 1, '0'),
+      offset,
+      'latin1',
+    )
   }
   fields.name.copy(block, 0)
   octal(fields.mode ?? 0o644, 100, 8)

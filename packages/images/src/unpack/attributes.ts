@@ -36,7 +36,8 @@ export function applyTime(directory: number, name: Buffer | '', time: Timestamp)
 function allowedXattrs(entry: TarEntry): [string, Buffer][] {
   if (entry.xattrs.size === 0) return []
   for (const name of entry.xattrs.keys()) {
-    if (/^(trusted|user)\.overlay\./.test(name)) throw corrupt(`the attribute ${name} belongs to overlay`, entry.name)
+    if (/^(trusted|user)\.overlay\./.test(name))
+      throw corrupt(`the attribute ${name} belongs to overlay`, entry.name)
     if (name.includes('\0')) throw corrupt('a NUL in the name of an attribute', entry.name)
   }
   return [...entry.xattrs].filter(

@@ -132,7 +132,10 @@ export class Directories {
     fchmodat(fd, '', (below?.mode ?? 0o755) & 0o7777)
     if (below) {
       const nanoseconds = BigInt.asUintN(64, below.mtimeNs % 1_000_000_000n)
-      this.#onCopy(path, { seconds: Number(below.mtimeNs / 1_000_000_000n), nanoseconds: Number(nanoseconds) })
+      this.#onCopy(path, {
+        seconds: Number(below.mtimeNs / 1_000_000_000n),
+        nanoseconds: Number(nanoseconds),
+      })
     }
   }
 

@@ -167,7 +167,8 @@ export class Unpacker implements TarSink {
   #node(entry: TarEntry, path: LayerPath, parent: number, name: Buffer): void {
     const { major, minor } = entry.device
     // Overlay takes a device 0:0 for a whiteout: one in an archive would delete what no whiteout names.
-    if (entry.type === 'char' && major === 0 && minor === 0) throw corrupt('a character device 0:0', entry.name)
+    if (entry.type === 'char' && major === 0 && minor === 0)
+      throw corrupt('a character device 0:0', entry.name)
     const type = { char: S_IFCHR, block: S_IFBLK, fifo: S_IFIFO }[entry.type as 'char' | 'block' | 'fifo']
     this.#replacing(path, parent, name, (at) => mknodat(at, name, type | 0o600, major, minor))
   }
@@ -202,13 +203,15 @@ export class Unpacker implements TarSink {
   #hardLink(entry: TarEntry, path: LayerPath, parent: number, name: Buffer): void {
     const target = this.#split(entry.linkName, entry)
     const targetName = target.at(-1)
-    if (targetName === undefined || target.some(isWhiteoutName)) throw corrupt('a hard link to no file', entry.name)
+    if (targetName === undefined || target.some(isWhiteoutName))
+      throw corrupt('a hard link to no file', entry.name)
     const from = this.#directories.find(target.slice(0, -1))
     if (from === undefined) throw missingTarget(entry)
     try {
       const found = statEntry(from, bytes(targetName))
       if (found === undefined) throw missingTarget(entry)
-      if ((found.mode & S_IFMT) === S_IFDIR || isWhiteout(found)) throw corrupt('a hard link to no file', entry.name)
+      if ((found.mode & S_IFMT) === S_IFDIR || isWhiteout(found))
+        throw corrupt('a hard link to no file', entry.name)
       const existing = statEntry(parent, name)
       if (existing && existing.ino === found.ino) return // GNU tar stores a file twice when told to
       this.#replacing(path, parent, name, (at) => linkat(from, bytes(targetName), at, name))
@@ -268,7 +271,21 @@ export class Unpacker implements TarSink {
       return run()
     } catch (error) {
       const name = this.#current?.name
-      if (hasCode(error, 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP', 'EXDEV', 'ENOENT', 'EINVAL', 'EISDIR', 'ERANGE', 'E2BIG', 'EMLINK')) {
+      if (
+        hasCode(
+          error,
+          'ENOTDIR',
+          'ENAMETOOLONG',
+          'ELOOP',
+          'EXDEV',
+          'ENOENT',
+          'EINVAL',
+          'EISDIR',
+          'ERANGE',
+          'E2BIG',
+          'EMLINK',
+        )
+      ) {
         const message = `invalid tar archive: ${name ? printable(name) : 'an entry'}: ${(error as Error).message}`
         throw new HoldfastError('HF_CORRUPT_LAYER', message, { cause: error })
       }
@@ -291,7 +308,7 @@ function missingTarget(entry: TarEntry): HoldfastError {
 }
 
 function writeAll(fd: number, chunk: Buffer, offset: number): void {
-  for (let done = 0; done < chunk.length; ) {
+  for (let done = 0; done < chunk.length;) {
     done += writeSync(fd, chunk, done, chunk.length - done, offset + done)
   }
 }
