@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { cpuWeight } from './cgroup-resources.ts'
-import { configJson, hostV1, indexOf, ownUser, plan, refusal, stepsOf } from './minimal.test-support.ts'
+import {
+  configJson,
+  hostV1,
+  hostV2,
+  indexOf,
+  ownUser,
+  plan,
+  refusal,
+  stepsOf,
+} from './minimal.test-support.ts'
 import type { Preparation } from './plan.ts'
 
 type MakeCgroup = Extract<Preparation, { do: 'make-cgroup' }>
@@ -35,6 +44,26 @@ describe('where the cgroup lies', () => {
 
   it.each(['/', '/a/../..', '../x'])('refuses %s', (cgroupsPath) => {
     expect(refusal(() => cgroup({ cgroupsPath })).path).toBe('linux.cgroupsPath')
+  })
+})
+
+describe('whose the cgroup is', () => {
+  const owner = (options: string[], linux: object, host = hostV2) => {
+    const mounts = [{ destination: '/sys/fs/cgroup/', type: 'cgroup', options }]
+    const json = configJson({ mounts }, { ...linux }, { user: { uid: 5, gid: 5 } })
+    return plan(json, { host }).preparations.find((each): each is MakeCgroup => each.do === 'make-cgroup')
+      ?.owner
+  }
+
+  it('the container user, on v2, where it can write to it', () => {
+    expect(owner(['nosuid'], ownUser)).toBe(1_879_048_197)
+    expect(owner([], { namespaces: [{ type: 'mount' }, { type: 'cgroup' }] })).toBe(5)
+  })
+
+  it('the host otherwise', () => {
+    expect(owner(['ro'], ownUser)).toBeUndefined()
+    expect(owner([], { namespaces: [{ type: 'mount' }] })).toBeUndefined()
+    expect(owner([], ownUser, hostV1)).toBeUndefined()
   })
 })
 

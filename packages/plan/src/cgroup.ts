@@ -2,10 +2,13 @@
 import { HoldfastError } from '@holdfast/errors'
 import { invalid } from './config/reader.ts'
 import { defaultDeviceRules } from './devices.ts'
+import { hostId } from './id-maps.ts'
+import { normalize } from './paths.ts'
 import { resourceWrites } from './cgroup-resources.ts'
 import type { OciConfig } from './config/config.ts'
 import type { OciDevice } from './config/linux.ts'
 import type { OciDeviceRule } from './config/resources.ts'
+import type { Container } from './container.ts'
 import type { DeviceRule, PlanOptions, Preparation } from './plan.ts'
 import type { FdName } from './step.ts'
 
@@ -45,12 +48,14 @@ function cgroupPath({ linux }: OciConfig, { id, cgroupParent }: PlanOptions): st
   return `/${parts.join('/')}`
 }
 
-export function cgroupPreparation(
-  config: OciConfig,
-  options: PlanOptions,
-  directories: CgroupDirectory[],
-): Preparation {
+export function cgroupPreparation({
+  config,
+  options,
+  cgroups: directories,
+  namespaces,
+}: Container): Preparation {
   const { cgroup } = options.host
+  const delegated = cgroup.version === 2 && namespaces.origin.cgroup === 'new' && mountsWritable(config)
   const resources = config.linux?.resources ?? {}
   return {
     do: 'make-cgroup',
@@ -63,7 +68,21 @@ export function cgroupPreparation(
       return directory.as
     }),
     devices: deviceRules(resources.devices ?? [], config.linux?.devices ?? []),
+    ...(delegated && { owner: hostId(config.linux?.uidMappings, config.process?.user?.uid ?? 0) }),
   }
+}
+
+/**
+ * config-linux.md#cgroup-ownership: the container's user owns its cgroup where it could write to it anyway: a cgroup
+ * namespace of its own, on v2, mounted writable.
+ */
+function mountsWritable({ mounts = [] }: OciConfig): boolean {
+  const mount = mounts.findLast(({ destination }) => normalize(destination) === '/sys/fs/cgroup')
+  return (
+    mount !== undefined &&
+    /^cgroup2?$/.test(mount.type ?? '') &&
+    !mount.options?.some((each) => /^r?ro$/.test(each))
+  )
 }
 
 function missingController(controller: string, field: string): HoldfastError {

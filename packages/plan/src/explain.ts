@@ -47,6 +47,7 @@ function describePreparation(preparation: Preparation): string[] {
         ...(preparation.enable.length > 0 ? [call('enable-controllers', ...preparation.enable)] : []),
         ...preparation.writes.map(({ as, file, value }) => call('write', `${as}/${file}`, quote(value))),
         ...preparation.devices.map(deviceRule),
+        ...(preparation.owner === undefined ? [] : [call('delegate', `owner=${preparation.owner}`)]),
       ]
   }
 }

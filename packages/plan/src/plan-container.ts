@@ -42,7 +42,7 @@ export function planContainer(config: OciConfig, options: PlanOptions): Containe
     preparations: [
       ...container.maps.preparations, // the layers of the root are mapped by the container's user namespace
       ...namespacePreparations(container.namespaces),
-      cgroupPreparation(config, options, container.cgroups),
+      cgroupPreparation(container),
     ],
     steps,
     namespaces: container.namespaces.origin,

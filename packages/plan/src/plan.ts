@@ -10,7 +10,8 @@ export type Preparation =
    * Makes the container's cgroup: `directories` are absolute, one per hierarchy on v1 (`cgroup:<controllers>`), one
    * on v2 (`cgroup`). Each becomes two descriptors: `<as>` (the directory) and `<as>:procs` (cgroup.procs, for
    * writing). `writes` are made in order; `enable` lists v2 controllers to switch on along the way down. A new v1
-   * cpuset directory takes its parent's cpus and mems first: nothing can join while they are empty.
+   * cpuset directory takes its parent's cpus and mems first: nothing can join while they are empty. `owner` is the
+   * host's id of whom the v2 directory is delegated to, with the files that /sys/kernel/cgroup/delegate names.
    */
   | {
       do: 'make-cgroup'
@@ -19,6 +20,7 @@ export type Preparation =
       enable: string[]
       writes: { as: FdName; file: string; value: string; field: string }[]
       devices: DeviceRule[]
+      owner?: number
     }
 
 /** One rule of OCI's `linux.resources.devices`; v1: devices.allow/deny, v2: a BPF program made by core. */
