@@ -403,6 +403,48 @@ describe('mounts', () => {
   })
 })
 
+describe('the examples', () => {
+  const example = (name: string): Json =>
+    JSON.parse(readFileSync(new URL(`../../../examples/${name}.json`, import.meta.url), 'utf8')) as Json
+
+  /** Runs an example as it stands, from a bundle with a busybox in `rootfs`. */
+  async function runExample(config: Json): Promise<string> {
+    const id = `example-${process.pid}-${count++}`
+    const plan = planContainer(parseConfigJson(JSON.stringify(config)), {
+      id,
+      bundle: world.base,
+      stage: join(scratch, 'stage'),
+      init: false,
+      cgroupParent: '/hf-test',
+      pivot: 'pivot',
+      host: probeHost(),
+    })
+    const live = await world.create(plan)
+    const { cgroups } = live.container
+    await live.process.start()
+    const { output } = await live.finish()
+    await removeCgroups(cgroups)
+    return output
+  }
+
+  it.each([
+    ['minimal', /^hello\n$/],
+    ['busybox', /^uid=0.*\nbusybox\nPID[\s\S]* ps\n$/],
+    ['userns', /^ +0 +1879048192 +65536\nuid=0.*\ntouch: \/x: Read-only file system\n$/],
+    ['limits', /^\d+.*\n256\n$/],
+  ])('%s runs', async (name, output) => {
+    expect(await runExample(example(name))).toMatch(output)
+  })
+
+  it('shared-net runs in the namespace that it names', async () => {
+    const config = example('shared-net')
+    const { namespaces } = config.linux as { namespaces: { type: string; path?: string }[] }
+    namespaces.find(({ type }) => type === 'network')!.path = '/proc/self/ns/net'
+    ;(config.process as Json).args = ['readlink', '/proc/self/ns/net']
+    expect(await runExample(config)).toBe(`net:[${statSync('/proc/self/ns/net').ino}]\n`)
+  })
+})
+
 /** A shared mount of this test's, which goes with what was mounted beneath it. */
 function sharedMount(name: string) {
   const path = join(scratch, `peer-${name}`)
