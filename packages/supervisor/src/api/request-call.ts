@@ -1,10 +1,14 @@
+import { HoldfastError } from '@holdfast/errors'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Readable, Writable } from 'node:stream'
+import { PassThrough, type Readable, type Writable } from 'node:stream'
 import type { Engine } from '../engine/engine.ts'
 import { readJsonBody } from './request-body.ts'
 import type { Call, Hijacked, Logger } from './route.ts'
 import { rawHead, standardHeaders } from './standard-headers.ts'
+
+/** Bytes of an archive that wait here while the reader is busy. */
+const bodyBuffer = 1024 * 1024
 
 /** What all calls of one server have in common. */
 export interface Service {
@@ -54,8 +58,23 @@ export class RequestCall implements Call {
     return readJsonBody(this.#request, this.#request.headers)
   }
 
+  /**
+   * Not the request itself: destroying that, as a reader does when it gives up, would close the connection under the
+   * answer that says why.
+   */
   stream(): Readable {
-    return this.#request
+    const request = this.#request
+    const body = new PassThrough({ highWaterMark: bodyBuffer })
+    request.pipe(body)
+    request.once('close', () => {
+      if (!request.complete)
+        body.destroy(new HoldfastError('HF_BAD_REQUEST', 'the client went away in the middle of the body'))
+    })
+    body.once('close', () => {
+      request.unpipe(body)
+      request.resume()
+    })
+    return body
   }
 
   get gone(): AbortSignal {

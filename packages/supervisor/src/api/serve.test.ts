@@ -299,6 +299,31 @@ describe('requests', () => {
     ])
   })
 
+  it('answers a reader that gives up in the middle of an upload, and tells it of a client that does', async () => {
+    engine.images.import = async (tar) => {
+      for await (const _ of tar) throw new HoldfastError('HF_CORRUPT_LAYER', 'invalid tar archive')
+      return ''
+    }
+    const refused = await ask('POST', '/images/create?fromSrc=-', 'x'.repeat(20_000_000))
+    expect(refused).toMatchObject({ status: 500, json: { message: 'invalid tar archive' } })
+
+    const client = new RawClient()
+    const failed = new Promise((resolve) => {
+      engine.images.import = async (tar) => {
+        try {
+          for await (const _ of tar) client.socket.destroy()
+        } catch (error) {
+          resolve(error)
+        }
+        return ''
+      }
+    })
+    client.socket.write(
+      'POST /images/create?fromSrc=- HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nsome',
+    )
+    expect(await failed).toMatchObject({ message: 'the client went away in the middle of the body' })
+  })
+
   it('creates, removes and prunes volumes', async () => {
     expect(await ask('POST', '/volumes/create', { Name: 'v2', Labels: { a: 'b' } })).toMatchObject({
       status: 201,
