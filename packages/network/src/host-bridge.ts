@@ -166,7 +166,9 @@ function enableIpv6Forwarding(bridge: string): void {
   writeSysctl('ipv6/conf/all/forwarding', '1')
 }
 
-/** A table of this name with chains that are not ours: his may have the names of ours, and would be flushed. */
+/**
+ * A table of this name with chains that are not ours: his may have the names of ours, and would be flushed.
+ */
 async function isForeign({ table, hostNetns }: BridgeOptions): Promise<boolean> {
   const objects = (await nftList(['chains', 'inet'], hostNetns)) ?? []
   const names = objects.flatMap(({ chain }) => (chain?.table === table ? [chain.name] : []))

@@ -23,6 +23,7 @@ import { readSysctl } from './netns.ts'
 import { translatePorts, withdrawPorts } from './publish.ts'
 import { settleRemovals } from './removal.ts'
 import { restore } from './restore.ts'
+import { releaseSubnet } from './subnet-reservation.ts'
 import { deleteLink, setLink } from './rtnetlink.ts'
 import { validateOptions, validatePorts } from './validate.ts'
 
@@ -35,7 +36,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
   }
   const hasIpv6 = readSysctl('ipv6/conf/default/accept_ra') !== undefined
   if (!hasIpv6 && plan.families.includes(6)) throw noIpv6(options)
-  const undo: (() => unknown)[] = []
+  const undo: (() => unknown)[] = [() => releaseSubnets(options)]
   const opened = <T extends { close(): void }>(part: T): T => {
     undo.push(() => part.close())
     return part
@@ -50,6 +51,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
       forwardObstacles(options.bridge, options.hostNetns),
       ensureRules(options, plan),
     ])
+    releaseSubnets(options)
     const context: NetworkContext = {
       options,
       plan,
@@ -72,6 +74,11 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
     for (const step of undo.reverse()) await step()
     throw error
   }
+}
+
+/** They are routed from here on, or were not to be had. */
+function releaseSubnets({ subnets, hostNetns }: BridgeOptions): void {
+  for (const { subnet } of subnets) releaseSubnet(subnet, hostNetns)
 }
 
 function noIpv6({ name }: BridgeOptions): HoldfastError {

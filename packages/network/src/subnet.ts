@@ -10,11 +10,13 @@ import {
   type Prefix,
 } from './address.ts'
 import { NetlinkSocket, NETLINK_ROUTE } from './netlink.ts'
+import { releaseSubnet, reserveSubnet } from './subnet-reservation.ts'
 import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute } from './rtnetlink.ts'
 
 /**
- * First subnet of `pool` with this prefix length that no route or address of the host overlaps.
- * HF_BAD_REQUEST for a bad pool, HF_ADDRESS_POOL_EXHAUSTED. `hostNetns`: as in BridgeOptions.
+ * First subnet of `pool` with this prefix length that no route or address of the host overlaps, and that no
+ * other process chose and has not opened yet: it is reserved until this process opens a network with it, or
+ * ends. HF_BAD_REQUEST for a bad pool, HF_ADDRESS_POOL_EXHAUSTED. `hostNetns`: as in BridgeOptions.
  */
 export async function chooseSubnet(pool: string, prefixLength: number, hostNetns?: number): Promise<string> {
   const whole = parsePrefix(pool, 'pool')
@@ -27,15 +29,23 @@ export async function chooseSubnet(pool: string, prefixLength: number, hostNetns
       details: { field: 'prefixLength' },
     })
   }
-  const taken = await takenPrefixes(hostNetns)
+  let taken = await takenPrefixes(hostNetns)
   const step = 1n << BigInt(familyBits[whole.family] - prefixLength)
   for (let value = whole.value; value <= lastAddress(whole);) {
     const subnet: Prefix = { family: whole.family, value, length: prefixLength }
     const obstacle = taken.find((prefix) => overlaps(prefix, subnet))
-    if (!obstacle) return formatPrefix(subnet)
-    // Past the obstacle in one step: an IPv6 pool has more subnets than could be tried.
-    const past = lastAddress(obstacle) + 1n
-    value = past > value + step ? ((past + step - 1n) / step) * step : value + step
+    if (obstacle) {
+      // Past the obstacle in one step: an IPv6 pool has more subnets than could be tried.
+      const past = lastAddress(obstacle) + 1n
+      value = past > value + step ? ((past + step - 1n) / step) * step : value + step
+    } else if (!(await reserveSubnet(formatPrefix(subnet), hostNetns))) {
+      value += step
+    } else {
+      // Whoever had it reserved until now may have it routed since.
+      taken = await takenPrefixes(hostNetns)
+      if (!taken.some((prefix) => overlaps(prefix, subnet))) return formatPrefix(subnet)
+      releaseSubnet(formatPrefix(subnet), hostNetns)
+    }
   }
   throw new HoldfastError('HF_ADDRESS_POOL_EXHAUSTED', `the host routes every /${prefixLength} of ${pool}`, {
     hint: 'Name a subnet, or give the engine another pool with --default-address-pool.',

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { closeSync } from 'node:fs'
+import { createNamespace } from '@holdfast/core'
 import { eventually } from '@holdfast/testkit'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { chooseSubnet } from '../src/index.ts'
@@ -254,7 +255,7 @@ describe.skipIf(process.getuid?.() !== 0)('detach', () => {
 
   it('works when the namespace is gone already', async () => {
     const network = await host.open()
-    const netns = (await import('@holdfast/core')).createNamespace('net')
+    const netns = createNamespace('net')
     const attachment = await network.attach({ id: 'gone', netns, interface: 'eth0' })
     closeSync(netns)
     await eventually(async () => !(await host.run('ip -o link')).includes(attachment.hostInterface))
@@ -288,6 +289,15 @@ describe.skipIf(process.getuid?.() !== 0)('chooseSubnet', () => {
     await expect(chooseSubnet('10.213.0.0/16', 8, host.netns)).rejects.toMatchObject({
       code: 'HF_BAD_REQUEST',
     })
+  })
+
+  it('gives everybody who asks at once a subnet of his own', async () => {
+    const asked = Array.from({ length: 10 }, () => chooseSubnet('10.99.0.0/16', 24, host.netns))
+    expect(new Set(await Promise.all(asked)).size).toBe(10)
+    const elsewhere = host.namespace()
+    expect(await chooseSubnet('10.99.0.0/16', 24, elsewhere)).toBe('10.99.0.0/24')
+    await host.open({ subnets: [{ subnet: '10.99.0.0/24' }] })
+    expect(await chooseSubnet('10.99.0.0/16', 24, host.netns)).toBe('10.99.10.0/24')
   })
 })
 

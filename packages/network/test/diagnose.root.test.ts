@@ -43,7 +43,7 @@ describe.skipIf(process.getuid?.() !== 0)('openBridgeNetwork', () => {
     const a = await host.container(network)
     await host.serve(outside, 'outside', 80)
     const { fetchTcp } = await import('./network-fixture.ts')
-    expect(await fetchTcp(a.netns, '192.0.2.2', 80)).toBe('')
+    expect(await fetchTcp(a.netns, '192.0.2.2', 80, 1)).toBe('')
     await host.run(network.warnings[0]!.split(': ')[1]!)
     expect(await fetchTcp(a.netns, '192.0.2.2', 80)).toBe('outside 192.0.2.1')
   })

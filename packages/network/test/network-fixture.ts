@@ -136,9 +136,9 @@ export async function attempt(
   return { status, stdout: stdout.trim(), stderr }
 }
 
-/** What a TCP server at the other end said; empty where nobody answered. */
-export async function fetchTcp(netns: number, address: string, port: number): Promise<string> {
-  return (await attempt(netns, `busybox nc -w 1 ${address} ${port} </dev/null`)).stdout
+/** What a TCP server at the other end said; empty where nobody answered in time. */
+export async function fetchTcp(netns: number, address: string, port: number, seconds = 5): Promise<string> {
+  return (await attempt(netns, `busybox nc -w ${seconds} ${address} ${port} </dev/null`)).stdout
 }
 
 /** What a UDP server answered; empty where nobody did. */
