@@ -38,12 +38,28 @@ function killedBeforeAppend(log: JsonLog, chunk: string, entries: number): void 
 
 it('writes what had been taken from the pipe and not been logged', () => {
   const log = open()
-  writeFileSync(`${dir}/stdout.journal`, 'taken\n')
-  expect(text()).toBe('')
+  const pipe = pipe2(O_NONBLOCK)
+  writeFd(pipe.write, 'x\n')
+  log.take('stdout', pipe.read, false)
+  for (const fd of Object.values(pipe)) closeFd(fd)
+  writeFileSync(`${dir}/stdout.journal`, '\0\0taken\n') // behind the hole where the first chunk was
+  expect(text()).toBe('x\n')
   const next = open()
-  expect(text()).toBe('taken\n')
+  expect(text()).toBe('x\ntaken\n')
   expect(statSync(`${dir}/stdout.journal`).size).toBe(0)
   for (const each of [log, next]) each.close()
+})
+
+it('makes no files beside the log for a container that says nothing', () => {
+  const log = open()
+  const pipe = pipe2(O_NONBLOCK)
+  expect(log.take('stdout', pipe.read, false)).toBe('later')
+  closeFd(pipe.write)
+  expect(log.take('stdout', pipe.read, true)).toBe('end')
+  closeFd(pipe.read)
+  log.finish()
+  log.close()
+  expect(readdirSync(dir)).toEqual(['x'])
 })
 
 it.each([0, 1, 40, 84, 85, 150])('completes a chunk of which %d bytes had got into the log', (written) => {
@@ -92,7 +108,7 @@ it('goes on after a kill within a rotation', () => {
   const pipe = pipe2(O_NONBLOCK)
   const put = (each: JsonLog, line: string) => {
     writeFd(pipe.write, line)
-    each.take('stdout', pipe.read)
+    each.take('stdout', pipe.read, false)
   }
   put(log, 'one line\n')
   put(log, 'two line\n') // full: it is rotated at once

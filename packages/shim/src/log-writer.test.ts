@@ -32,7 +32,7 @@ function texts(maxFile = 1): string[] {
 
 function put(log: JsonLog, text: string): void {
   writeFd(pipe.write, text)
-  expect(Buffer.from(log.take('stdout', pipe.read)).toString()).toBe(text)
+  expect(Buffer.from(log.take('stdout', pipe.read, false)).toString()).toBe(text)
 }
 
 it('holds back a line until its end, and writes the rest when the stream ends', () => {
@@ -75,9 +75,9 @@ it('rotates between two entries and keeps max-file files', () => {
 it('escapes as Docker does, and replaces invalid UTF-8', () => {
   const log = open()
   writeFd(pipe.write, Buffer.from('a"\\\t<\r\u2028é\xff\n', 'latin1'))
-  log.take('stdout', pipe.read)
+  log.take('stdout', pipe.read, false)
   writeFd(pipe.write, 'é\u2028<>&\n')
-  log.take('stderr', pipe.read)
+  log.take('stderr', pipe.read, false)
   const [first, second] = readFileSync(`${dir}/x-json.log`, 'utf8').split('\n')
   expect(first).toMatch(/^\{"log":"a\\"\\\\\\u0009\\u003c\\r\(\\ufffd\\ufffd\\n","stream":"stdout","time":"2\d{3}-.*Z"\}$/)
   expect(second).toContain('{"log":"é\\u2028\\u003c\\u003e\\u0026\\n","stream":"stderr"')

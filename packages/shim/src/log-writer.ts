@@ -10,8 +10,9 @@
  * A new shim that finds bytes in the journal beyond the last checkpoint writes them again in the same way: the same
  * chunk at the same time gives the same entries, and the log's size tells how many of them had got there.
  */
+import { existsSync } from 'node:fs'
 import { hasCode } from '@holdfast/errors'
-import { readFd, readFdInto } from '@holdfast/core'
+import { fionread, readFd, readFdInto } from '@holdfast/core'
 import type { LogSpec } from '@holdfast/protocol'
 import { nowRfc3339 } from './clock.ts'
 import { Journal } from './log-journal.ts'
@@ -21,6 +22,8 @@ import { LogFile } from './log-file.ts'
 
 /** As much as a pipe holds by default. */
 const chunkSize = 64 * 1024
+
+const checkpointName = 'log.checkpoint'
 
 /** Where a reader of the log goes on who has been given all output so far. */
 export interface LogPosition {
@@ -37,8 +40,11 @@ export type TakenChunk = Uint8Array | 'later' | 'end'
 export interface OutputLog {
   /** Entries that a full disk has cost. */
   readonly dropped: number
-  /** Takes what is in the pipe, and logs it. `later`: nothing there now. */
-  take(stream: OutputStream, pipe: number): TakenChunk
+  /**
+   * Takes what is in the pipe, and logs it. `later`: nothing there now. `hangup`: poll(2) has said that nobody holds
+   * the pipe's other end any more.
+   */
+  take(stream: OutputStream, pipe: number, hangup: boolean): TakenChunk
   /** The streams have ended. */
   finish(): void
   close(): void
@@ -70,10 +76,17 @@ interface Chunk {
   time: string
 }
 
+/** What a log needs once there is output. */
+interface Ledger {
+  journals: Record<OutputStream, Journal>
+  checkpoints: CheckpointFile
+}
+
 export class JsonLog implements OutputLog {
   readonly file: LogFile
-  readonly #journals: Record<OutputStream, Journal>
-  readonly #checkpoints: CheckpointFile
+  readonly #dir: string
+  /** Opened for the first output: a container that says nothing, as most do at first, costs no files. */
+  #ledger: Ledger | undefined
   readonly #encoder = new LogEncoder()
   readonly #warn: (message: string) => void
   #warned = false
@@ -81,14 +94,10 @@ export class JsonLog implements OutputLog {
 
   /** `dir`: the shim's directory, for the journals and their checkpoints. `warn` is called at most once. */
   constructor(dir: string, spec: LogSpec & { driver: 'json-file' }, warn: (message: string) => void) {
+    this.#dir = dir
     this.#warn = warn
     this.file = new LogFile(spec)
-    this.#journals = { stdout: new Journal(`${dir}/stdout.journal`), stderr: new Journal(`${dir}/stderr.journal`) }
-    const { file, last } = CheckpointFile.open(`${dir}/log.checkpoint`)
-    this.#checkpoints = file
-    if (last) this.#recover(last)
-    for (const journal of Object.values(this.#journals)) journal.reset()
-    this.#commit()
+    if (existsSync(`${dir}/${checkpointName}`)) this.#open()
   }
 
   get partials(): Partials {
@@ -101,8 +110,9 @@ export class JsonLog implements OutputLog {
     return { generation: this.file.generation, offset: this.file.size, ahead }
   }
 
-  take(stream: OutputStream, pipe: number): TakenChunk {
-    const journal = this.#journals[stream]
+  take(stream: OutputStream, pipe: number, hangup: boolean): TakenChunk {
+    if (!this.#ledger && fionread(pipe) === 0) return hangup ? 'end' : 'later'
+    const journal = this.#open().journals[stream]
     let length: number | undefined
     try {
       length = journal.moveFrom(pipe, chunkSize)
@@ -122,13 +132,24 @@ export class JsonLog implements OutputLog {
   }
 
   close(): void {
-    this.#checkpoints.close()
-    for (const journal of Object.values(this.#journals)) journal.close()
+    this.#ledger?.checkpoints.close()
+    for (const journal of Object.values(this.#ledger?.journals ?? {})) journal.close()
     this.file.close()
   }
 
+  #open(): Ledger {
+    if (this.#ledger) return this.#ledger
+    const { file: checkpoints, last } = CheckpointFile.open(`${this.#dir}/${checkpointName}`)
+    const [stdout, stderr] = ['stdout', 'stderr'].map((stream) => new Journal(`${this.#dir}/${stream}.journal`))
+    const ledger = (this.#ledger = { checkpoints, journals: { stdout: stdout!, stderr: stderr! } })
+    if (last) this.#recover(ledger, last)
+    for (const journal of Object.values(ledger.journals)) journal.reset()
+    this.#commit()
+    return ledger
+  }
+
   #write(chunk: Chunk, recovery?: Recovery): void {
-    const journal = this.#journals[chunk.stream]
+    const journal = this.#open().journals[chunk.stream]
     if (this.file.room <= 0) this.file.rotate()
     this.#encoder.encode({ ...chunk, room: this.file.room }, this.#appender(chunk, recovery))
     journal.end += chunk.bytes.length
@@ -193,19 +214,20 @@ export class JsonLog implements OutputLog {
   }
 
   #checkpoint(partials: Partials, pending?: PendingChunk): void {
-    const { stdout, stderr } = this.#journals
+    const { journals, checkpoints } = this.#open()
+    const { stdout, stderr } = journals
     const ends = { stdout: stdout.end, stderr: stderr.end }
-    this.#checkpoints.write({ ends, partials, dropped: this.dropped, ...(pending && { pending }) })
+    checkpoints.write({ ends, partials, dropped: this.dropped, ...(pending && { pending }) })
   }
 
-  #recover(last: Checkpoint): void {
+  #recover({ journals }: Ledger, last: Checkpoint): void {
     this.dropped = last.dropped
     this.#encoder.partials = last.partials
     const { pending } = last
     const recovery = pending && { written: this.#writtenOf(pending) }
     // The interrupted chunk first: its partials are the checkpoint's. At most one of the two journals has bytes.
     for (const stream of ['stdout', 'stderr'] as const) {
-      const journal = this.#journals[stream]
+      const journal = journals[stream]
       journal.end = last.ends[stream]
       const bytes = journal.read()
       if (pending?.stream === stream && bytes.length === 0) this.#finishStream(stream, pending.time, recovery)

@@ -41,7 +41,7 @@ export class Output {
   /** Starts pumping. With no sources at all the output is over at once. */
   start(sources: OutputSource[]): void {
     for (const source of sources) {
-      const watch = watchFd(source.fd, { readable: true, hangup: true }, () => this.#pump(source))
+      const watch = watchFd(source.fd, { readable: true, hangup: true }, ({ hangup }) => this.#pump(source, hangup))
       this.#pumps.set(source.stream, { source, watch })
     }
     if (sources.length === 0) this.#finish()
@@ -64,18 +64,18 @@ export class Output {
     this.#finish()
   }
 
-  #pump(source: OutputSource): void {
+  #pump(source: OutputSource, hangup: boolean): void {
     for (let count = 0; count < burst && this.#pumps.has(source.stream); count++) {
-      if (!this.#takeOne(source)) return
+      if (!this.#takeOne(source, hangup)) return
     }
   }
 
   /** False: nothing more now, or the stream has ended. */
-  #takeOne(source: OutputSource): boolean {
+  #takeOne(source: OutputSource, hangup = false): boolean {
     if (this.#over) return this.#forgetOne(source)
     const before = this.#source?.log.position()
     const ended = source.relay ? this.#relay(source.fd, source.relay.write) : false
-    const chunk = this.#log.take(source.stream, source.relay?.read ?? source.fd)
+    const chunk = this.#log.take(source.stream, source.relay?.read ?? source.fd, hangup && !source.relay)
     if (typeof chunk === 'string') {
       if (ended || chunk === 'end') this.#end(source)
       return false

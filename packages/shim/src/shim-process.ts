@@ -20,7 +20,7 @@ export function adoptStandardStreams(dir: string): void {
 
 /** Never returns to a caller that could do something about an error: what goes wrong is in shim.log. */
 export function runShim(options: Omit<ShimOptions, 'onLeave'>): void {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {})
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
   process.on('uncaughtException', logDefect)
   process.on('unhandledRejection', logDefect)
   startShim({ ...options, onLeave: () => process.exit(0) }).then(

@@ -71,7 +71,7 @@ function warmLog(dir: string): void {
   const pipe = pipe2(O_NONBLOCK)
   for (let count = 0; count < chunks; count++) {
     writeFd(pipe.write, `line ${count}\nline "${count}"\t\n`)
-    log.take('stdout', pipe.read)
+    log.take('stdout', pipe.read, false)
   }
   for (const fd of Object.values(pipe)) closeFd(fd)
   log.close()
