@@ -403,29 +403,40 @@ describe('mounts', () => {
   })
 })
 
+describe('a mount namespace that exists', () => {
+  const bare = (namespaces: Json[], args: string[]): Json => ({
+    ociVersion: '1.2.0',
+    root: { path: '/' },
+    process: { cwd: '/tmp', args, env: ['PATH=/bin:/usr/bin'] },
+    linux: { namespaces },
+  })
+
+  it("is the host's where none is listed, and stays as it is", async () => {
+    const before = readFileSync('/proc/self/mountinfo', 'utf8')
+    const output = await runBundle(bare([{ type: 'uts' }], ['sh', '-c', 'readlink /proc/self/ns/mnt; pwd']))
+    expect(output).toBe(`mnt:[${statSync('/proc/self/ns/mnt').ino}]\n/tmp\n`)
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(before)
+  })
+
+  it("is another container's where its path is given, with that container's root", async () => {
+    const live = await world.create(planOf('touch /tmp/first; echo ready; sleep 100', {}))
+    const { cgroups } = live.container
+    await live.process.start()
+    await live.until(/ready/)
+    const path = `/proc/${live.process.init.pid}/ns/mnt`
+    try {
+      expect(await runBundle(bare([{ type: 'mount', path }], ['ls', '/tmp']))).toBe('first\n')
+    } finally {
+      live.kill(9)
+      await live.finish()
+      await removeCgroups(cgroups)
+    }
+  })
+})
+
 describe('the examples', () => {
   const example = (name: string): Json =>
     JSON.parse(readFileSync(new URL(`../../../examples/${name}.json`, import.meta.url), 'utf8')) as Json
-
-  /** Runs an example as it stands, from a bundle with a busybox in `rootfs`. */
-  async function runExample(config: Json): Promise<string> {
-    const id = `example-${process.pid}-${count++}`
-    const plan = planContainer(parseConfigJson(JSON.stringify(config)), {
-      id,
-      bundle: world.base,
-      stage: join(scratch, 'stage'),
-      init: false,
-      cgroupParent: '/hf-test',
-      pivot: 'pivot',
-      host: probeHost(),
-    })
-    const live = await world.create(plan)
-    const { cgroups } = live.container
-    await live.process.start()
-    const { output } = await live.finish()
-    await removeCgroups(cgroups)
-    return output
-  }
 
   it.each([
     ['minimal', /^hello\n$/],
@@ -433,7 +444,7 @@ describe('the examples', () => {
     ['userns', /^ +0 +1879048192 +65536\nuid=0.*\ntouch: \/x: Read-only file system\n$/],
     ['limits', /^\d+.*\n256\n$/],
   ])('%s runs', async (name, output) => {
-    expect(await runExample(example(name))).toMatch(output)
+    expect(await runBundle(example(name))).toMatch(output)
   })
 
   it('shared-net runs in the namespace that it names', async () => {
@@ -441,9 +452,29 @@ describe('the examples', () => {
     const { namespaces } = config.linux as { namespaces: { type: string; path?: string }[] }
     namespaces.find(({ type }) => type === 'network')!.path = '/proc/self/ns/net'
     ;(config.process as Json).args = ['readlink', '/proc/self/ns/net']
-    expect(await runExample(config)).toBe(`net:[${statSync('/proc/self/ns/net').ino}]\n`)
+    expect(await runBundle(config)).toBe(`net:[${statSync('/proc/self/ns/net').ino}]\n`)
   })
 })
+
+/** Runs a configuration as it stands, from a bundle with a busybox in `rootfs`. */
+async function runBundle(config: Json): Promise<string> {
+  const id = `bundle-${process.pid}-${count++}`
+  const plan = planContainer(parseConfigJson(JSON.stringify(config)), {
+    id,
+    bundle: world.base,
+    stage: join(scratch, 'stage'),
+    init: false,
+    cgroupParent: '/hf-test',
+    pivot: 'pivot',
+    host: probeHost(),
+  })
+  const live = await world.create(plan)
+  const { cgroups } = live.container
+  await live.process.start()
+  const { output } = await live.finish()
+  await removeCgroups(cgroups)
+  return output
+}
 
 /** A shared mount of this test's, which goes with what was mounted beneath it. */
 function sharedMount(name: string) {
