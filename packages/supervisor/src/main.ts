@@ -2,8 +2,11 @@
 /** `hold supervisor`: the engine as a service. */
 // First of all: without a handler Node answers SIGUSR1 by opening its debugger to whoever can reach loopback.
 process.on('SIGUSR1', () => {})
+// Four threads for all file work would let a few slow reads stop everything else. Read at the pool's first use.
+process.env['UV_THREADPOOL_SIZE'] ??= '16'
 
 import { readFileSync } from 'node:fs'
+import { setCloexecFrom } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import { pino, destination } from 'pino'
 import { serveApi, type ApiServer } from './api/serve.ts'
@@ -32,6 +35,7 @@ try {
 async function run(flags: Flags): Promise<void> {
   checkEnvironment()
   process.umask(0o077)
+  setCloexecFrom(3) // what we inherited must not reach what we start
   process.title = 'holdfast: supervisor'
   const logger = pino(
     { level: flags.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },

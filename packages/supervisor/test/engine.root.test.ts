@@ -1,5 +1,15 @@
-import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { bindNamespace, closeFd, createNamespace, namespaceInode, umount } from '@holdfast/core'
 import { EngineWorld } from './engine-world.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -276,10 +286,69 @@ describe.skipIf(!isRoot)('the engine', () => {
     await world.engine.remove(id, { force: true, volumes: false })
   })
 
+  it('joins a named namespace that no process is in, and one by path', async () => {
+    const directory = `${world.root}/run/ns/net`
+    mkdirSync(directory, { recursive: true })
+    writeFileSync(`${directory}/shop`, '')
+    const netns = createNamespace('net')
+    const inode = namespaceInode(netns)
+    bindNamespace(netns, `${directory}/shop`)
+    closeFd(netns)
+    try {
+      const { output } = await world.run('readlink /proc/self/ns/net; ip link | grep -c eth0', {
+        NetworkMode: 'ns:shop',
+      })
+      expect(output).toBe(`net:[${inode}]\n0\n`)
+      const byPath = await world.run('readlink /proc/self/ns/net', {
+        NetworkMode: `${directory}/shop`,
+        UsernsMode: 'host',
+      })
+      expect(byPath.output).toBe(`net:[${inode}]\n`)
+    } finally {
+      umount(`${directory}/shop`, 2)
+      rmSync(`${directory}/shop`)
+    }
+    const id = await world.create('true', { NetworkMode: 'ns:shop' })
+    await expect(world.engine.start(id)).rejects.toMatchObject({ code: 'HF_NAMESPACE_NOT_FOUND' })
+  })
+
+  it('shifts the clocks of a time namespace', async () => {
+    const { output } = await world.run('cat /proc/self/timens_offsets; cut -d. -f1 /proc/uptime', {
+      TimeOffsets: { boottime: 864_000 },
+    })
+    expect(output).toMatch(/boottime\s+864000\s+0/)
+    expect(Number(output.trim().split('\n').at(-1))).toBeGreaterThan(864_000)
+  })
+
+  it('shares a user namespace with nothing else', async () => {
+    const first = await world.start('sleep 100')
+    const { output } = await world.run('readlink /proc/self/ns/user; cat /proc/self/uid_map', {
+      UsernsMode: `container:${first}`,
+    })
+    expect(output).toContain((await world.exec(first, 'readlink /proc/self/ns/user')).output)
+    expect(output).toContain(String(world.engine.get(first).idRange?.start))
+    await world.engine.remove(first, { force: true, volumes: false })
+  })
+
+  it('needs as many ids as the image’s files have', async () => {
+    const { output } = await world.run('cat /proc/self/uid_map', { UsernsMode: 'auto:size=131072' })
+    expect(output.trim().split(/\s+/)[2]).toBe('131072')
+  })
+
   it('runs many at once and loses none', async () => {
     const codes = await Promise.all(
       Array.from({ length: 20 }, async (_, index) => world.run(`exit ${index}`, { NetworkMode: 'bridge' })),
     )
     expect(codes.map(({ code }) => code)).toEqual(Array.from({ length: 20 }, (_, index) => index))
+  })
+})
+
+describe.skipIf(!isRoot)('an engine without a zygote', () => {
+  it('starts each shim as a process of its own', async () => {
+    await using plain = await EngineWorld.open({ plainShims: true })
+    expect(await plain.run('echo plain; exit 6', { NetworkMode: 'bridge' })).toEqual({
+      code: 6,
+      output: 'plain\n',
+    })
   })
 })

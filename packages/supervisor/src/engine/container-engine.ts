@@ -1,7 +1,7 @@
 import { HoldfastError } from '@holdfast/errors'
 import type { ImageStore, ImageUser } from '@holdfast/images'
 import { attach } from './attach.ts'
-import { cgroupMounts, removeCgroup } from './cgroup-tree.ts'
+import { removeCgroup } from './cgroup-tree.ts'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
 import { containerEvent } from './container-event.ts'
 import { containerLogs } from './container-logs.ts'
@@ -25,6 +25,7 @@ import type { EngineEvent, EventFilter } from './events.ts'
 import { execCreate, execGet, execResize, execStart } from './exec.ts'
 import { explainContainer } from './explain.ts'
 import { processesOf, reportNamespaces } from './namespace-report.ts'
+import { hostWarnings } from './host-warnings.ts'
 import { killContainer } from './kill.ts'
 import { listNetworks } from './network-list.ts'
 import { pauseContainer, unpauseContainer } from './pause.ts'
@@ -72,8 +73,8 @@ export class ContainerEngine implements Engine {
       },
       images: this.images.list().length,
       dataRoot: this.#context.paths.dataRoot,
-      cgroupVersion: cgroupMounts().includes('/sys/fs/cgroup') ? 2 : 1,
-      warnings: [],
+      cgroupVersion: this.#context.host.cgroupVersion,
+      warnings: hostWarnings(this.#context.host),
     }
   }
 
