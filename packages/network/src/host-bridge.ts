@@ -1,7 +1,7 @@
 /** The bridge itself: made or taken up, with its addresses, settings and rules. */
 import { randomBytes } from 'node:crypto'
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { formatPrefix, macBytes, macOf, parsePrefix, type Prefix } from './address.ts'
+import { formatPrefix, macBytes, macOf, parsePrefix, type Prefix, networkOf, overlaps } from './address.ts'
 import type { BridgeOptions } from './bridge.ts'
 import { bridgeAlias } from './context.ts'
 import { inNetns, listSysctls, readSysctl, writeSysctl } from './netns.ts'
@@ -20,6 +20,8 @@ import {
   parseLink,
   setLink,
   type Link,
+  dumpLinks,
+  type LinkAddress,
 } from './rtnetlink.ts'
 import type { NetworkPlan } from './validate.ts'
 
@@ -124,9 +126,8 @@ export async function findLink(route: NetlinkSocket, name: string): Promise<Link
 
 async function ensureAddresses(route: NetlinkSocket, index: number, plan: NetworkPlan): Promise<void> {
   const wanted: Prefix[] = plan.ranges.map(({ gateway, subnet }) => ({ ...gateway, length: subnet.length }))
-  const present = (await route.dump(dumpAddresses()))
-    .map(parseAddressReply)
-    .filter((each) => each !== undefined)
+  const all = (await route.dump(dumpAddresses())).map(parseAddressReply).filter((each) => each !== undefined)
+  const present = all
     .filter((each) => each.index === index)
     .map(({ address, prefixLength }): Prefix => ({ ...address, length: prefixLength }))
     .filter(({ family, value }) => family === 4 || value >> 118n !== linkLocal)
@@ -134,10 +135,31 @@ async function ensureAddresses(route: NetlinkSocket, index: number, plan: Networ
   const missing = wanted.filter((address) => !present.some(same(address)))
   const extra = present.filter((address) => !wanted.some(same(address)))
   if (missing.length + extra.length === 0) return
+  await refuseOverlap(
+    route,
+    missing,
+    all.filter((each) => each.index !== index),
+  )
   await route.request([
     ...extra.map((address) => deleteAddress(index, address)),
     ...missing.map((address) => addAddress(index, address)),
   ])
+}
+
+/** Two links with one subnet: the host would send to one of them what is meant for the other. */
+async function refuseOverlap(route: NetlinkSocket, wanted: Prefix[], others: LinkAddress[]): Promise<void> {
+  for (const { index, address, prefixLength } of others) {
+    const theirs = networkOf(address, prefixLength)
+    const ours = wanted.find((prefix) => overlaps(networkOf(prefix, prefix.length), theirs))
+    if (!ours) continue
+    const links = (await route.dump(dumpLinks())).map(parseLink)
+    const link = links.find((each) => each.index === index)?.name ?? `number ${index}`
+    const subnet = formatPrefix(networkOf(ours, ours.length))
+    throw new HoldfastError('HF_NETWORK_FAILED', `subnet ${subnet} is in use by link ${link}`, {
+      hint: 'Choose another subnet, or remove that link.',
+      details: { subnet, link },
+    })
+  }
 }
 
 /** Forwarding on, and our rules in place. */

@@ -188,6 +188,15 @@ describe.skipIf(process.getuid?.() !== 0)('attach', () => {
     expect(await host.run('ip -o link')).not.toContain('hf0')
   })
 
+  it('refuses a subnet that another link has, and says which', async () => {
+    await host.run('ip link add br0 type bridge; ip addr add 10.77.0.9/16 dev br0')
+    await expect(host.open()).rejects.toMatchObject({
+      message: 'subnet 10.77.0.0/24 is in use by link br0',
+      details: { link: 'br0' },
+    })
+    expect(await host.run('ip -o link; nft list ruleset')).not.toContain('hf')
+  })
+
   it('takes up a bridge that was made and not yet marked when its maker was killed', async () => {
     await host.run('ip link add hf0 address 0a:68:0a:4d:00:01 type bridge')
     const network = await host.open()
