@@ -2,13 +2,14 @@
 import { spawnSync } from 'node:child_process'
 import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { threadId } from 'node:worker_threads'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 
 let temporaryFiles = 0
 
 /** Writes a temporary file beside `path`, syncs it, renames it over `path` and syncs the directory. */
 export function writeDurably(path: string, data: string | Buffer): void {
-  const temporary = `${path}.${process.pid}-${temporaryFiles++}.tmp`
+  const temporary = `${path}.${process.pid}-${threadId}-${temporaryFiles++}.tmp`
   const fd = openSync(temporary, 'wx', 0o600)
   try {
     writeFileSync(fd, data)

@@ -9,7 +9,7 @@ import { hexOf, type StoreDirectories } from './directories.ts'
 import { syncDirectory, writeDurably } from './durable.ts'
 import { parseImageConfig } from './image-config.ts'
 import type { ImageConfig } from './image-store.ts'
-import { chainIdsOf } from './layers.ts'
+import { chainIdsOf, type LayerStore } from './layers.ts'
 import { fullReference, isSha256, parseReference } from './reference.ts'
 
 export interface ImageRecord {
@@ -41,16 +41,20 @@ export class ImageRecords {
   /** The last time given to a reference: time must not stand still or run backwards here. */
   #clock = 0
 
-  /** `onDamaged` hears of records that can't be read; they are kept aside as `*.damaged`. */
-  constructor(directories: StoreDirectories, content: ContentStore, onDamaged: (error: Error) => void) {
+  /** `onDamaged` hears of records that can't be used; they are kept aside as `*.damaged`. */
+  constructor(
+    directories: StoreDirectories,
+    stores: { content: ContentStore; layers: LayerStore },
+    onDamaged: (error: Error) => void,
+  ) {
     this.#directories = directories
-    this.#content = content
+    this.#content = stores.content
     for (const name of readdirSync(directories.images)) {
       const path = join(directories.images, name)
       if (name.endsWith('.tmp')) rmSync(path)
       if (!name.endsWith('.json')) continue
       try {
-        this.#load(path)
+        this.#load(path, stores.layers)
       } catch (error) {
         renameSync(path, `${path}.damaged`)
         onDamaged(new Error(`the record ${path} is damaged and was set aside`, { cause: error }))
@@ -130,14 +134,17 @@ export class ImageRecords {
     this.#images.delete(id)
   }
 
-  #load(path: string): void {
+  #load(path: string, layers: LayerStore): void {
     const record = JSON.parse(readFileSync(path, 'utf8')) as ImageRecord
     if (record.schema !== 1) throw new Error(`unknown schema ${String(record.schema)}`)
     if (!isSha256(record.id) || path !== this.#path(record.id))
       throw new Error('the record is of another image')
     for (const { reference } of record.references) parseReference(reference)
     const config = parseImageConfig(this.#content.document(record.id))
-    this.#images.set(record.id, { record, config, chainIds: chainIdsOf(config.rootfs.diff_ids) })
+    const chainIds = chainIdsOf(config.rootfs.diff_ids)
+    const missing = chainIds.find((chainId) => !layers.has(chainId))
+    if (missing !== undefined) throw new Error(`its layer ${missing} is missing`)
+    this.#images.set(record.id, { record, config, chainIds })
   }
 
   /** Takes an image's references, unless another has a later claim. */

@@ -13,7 +13,10 @@ const idleMs = 3000
 
 let idle: { worker: Worker; timer: NodeJS.Timeout } | undefined
 
-/** Rejects with the worker's error. `source` is read to its end, or destroyed where the task fails before. */
+/**
+ * Rejects with the worker's error. `source` is read to its end in any case: it may be a request's body, and who sends
+ * one often reads the answer only when all is sent. Its owner may close it earlier.
+ */
 export async function runTask(task: Task, source?: Readable): Promise<ReadyImage[]> {
   const worker = takeWorker()
   const feed = source && new Feed(worker, source)
@@ -26,7 +29,7 @@ export async function runTask(task: Task, source?: Readable): Promise<ReadyImage
     await worker.terminate()
     throw error
   } finally {
-    source?.destroy()
+    feed?.stop()
   }
 }
 
@@ -105,6 +108,7 @@ class Feed {
   readonly #worker: Worker
   readonly #source: Readable
   #onTheWay = 0
+  #stopped = false
 
   constructor(worker: Worker, source: Readable) {
     this.#worker = worker
@@ -112,17 +116,20 @@ class Feed {
   }
 
   start(): void {
-    this.#source.on('data', (chunk: Buffer) => {
-      // Copied, not transferred: a chunk may be a part of a larger buffer that others still read.
-      this.#send({ type: 'chunk', data: chunk })
-      if (++this.#onTheWay >= window) this.#source.pause()
-    })
+    this.#source.on('data', this.#onData)
     this.#source.on('end', () => this.#send({ type: 'end' }))
     this.#source.on('error', (error) => this.#abort(error))
     this.#source.on('close', () => {
       if (!this.#source.readableEnded)
         this.#abort(new HoldfastError('HF_BAD_REQUEST', 'the archive was cut off'))
     })
+  }
+
+  /** What comes from now on is thrown away. */
+  stop(): void {
+    this.#stopped = true
+    this.#source.off('data', this.#onData)
+    this.#source.resume()
   }
 
   taken(): void {
@@ -134,7 +141,14 @@ class Feed {
     this.#send({ type: 'abort', message: error.message })
   }
 
+  #onData = (chunk: Buffer): void => {
+    // Copied, not transferred: a chunk may be a part of a larger buffer that others still read.
+    this.#send({ type: 'chunk', data: chunk })
+    if (++this.#onTheWay >= window) this.#source.pause()
+  }
+
   #send(message: ToWorker): void {
+    if (this.#stopped) return
     this.#worker.postMessage(message)
   }
 }

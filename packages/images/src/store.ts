@@ -56,7 +56,11 @@ class Store implements ImageStore {
       this.#layers = new LayerStore(this.#directories)
       this.#snapshots = new Snapshots(this.#directories)
       this.#trash = new Trash(this.#directories, (error) => this.#warn(error))
-      this.#records = new ImageRecords(this.#directories, this.#content, (error) => this.#warn(error))
+      this.#records = new ImageRecords(
+        this.#directories,
+        { content: this.#content, layers: this.#layers },
+        (error) => this.#warn(error),
+      )
       this.#recover()
     } catch (error) {
       closeSync(this.#lock)
@@ -188,11 +192,15 @@ class Store implements ImageStore {
     this.#tasks++
     try {
       const images = await runTask(task, tar)
+      // Another process may have the directory by now: it puts away what was made.
+      if (this.#closed) throw new HoldfastError('HF_INTERNAL', 'the image store was closed meanwhile')
       return this.#guard(() => commit(images))
     } finally {
       this.#tasks--
-      this.#clearTemporary()
-      this.#collect()
+      if (!this.#closed) {
+        this.#clearTemporary()
+        this.#collect()
+      }
     }
   }
 

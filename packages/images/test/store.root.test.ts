@@ -7,12 +7,14 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually, temporaryDirectory } from '@holdfast/testkit'
@@ -217,6 +219,26 @@ describe.skipIf(!isRoot)('the image store', () => {
     failing.destroy(new Error('connection reset'))
     await expect(other).rejects.toThrow('connection reset')
     await settled()
+  })
+
+  it('leaves the connection of a bad archive open, for the answer, and takes what is still sent', async () => {
+    const tar = new Readable({ read: () => undefined })
+    tar.push(Buffer.alloc(2000, 'x'))
+    await expect(store.import(tar, {})).rejects.toMatchObject({ code: 'HF_CORRUPT_LAYER' })
+    expect(tar.destroyed).toBe(false)
+    for (let i = 0; i < 100; i++) tar.push(Buffer.alloc(65536))
+    tar.push(null)
+    await finished(tar)
+  })
+
+  it('takes two imports and a load at once', async () => {
+    const archive = dockerArchive([{ tags: ['c'], layers: [anything] }])
+    const [a, b] = await Promise.all([importAnything('a'), importAnything('b'), load(archive), load(archive)])
+    expect(store.list()).toHaveLength(a === b ? 2 : 3)
+    expect(stored('layers')).toHaveLength(1)
+    await settled()
+    await reopen()
+    expect(warnings).toEqual([])
   })
 
   it('finds an image by name, tag, id and the start of one', async () => {
@@ -730,6 +752,15 @@ describe.skipIf(!isRoot)('recovery', () => {
     expect(store.list().flatMap(({ repoTags }) => repoTags)).toEqual(['good:latest'])
     expect(warnings[0]!.message).toContain('is damaged and was set aside')
     expect(stored('images')).toContain(`${damaged.slice(7)}.json.damaged`)
+  })
+
+  it('sets a record aside whose layer is missing', async () => {
+    await importAnything('a')
+    store.close()
+    rmSync(join(root, 'layers', sha256(anything)), { recursive: true })
+    await reopen()
+    expect(store.list()).toEqual([])
+    expect(warnings[0]!.cause).toMatchObject({ message: expect.stringContaining('is missing') })
   })
 
   it('notices a configuration that changed on disk', async () => {

@@ -1,4 +1,5 @@
 /** Owner, mode, attributes and times of what was just made, in the order in which they don't undo each other. */
+import { hasCode } from '@holdfast/errors'
 import { fchmodat, fchownat, fsetxattr, utimensat } from '@holdfast/core'
 import { corrupt } from '../tar/corrupt.ts'
 import type { TarEntry, Timestamp } from '../tar/entry.ts'
@@ -10,7 +11,20 @@ import type { TarEntry, Timestamp } from '../tar/entry.ts'
 export function applyAttributes(fd: number, entry: TarEntry): void {
   fchownat(fd, '', entry.uid, entry.gid)
   fchmodat(fd, '', entry.mode)
-  for (const [name, value] of allowedXattrs(entry)) fsetxattr(fd, name, value)
+  for (const [name, value] of allowedXattrs(entry)) setXattr(fd, entry, name, value)
+}
+
+/** ext4 has room for one block of attributes in all: ENOSPC for a large one doesn't mean that the disk is full. */
+const surelyFits = 1024
+
+function setXattr(fd: number, entry: TarEntry, name: string, value: Buffer): void {
+  try {
+    fsetxattr(fd, name, value)
+  } catch (error) {
+    const total = [...entry.xattrs].reduce((sum, [key, { length }]) => sum + key.length + length, 0)
+    if (total <= surelyFits || !hasCode(error, 'ENOSPC')) throw error
+    throw corrupt(`the file system has no room for ${total} bytes of attributes on one file`, entry.name)
+  }
 }
 
 /** For what can't be opened without side effects: links, devices, FIFOs. */
