@@ -189,7 +189,9 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
   it('refuses a field it cannot honour by name', async () => {
     const { code, err } = await docker(['run', '--restart', 'always', 'busybox', 'true'])
     expect(code).toBe(125)
-    expect(err).toContain('HostConfig.RestartPolicy.Name')
+    expect(err).toContain("restart policy 'always'")
+    const blocked = await docker(['run', '--blkio-weight-device', '/dev/null:10', 'busybox', 'true'])
+    expect(blocked.err).toContain('HostConfig.BlkioWeightDevice is not supported')
   })
 
   it('shows events, images, history and the engine', async () => {

@@ -1,4 +1,4 @@
-import { HoldfastError } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { ContainerRecord } from '../engine/container-record.ts'
 import type { Engine } from '../engine/engine.ts'
 import { Filters } from './filters.ts'
@@ -80,7 +80,7 @@ export class ContainerQuery {
       // Docker takes the value for a regular expression. As text in the name it finds the same for every plain name,
       // and a client can't stop the engine with it; ^ and $ are understood.
       filters.some('name', (name) => nameMatches(name, record.name)) &&
-      filters.labels('label', record.config.Labels) &&
+      (!filters.has('label') || filters.labels('label', this.#labels(record))) &&
       (this.#ancestors === undefined || this.#ancestors.has(record.imageId)) &&
       (this.#before === undefined || record.created < this.#before.created) &&
       (this.#since === undefined || record.created > this.#since.created)
@@ -117,6 +117,16 @@ export class ContainerQuery {
         ports.some(([key, bindings]) => (bindings?.length ?? 0) > 0 && inPortRange(key, wanted)),
       )
     )
+  }
+
+  /** With those that come from the image. */
+  #labels(record: ContainerRecord): Record<string, string> {
+    try {
+      return { ...this.#engine.images.get(record.imageId).config.config.Labels, ...record.config.Labels }
+    } catch (error) {
+      if (hasCode(error, 'HF_IMAGE_NOT_FOUND')) return record.config.Labels
+      throw error
+    }
   }
 
   #imageIds(references: string[]): Set<string> {

@@ -343,6 +343,34 @@ describe('requests', () => {
     })
   })
 
+  it('lists by filters, with the labels of the image, newest first', async () => {
+    const names = async (query: string) =>
+      (await ask('GET', `/containers/json?${query}`)).json.map((row: { Names: string[] }) => row.Names[0])
+    for (const [name, cmd] of [
+      ['first', 'cat'],
+      ['second', 'both'],
+      ['third', 'cat'],
+    ] as const) {
+      await ask('POST', `/containers/create?name=${name}`, {
+        Image: 'busybox',
+        Cmd: [cmd],
+        Labels: { own: name },
+      })
+      if (name !== 'third') await ask('POST', `/containers/${name}/start`)
+    }
+    const filter = (filters: object) => `filters=${encodeURIComponent(JSON.stringify(filters))}`
+    expect(await names('')).toEqual(['/first'])
+    expect(await names('all=1')).toEqual(['/third', '/second', '/first'])
+    expect(await names('limit=2')).toEqual(['/third', '/second'])
+    expect(await names(filter({ status: ['exited'] }))).toEqual(['/second'])
+    expect(await names(filter({ exited: ['3'] }))).toEqual(['/second'])
+    expect(await names(`all=1&${filter({ label: ['from=image', 'own=third'] })}`)).toEqual(['/third'])
+    expect(await names(`all=1&${filter({ name: { '^/sec': true } })}`)).toEqual(['/second'])
+    expect(await names(`all=1&${filter({ ancestor: ['busybox'], before: ['second'] })}`)).toEqual(['/first'])
+    expect(await names(`all=1&${filter({ ancestor: ['nosuch'] })}`)).toEqual([])
+    expect((await ask('GET', `/containers/json?${filter({ status: ['odd'] })}`)).status).toBe(400)
+  })
+
   it('prunes containers that do not run, and leaves the others', async () => {
     const [stopped, running] = [await created(['echo', 'x']), await created(['cat'])]
     for (const id of [stopped, running]) await ask('POST', `/containers/${id}/start`)

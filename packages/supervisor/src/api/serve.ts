@@ -78,6 +78,8 @@ class ConnectionServer {
       // Idle connections stay: a client that reuses one must never find it closed under it.
       keepAliveTimeout: 0,
       headersTimeout: 60_000,
+      // dockerode repeats the create body in the query.
+      maxHeaderSize: 256 * 1024,
       // Images are uploaded for as long as it takes; JSON bodies have a limit of their own.
       requestTimeout: 0,
       shouldUpgradeCallback: (request) => dispatcher.isUpgrade(request),

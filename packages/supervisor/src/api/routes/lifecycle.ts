@@ -18,6 +18,13 @@ async function start(call: Call): Promise<void> {
       details: { field: 'checkpoint' },
     })
   }
+  // Before 1.24 a HostConfig came with the start. What is longer than an empty object is not dropped silently.
+  if (Number(call.header('content-length') ?? 0) > 7) {
+    throw new HoldfastError(
+      'HF_BAD_REQUEST',
+      'starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24',
+    )
+  }
   call.empty((await call.engine.start(call.params['id'] ?? '')) ? 204 : 304)
 }
 

@@ -137,7 +137,6 @@ const unsupportedFields: Unsupported = {
   Isolation: oneOf('default'),
 }
 
-const logOptions = new Set(['max-size', 'max-file'])
 const mountTypes = new Set(['bind', 'volume', 'tmpfs'])
 
 /** Looks at the raw body, before the schema has dropped what it doesn't know. Throws HF_UNSUPPORTED, HF_BAD_REQUEST. */
@@ -155,18 +154,9 @@ export function refuseInHostConfig(body: unknown): void {
 
 export type ParsedHostConfig = v.InferOutput<typeof hostConfigSchema>
 
-/** What a schema can't say. Throws HF_UNSUPPORTED and HF_BAD_REQUEST. */
+/** What a schema can't say and the engine doesn't know of. Throws HF_UNSUPPORTED and HF_BAD_REQUEST. */
 export function checkHostConfig(host: ParsedHostConfig): void {
   for (const key of Object.keys(host.PortBindings)) checkPortKey(`HostConfig.PortBindings.${key}`, key)
-  const restart = host.RestartPolicy.Name
-  if (!['', 'no'].includes(restart))
-    throw unsupported('HostConfig.RestartPolicy.Name', `"${restart}" is not built yet`)
-  const { Type: logType, Config: logConfig } = host.LogConfig
-  if (!['', 'json-file'].includes(logType))
-    throw unsupported('HostConfig.LogConfig.Type', `"${logType}" is not supported`)
-  for (const option of Object.keys(logConfig)) {
-    if (!logOptions.has(option)) throw unsupported(`HostConfig.LogConfig.Config.${option}`)
-  }
   for (const [index, mount] of host.Mounts.entries()) {
     const field = `HostConfig.Mounts.${index}.Type`
     if (mountTypes.has(mount.Type)) continue
