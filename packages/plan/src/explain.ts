@@ -6,7 +6,7 @@ import type { IdMapping } from './step.ts'
 /** The plan as text like strace's, one line for each thing that will happen, in order. */
 export function explain(plan: ContainerPlan | ExecPlan): string {
   const lines = 'preparations' in plan ? containerLines(plan) : plan.steps.map(describeStep)
-  const warnings = (plan.warnings ?? []).map((warning) => `# ${warning}`)
+  const warnings = (plan.warnings ?? []).map((warning) => `# ${quote(warning).slice(1, -1)}`) // no control characters
   return `${[...warnings, ...lines].join('\n')}\n`
 }
 

@@ -115,7 +115,7 @@ describe('privileges', () => {
 
   it("leave out, with a note, what can't be granted", () => {
     const capabilities = {
-      bounding: ['CAP_KILL', 'CAP_BPF'],
+      bounding: ['CAP_KILL', 'CAP_BPF', 'CAP_FLY'],
       permitted: ['CAP_KILL'],
       effective: ['CAP_KILL', 'CAP_CHOWN'],
       inheritable: [],
@@ -124,7 +124,9 @@ describe('privileges', () => {
     const { steps, warnings } = plan(configJson({}, {}, { capabilities }))
     expect(stepsOf(steps, 'bounding-set')[0]?.keep).toEqual(['CAP_KILL'])
     expect(stepsOf(steps, 'capabilities')[0]).toMatchObject({ effective: ['CAP_KILL'], ambient: [] })
-    expect(warnings?.join('\n')).toMatch(/CAP_BPF .*cannot grant[\s\S]*CAP_CHOWN .*permitted/)
+    expect(warnings?.join('\n')).toMatch(
+      /CAP_BPF .*cannot grant[\s\S]*CAP_FLY .*none of this name[\s\S]*CAP_CHOWN .*permitted/,
+    )
   })
 
   it("hide paths when the root is the container's, masks over read-only paths", () => {

@@ -3,6 +3,7 @@ import type { OciCapabilities, OciProcess } from './config/process.ts'
 import type { Container } from './container.ts'
 import type { HostFacts } from './plan.ts'
 import type { SeccompProfile, Step } from './step.ts'
+import { allCapabilities } from './config/capability-names.ts'
 import { normalize } from './paths.ts'
 
 /** After the pivot: the paths are the container's, and everything that should lie beneath them is mounted. */
@@ -58,15 +59,20 @@ function grantable(
     [...new Set(asked[set])].filter((name) => {
       const granted = limits.every((limit) => limit.has(name))
       if (!granted)
-        warnings.push(`process.capabilities.${set}: ${name} is left out: ${known.has(name) ? why : lacking}`)
+        warnings.push(
+          `process.capabilities.${set}: ${name} is left out: ${known.has(name) ? why : lacking(name)}`,
+        )
       return granted
     })
-  const lacking = 'this host cannot grant it'
-  const bounding = within('bounding', lacking, known)
-  const permitted = within('permitted', lacking, known)
-  const inheritable = within('inheritable', lacking, known)
+  const bounding = within('bounding', '', known)
+  const permitted = within('permitted', '', known)
+  const inheritable = within('inheritable', '', known)
   const effective = within('effective', 'it is not permitted', new Set(permitted))
   const both = 'it is not both permitted and inheritable'
   const ambient = within('ambient', both, new Set(permitted), new Set(inheritable))
   return { bounding, effective, permitted, inheritable, ambient }
+}
+
+function lacking(name: string): string {
+  return allCapabilities.includes(name) ? 'this host cannot grant it' : 'Linux has none of this name'
 }

@@ -42,5 +42,3 @@ export const allCapabilities: readonly string[] = [
   'CAP_BPF',
   'CAP_CHECKPOINT_RESTORE',
 ]
-
-export const capabilityNames: ReadonlySet<string> = new Set(allCapabilities)

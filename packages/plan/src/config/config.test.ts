@@ -91,11 +91,6 @@ describe('the process', () => {
       { rlimits: [{ type: 'RLIMIT_CORE', soft: -1, hard: 1 }] },
       'process.rlimits[0].soft',
     ],
-    [
-      'an unknown capability',
-      { capabilities: { bounding: ['CAP_KILL', 'CAP_FLY'] } },
-      'process.capabilities.bounding[1]',
-    ],
     ['an uid that wraps to 0', { user: { uid: 2 ** 32 } }, 'process.user.uid'],
     ['a negative gid', { user: { uid: 0, gid: -1 } }, 'process.user.gid'],
     ['half an id', { user: { additionalGids: [1, 1.5] } }, 'process.user.additionalGids[1]'],
