@@ -51,6 +51,12 @@ export class Container implements StoredContainer {
     return this.record.id
   }
 
+  /** Changes what is given, in memory alone: the next `update` writes it down. */
+  note(rest: Partial<ContainerRecord>, book: Partial<Bookkeeping>): void {
+    this.record = { ...this.record, ...rest }
+    this.book = { ...this.book, ...book }
+  }
+
   /** Changes the state, and what else is given, and writes it down. */
   update(
     state: Partial<ContainerState>,

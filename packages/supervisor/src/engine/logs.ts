@@ -129,7 +129,7 @@ async function* blocks(path: string, options: LogOptions, ended: Promise<void>):
   }
 }
 
-/** Returns the offset behind the last whole line. */
+/** Returns the offset behind the last whole line. The next block is read while this one is worked on. */
 async function* linesFrom(
   file: FileHandle,
   start: number,
@@ -137,24 +137,33 @@ async function* linesFrom(
 ): AsyncGenerator<Block, number> {
   let offset = start
   let size = chunkSize
-  while (!signal.aborted) {
-    const data = Buffer.allocUnsafe(size)
-    const { bytesRead } = await file.read(data, 0, size, offset)
-    if (bytesRead === 0) break
-    const last = data.subarray(0, bytesRead).lastIndexOf(newline)
-    if (last >= 0) {
-      yield { data, from: 0, to: last + 1 }
-      offset += last + 1
-      size = chunkSize
-    } else if (bytesRead < size) {
-      break // a line that is being written, or was torn
-    } else if (size >= maxLine) {
-      offset += bytesRead
-    } else {
-      size *= 4
+  // A block's bytes are copied from before the next one is asked for, so two buffers are enough.
+  let [data, spare] = [Buffer.allocUnsafe(size), Buffer.allocUnsafe(size)]
+  let pending = file.read(data, 0, size, offset)
+  try {
+    while (!signal.aborted) {
+      const { bytesRead } = await pending
+      if (bytesRead === 0) break
+      const whole = data.subarray(0, bytesRead).lastIndexOf(newline) + 1
+      if (whole > 0) {
+        offset += whole
+        pending = file.read(spare, 0, spare.length, offset)
+        yield { data, from: 0, to: whole }
+        ;[data, spare] = [spare, data]
+        size = data.length
+      } else if (bytesRead < size) {
+        break // a line that is being written, or was torn
+      } else {
+        if (size >= maxLine) offset += bytesRead
+        else size *= 4
+        data = Buffer.allocUnsafe(size)
+        pending = file.read(data, 0, size, offset)
+      }
     }
+    return offset
+  } finally {
+    await pending.catch(() => {}) // the file is closed next
   }
-  return offset
 }
 
 /** Says when the log may have grown, by inotify on its directory. */

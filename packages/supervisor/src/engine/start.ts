@@ -70,7 +70,8 @@ async function startLocked(context: EngineContext, container: Container): Promis
       connectPending(context, container),
     ])
     if (network) {
-      container.update({}, { networks: network.networks }, { attachment: network.attachment })
+      // Until the record says that it runs, recovery takes the attachment down by what the network itself remembers.
+      container.note({ networks: network.networks }, { attachment: network.attachment })
       writeHosts(container, choices)
     }
     await run(context, container, shim)
