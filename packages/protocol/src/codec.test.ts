@@ -1,11 +1,20 @@
 import { expect, it } from 'vitest'
 import { HoldfastError } from '@holdfast/errors'
-import { decodeStream, encodeStream, errorToJson, parseRequest, parseShimFrame, parseShimSpec } from './codec.ts'
-import { allowedIn, checkAllowed, lifecycle, nextStatus } from './lifecycle.ts'
-import type { Status } from './messages.ts'
+import {
+  decodeStream,
+  encodeStream,
+  errorToJson,
+  parseRequest,
+  parseShimFrame,
+  parseShimSpec,
+} from './codec.ts'
+import { checkAllowed, lifecycle, nextStatus } from './lifecycle.ts'
+import type { Method, Status } from './messages.ts'
 
 it('reads a request into an object of its own', () => {
-  const frame = parseRequest('{"id":3,"method":"kill","params":{"signal":9,"all":true,"x":1,"__proto__":{"y":1}}}')
+  const frame = parseRequest(
+    '{"id":3,"method":"kill","params":{"signal":9,"all":true,"x":1,"__proto__":{"y":1}}}',
+  )
   expect(frame).toEqual({ id: 3, method: 'kill', params: { signal: 9, all: true } })
   expect((frame.params as { y?: number }).y).toBeUndefined()
   expect(parseRequest('{"id":1,"method":"state"}').params).toEqual({})
@@ -38,14 +47,25 @@ it('frames stdio as one byte and the payload', () => {
 it('carries errors across with code, hint and details', () => {
   const error = new HoldfastError('HF_PORT_IN_USE', 'taken', { hint: 'wait', details: { holder: 'x' } })
   const frame = parseShimFrame(JSON.stringify({ id: 1, error: errorToJson(error) }))
-  expect(frame).toEqual({ id: 1, error: { code: 'HF_PORT_IN_USE', message: 'taken', hint: 'wait', details: { holder: 'x' } } })
+  expect(frame).toEqual({
+    id: 1,
+    error: { code: 'HF_PORT_IN_USE', message: 'taken', hint: 'wait', details: { holder: 'x' } },
+  })
   const full = Object.assign(new Error('no space'), { code: 'ENOSPC', syscall: 'write' })
   expect(errorToJson(full)).toMatchObject({ code: 'HF_DISK_FULL', details: { code: 'ENOSPC' } })
 })
 
 it('reads shim.json, and names what is wrong in it', () => {
-  const spec = { version: 1, id: 'a1', name: 'web', log: { driver: 'none' }, stdin: { open: false, once: false },
-    init: false, cgroupParent: '/holdfast', token: 'ab'.repeat(32) }
+  const spec = {
+    version: 1,
+    id: 'a1',
+    name: 'web',
+    log: { driver: 'none' },
+    stdin: { open: false, once: false },
+    init: false,
+    cgroupParent: '/holdfast',
+    token: 'ab'.repeat(32),
+  }
   expect(parseShimSpec(JSON.stringify(spec))).toEqual(spec)
   const bad = (change: object) => () => parseShimSpec(JSON.stringify({ ...spec, ...change }))
   expect(bad({ log: { driver: 'json-file', path: 'x', maxSize: -1, maxFile: 1 } })).toThrow('log.path')
@@ -62,7 +82,7 @@ it('never leaves `stopped`, and reaches it from everywhere', () => {
 })
 
 it('says why a request is refused in a state', () => {
-  const refusal = (status: Status, method: keyof typeof allowedIn) => {
+  const refusal = (status: Status, method: Method) => {
     try {
       checkAllowed(method, status)
       return undefined

@@ -2,7 +2,14 @@
 import * as v from 'valibot'
 import { errorCodes, HoldfastError, type ErrorCode, type ErrorJson } from '@holdfast/errors'
 import { requestSchemas, shimSpecSchema } from './schema.ts'
-import { streams, type Method, type RequestFrame, type ResponseFrame, type ShimEvent, type ShimSpec } from './messages.ts'
+import {
+  streams,
+  type Method,
+  type RequestFrame,
+  type ResponseFrame,
+  type ShimEvent,
+  type ShimSpec,
+} from './messages.ts'
 
 export type StreamName = keyof typeof streams
 
@@ -16,7 +23,8 @@ export const maxStreamChunk = 1 << 16
 export function parseRequest(text: string): RequestFrame {
   const frame = parseObject(text)
   const { id, method } = frame
-  if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0) throw protocolError('a request has no id')
+  if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0)
+    throw protocolError('a request has no id')
   if (typeof method !== 'string' || !Object.hasOwn(requestSchemas, method)) {
     throw new HoldfastError('HF_BAD_REQUEST', `unknown method: ${String(method).slice(0, 64)}`, {
       details: { field: 'method', id },
@@ -51,7 +59,9 @@ export function parseShimSpec(text: string): ShimSpec {
   const result = v.safeParse(shimSpecSchema, json)
   if (result.success) return result.output as ShimSpec
   const { field, message } = firstIssue(result.issues)
-  throw new HoldfastError('HF_INVALID_CONFIG', `shim.json: ${field}: ${message}`, { details: { path: field } })
+  throw new HoldfastError('HF_INVALID_CONFIG', `shim.json: ${field}: ${message}`, {
+    details: { path: field },
+  })
 }
 
 /** `[stream] payload`. */

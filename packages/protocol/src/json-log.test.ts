@@ -19,8 +19,14 @@ it('writes what dockerd writes', () => {
 })
 
 it.each([
-  ['plain', 'plain\n'], ['no end', 'no end'], ['empty', ''], ['only an end', '\n'], ['quotes', 'say "x"\n'],
-  ['a backslash and an n at the end', 'tail\\n'], ['umlauts', 'äöü €  𝄞\n'], ['ends with a backslash', '\\'],
+  ['plain', 'plain\n'],
+  ['no end', 'no end'],
+  ['empty', ''],
+  ['only an end', '\n'],
+  ['quotes', 'say "x"\n'],
+  ['a backslash and an n at the end', 'tail\\n'],
+  ['umlauts', 'äöü €  𝄞\n'],
+  ['ends with a backslash', '\\'],
   ['looks like an entry', '","stream":"stdout","time":"2023-11-14T22:13:20.123456789Z"}'],
 ])('reads back what it wrote: %s', (_name, text) => {
   for (const stream of ['stdout', 'stderr'] as const) {
@@ -31,8 +37,13 @@ it.each([
 })
 
 it.each([
-  ['c3 28', '\ufffd('], ['ff', '\ufffd'], ['e2 82', '\ufffd\ufffd'], ['c0 80', '\ufffd\ufffd'],
-  ['ed a0 80', '\ufffd\ufffd\ufffd'], ['f4 90 80 80', '\ufffd\ufffd\ufffd\ufffd'], ['f0 9d 84 9e', '𝄞'],
+  ['c3 28', '\ufffd('],
+  ['ff', '\ufffd'],
+  ['e2 82', '\ufffd\ufffd'],
+  ['c0 80', '\ufffd\ufffd'],
+  ['ed a0 80', '\ufffd\ufffd\ufffd'],
+  ['f4 90 80 80', '\ufffd\ufffd\ufffd\ufffd'],
+  ['f0 9d 84 9e', '𝄞'],
 ])('replaces each byte of invalid UTF-8: %s', (hex, text) => {
   const bytes = entry(Buffer.from(hex.replaceAll(' ', ''), 'hex'))
   expect((JSON.parse(bytes.toString()) as { log: string }).log).toBe(text)
@@ -44,7 +55,9 @@ it('writes whole lines until the limit, and says where the rest starts', () => {
   const out = new Uint8Array(1024)
   const suffix = entrySuffix('stdout', time)
   const all = writeEntries(out, text, { start: 0, suffix, limit: 1000 })
-  expect(Buffer.from(out.subarray(0, all.end)).toString()).toBe(lines.map((line) => entry(line).toString()).join(''))
+  expect(Buffer.from(out.subarray(0, all.end)).toString()).toBe(
+    lines.map((line) => entry(line).toString()).join(''),
+  )
   expect(text.toString('utf8', all.rest)).toBe('rest')
   const one = writeEntries(out, text, { start: 0, suffix, limit: 1 })
   expect(Buffer.from(out.subarray(0, one.end)).toString()).toBe(entry('one\n').toString())
@@ -53,13 +66,19 @@ it('writes whole lines until the limit, and says where the rest starts', () => {
 
 it('cuts a line after 16 KiB', () => {
   const text = Buffer.from('x'.repeat(20_000))
-  const { rest } = writeEntries(new Uint8Array(200_000), text, { start: 0, suffix: entrySuffix('stdout', time), limit: 9 })
+  const { rest } = writeEntries(new Uint8Array(200_000), text, {
+    start: 0,
+    suffix: entrySuffix('stdout', time),
+    limit: 9,
+  })
   expect(rest).toBe(16_384)
 })
 
 it('reads entries of other writers, and nothing from broken ones', () => {
   const read = (text: string) => parseEntry(Buffer.from(text), 0, Buffer.byteLength(text))
-  expect(read('{"log":"x\\n","stream":"stdout","time":"2023-11-14T22:13:20.1Z"}')?.text.toString()).toBe('x\n')
+  expect(read('{"log":"x\\n","stream":"stdout","time":"2023-11-14T22:13:20.1Z"}')?.text.toString()).toBe(
+    'x\n',
+  )
   expect(read('{"log":"x\\n","stream":"stdout","ti')).toBeUndefined()
   expect(read('')).toBeUndefined()
 })

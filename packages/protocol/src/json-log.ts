@@ -25,7 +25,8 @@ function makeEscapeTable(): Uint8Array {
   table.fill(1, 0, 0x20)
   table.fill(2, 0x80)
   for (const char of '<>&') table[char.charCodeAt(0)] = 1
-  for (const [char, letter] of ['\nn', '\rr', '""', '\\\\']) table[char!.charCodeAt(0)] = letter!.charCodeAt(0)
+  for (const [char, letter] of ['\nn', '\rr', '""', '\\\\'])
+    table[char!.charCodeAt(0)] = letter!.charCodeAt(0)
   return table
 }
 
@@ -52,7 +53,9 @@ export interface Entries {
  * of a container's output: one pass over the bytes, and no garbage.
  */
 export function writeEntries(
-  out: Uint8Array, text: Uint8Array, { start, suffix, limit }: { start: number; suffix: Uint8Array; limit: number },
+  out: Uint8Array,
+  text: Uint8Array,
+  { start, suffix, limit }: { start: number; suffix: Uint8Array; limit: number },
 ): Entries {
   let at = 0
   let rest = start
@@ -70,7 +73,12 @@ export function writeEntries(
 
 /** One entry for `text[start, end)`, whatever that is. Returns where it ends. */
 export function writeEntry(
-  out: Uint8Array, at: number, text: Uint8Array, start: number, end: number, suffix: Uint8Array,
+  out: Uint8Array,
+  at: number,
+  text: Uint8Array,
+  start: number,
+  end: number,
+  suffix: Uint8Array,
 ): number {
   out.set(prefix, at)
   at += prefix.length
@@ -112,7 +120,12 @@ function sequenceLength(text: Uint8Array, index: number, end: number): number {
 
 function writeSequence(out: Uint8Array, at: number, text: Uint8Array, index: number, length: number): number {
   // U+2028 and U+2029 are valid JSON and break JavaScript literals: Go's encoder, and so Docker's, escapes them.
-  if (length === 3 && text[index] === 0xe2 && text[index + 1] === 0x80 && (text[index + 2]! & 0xfe) === 0xa8) {
+  if (
+    length === 3 &&
+    text[index] === 0xe2 &&
+    text[index + 1] === 0x80 &&
+    (text[index + 2]! & 0xfe) === 0xa8
+  ) {
     return writeUnicode(out, at, text[index + 2] === 0xa8 ? 0x2028 : 0x2029)
   }
   for (let offset = 0; offset < length; offset++) out[at++] = text[index + offset]!
@@ -150,7 +163,8 @@ const streamAt = streamTag.length
 function parsePlainEntry(bytes: Buffer, start: number, end: number): LogLine | undefined {
   const textStart = start + prefix.length
   const textEnd = end - suffixLength
-  if (textEnd < textStart || bytes.compare(streamTag, 0, streamAt, textEnd, textEnd + streamAt) !== 0) return undefined
+  if (textEnd < textStart || bytes.compare(streamTag, 0, streamAt, textEnd, textEnd + streamAt) !== 0)
+    return undefined
   const escape = bytes.indexOf(backslash, textStart)
   const hasEnd = escape === textEnd - 2 && bytes[textEnd - 1] === 0x6e
   if (escape >= 0 && escape < textEnd && !hasEnd) return undefined
@@ -162,7 +176,11 @@ function parsePlainEntry(bytes: Buffer, start: number, end: number): LogLine | u
 
 function parseAnyEntry(bytes: Buffer, start: number, end: number): LogLine | undefined {
   try {
-    const entry = JSON.parse(bytes.toString('utf8', start, end)) as { log?: unknown; stream?: unknown; time?: unknown }
+    const entry = JSON.parse(bytes.toString('utf8', start, end)) as {
+      log?: unknown
+      stream?: unknown
+      time?: unknown
+    }
     if (typeof entry.log !== 'string' || typeof entry.time !== 'string') return undefined
     if (entry.stream !== 'stdout' && entry.stream !== 'stderr') return undefined
     return { stream: entry.stream, time: entry.time, text: Buffer.from(entry.log) }

@@ -5,10 +5,14 @@ import { protocolVersion, type Method } from './messages.ts'
 const noNul = v.check((text: string) => !text.includes('\0'), 'must not contain a NUL')
 const text = v.pipe(v.string(), v.maxLength(1 << 17), noNul)
 const absolutePath = v.pipe(text, v.maxLength(4096), v.startsWith('/', 'must be an absolute path'))
-const count = (min: number, max: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(min), v.maxValue(max))
+const count = (min: number, max: number) =>
+  v.pipe(v.number(), v.safeInteger(), v.minValue(min), v.maxValue(max))
 const signal = count(1, 64)
 const cells = count(0, 65_535)
-const execId = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,128}$/, 'must be 1 to 128 letters, digits, - or _'))
+const execId = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9_-]{1,128}$/, 'must be 1 to 128 letters, digits, - or _'),
+)
 const nothing = v.object({})
 
 const execSpec = v.object({

@@ -1,7 +1,16 @@
 /** Files of a container's root, read without trusting it: a FIFO, a device or a gigabyte in /etc must not hurt. */
 import { readFileSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { closeFd, fstat, openat2, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, S_IFMT, S_IFREG } from '@holdfast/core'
+import {
+  closeFd,
+  fstat,
+  openat2,
+  O_PATH,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  S_IFMT,
+  S_IFREG,
+} from '@holdfast/core'
 
 const maxSize = 1 << 20
 
@@ -29,5 +38,7 @@ export function readContainerFile(root: number, path: string): string | null {
 }
 
 function refuse(path: string, what: string): HoldfastError {
-  return new HoldfastError('HF_BAD_REQUEST', `the container's ${path} ${what}`, { details: { field: 'user', path } })
+  return new HoldfastError('HF_BAD_REQUEST', `the container's ${path} ${what}`, {
+    details: { field: 'user', path },
+  })
 }

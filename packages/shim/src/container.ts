@@ -4,12 +4,19 @@ import { hasCode, HoldfastError } from '@holdfast/errors'
 import { closeFd, fstat } from '@holdfast/core'
 import type { ContainerPlan, NamespaceType } from '@holdfast/plan'
 import { checkAllowed, nextStatus } from '@holdfast/protocol'
-import type { ExitRecord, LifecycleEvent, Method, NamespaceHandle, ShimEvent, Status } from '@holdfast/protocol'
+import type {
+  ExitRecord,
+  LifecycleEvent,
+  Method,
+  NamespaceHandle,
+  ShimEvent,
+  Status,
+} from '@holdfast/protocol'
 import { adoptContainer, adoptionRecord } from './adopt.ts'
 import { hostOwner, ociState, planBundle, readBundle, type Bundle } from './bundle.ts'
 import { cgroupProcesses, killCgroup, pauseCgroup, removeCgroups, resumeCgroup } from './cgroup.ts'
 import { nowRfc3339 } from './clock.ts'
-import { ContainedProcess, notRunning } from './contained-process.ts'
+import { notRunning, type ContainedProcess } from './contained-process.ts'
 import { createContainer } from './executor.ts'
 import { runHooks } from './hooks.ts'
 import type { AdoptionRecord, CgroupHandle, LaunchedContainer } from './launched.ts'
@@ -110,10 +117,10 @@ export class Container {
 
   async kill(signal: number, all: boolean): Promise<void> {
     this.check('kill')
-    if (all && signal === SIGKILL) await killCgroup(this.held.cgroups)
+    if (all && signal === SIGKILL) killCgroup(this.held.cgroups)
     else if (all) this.#signalAll(signal)
     else this.process.kill(signal)
-    if (signal === SIGKILL && this.status === 'paused') await resumeCgroup(this.held.cgroups)
+    if (signal === SIGKILL && this.status === 'paused') resumeCgroup(this.held.cgroups)
   }
 
   async pause(): Promise<void> {
@@ -124,7 +131,7 @@ export class Container {
 
   async resume(): Promise<void> {
     this.check('resume')
-    await resumeCgroup(this.held.cgroups)
+    resumeCgroup(this.held.cgroups)
     this.#become('resumed', { event: 'resumed' })
   }
 
@@ -156,7 +163,9 @@ export class Container {
       const state = ociState(bundle, 'stopped', 0)
       // runtime-spec, lifecycle step 13: a failing poststop hook is logged, and the others still run.
       for (const hook of plan.hooks.poststop) {
-        await runHooks('poststop', [hook], state).catch((error: Error) => this.#context.log('warn', error.message))
+        await runHooks('poststop', [hook], state).catch((error: Error) =>
+          this.#context.log('warn', error.message),
+        )
       }
     }
     if (problems.length > 0) throw problems[0]
@@ -173,7 +182,12 @@ export class Container {
     const found = adoptContainer(record)
     this.held = { namespaces: found.namespaces ?? {}, root: found.root, cgroups: found.cgroups }
     this.#launched = found
-    this.#follow({ init: found.init, keeper: found.keeper, fds: found.taken, console: found.taken['console'] })
+    this.#follow({
+      init: found.init,
+      keeper: found.keeper,
+      fds: found.taken,
+      console: found.taken['console'],
+    })
   }
 
   async #open(launched: Pick<LaunchedContainer, 'start'>): Promise<void> {
@@ -219,13 +233,17 @@ export class Container {
     this.#launched = launched
   }
 
-  #follow(live: Pick<Parameters<ContainedProcess['follow']>[0], 'init' | 'keeper' | 'fds'> & { console?: number | undefined }): void {
+  #follow(
+    live: Pick<Parameters<ContainedProcess['follow']>[0], 'init' | 'keeper' | 'fds'> & {
+      console?: number | undefined
+    },
+  ): void {
     const { dir } = this.#context
     const recordPath = `${dir}/exit.json`
     const { init, keeper, fds, console } = live
     const end = this.process.follow({ init, keeper, fds, console, recordPath }, async () => {
       // Without a pid namespace of its own, the end of the first process leaves the others alive.
-      if (this.plan?.namespaces.pid !== 'new') await killCgroup(this.held.cgroups)
+      if (this.plan?.namespaces.pid !== 'new') killCgroup(this.held.cgroups)
     })
     this.ended = end.then((record) => this.#onEnd(record))
     this.ended.catch((error: Error) => this.#context.fail(error))
@@ -257,8 +275,8 @@ export class Container {
   /** runtime-spec, lifecycle step 9: a failing poststart hook is logged, and nothing else. */
   async #poststart(plan: ContainerPlan, bundle: Bundle): Promise<void> {
     for (const hook of plan.hooks.poststart) {
-      await runHooks('poststart', [hook], ociState(bundle, 'running', this.process.pid)).catch((error: Error) =>
-        this.#context.log('warn', error.message),
+      await runHooks('poststart', [hook], ociState(bundle, 'running', this.process.pid)).catch(
+        (error: Error) => this.#context.log('warn', error.message),
       )
     }
   }
@@ -274,13 +292,13 @@ export class Container {
   }
 
   async #forceEnd(): Promise<void> {
-    await killCgroup(this.held.cgroups)
+    killCgroup(this.held.cgroups)
     try {
       this.process.kill(SIGKILL)
     } catch (error) {
       if (!hasCode(error, 'HF_CONTAINER_NOT_RUNNING')) throw error
     }
-    if (this.status === 'paused') await resumeCgroup(this.held.cgroups)
+    if (this.status === 'paused') resumeCgroup(this.held.cgroups)
     await this.ended
   }
 

@@ -21,9 +21,9 @@ export class Control {
   }
 
   accept(socket: WebSocket): void {
-    socket.on('message', (data, isBinary) => {
+    socket.on('message', (data: Buffer, isBinary) => {
       if (isBinary) socket.close(1003, 'control frames are text')
-      else void this.#onMessage(socket, String(data))
+      else void this.#onMessage(socket, data.toString())
     })
     socket.on('close', () => this.#greeted.delete(socket))
   }
@@ -62,11 +62,18 @@ export class Control {
     return handler(params)
   }
 
-  async #hello(socket: WebSocket, { protocol }: Requests['hello']['params']): Promise<Requests['hello']['result']> {
+  async #hello(
+    socket: WebSocket,
+    { protocol }: Requests['hello']['params'],
+  ): Promise<Requests['hello']['result']> {
     if (protocol !== protocolVersion) {
-      throw new HoldfastError('HF_PROTOCOL', `this shim speaks protocol ${protocolVersion}, not ${protocol}`, {
-        hint: 'Containers of an older version keep running; stop them with the version that started them.',
-      })
+      throw new HoldfastError(
+        'HF_PROTOCOL',
+        `this shim speaks protocol ${protocolVersion}, not ${protocol}`,
+        {
+          hint: 'Containers of an older version keep running; stop them with the version that started them.',
+        },
+      )
     }
     this.#greeted.add(socket) // before the state is drawn: an event may come twice, in it and after it, and never not at all
     return { protocol: protocolVersion, state: await this.#handlers.state({}) }

@@ -8,7 +8,8 @@ import { readContainerFile } from './container-files.ts'
 /** `root`: the container's root directory. Throws HF_BAD_REQUEST for a user that isn't there. */
 export function execProcess(spec: ExecSpec, own: OciProcess, root: number): OciProcess {
   const passwd = spec.user === '' ? null : readContainerFile(root, 'etc/passwd')
-  const user = spec.user === '' ? undefined : resolveUser(spec.user, passwd, readContainerFile(root, 'etc/group'))
+  const user =
+    spec.user === '' ? undefined : resolveUser(spec.user, passwd, readContainerFile(root, 'etc/group'))
   const uid = user?.uid ?? own.user?.uid ?? 0
   const [height, width] = spec.consoleSize ?? [0, 0]
   return readProcess(
@@ -40,7 +41,12 @@ function capabilities(spec: ExecSpec, own: OciProcess, uid: number): Record<stri
   return { bounding: [...bounding], effective: [...held], permitted: [...held], inheritable: [], ambient: [] }
 }
 
-function environment(spec: ExecSpec, own: OciProcess, user: ResolvedUser | undefined, root: number): string[] {
+function environment(
+  spec: ExecSpec,
+  own: OciProcess,
+  user: ResolvedUser | undefined,
+  root: number,
+): string[] {
   const variables = new Map<string, string>()
   for (const variable of [...(own.env ?? []), ...spec.env]) {
     const at = variable.indexOf('=')
@@ -48,7 +54,11 @@ function environment(spec: ExecSpec, own: OciProcess, user: ResolvedUser | undef
     variables.set(variable.slice(0, at), variable)
   }
   if (spec.tty && !variables.has('TERM')) variables.set('TERM', 'TERM=xterm')
-  if (user && !spec.env.some((each) => each.startsWith('HOME=')) && homeIsDefault(variables.get('HOME'), own, root)) {
+  if (
+    user &&
+    !spec.env.some((each) => each.startsWith('HOME=')) &&
+    homeIsDefault(variables.get('HOME'), own, root)
+  ) {
     variables.set('HOME', `HOME=${user.home}`)
   }
   return [...variables.values()]
@@ -62,7 +72,11 @@ function homeIsDefault(home: string | undefined, own: OciProcess, root: number):
 }
 
 function badVariable(variable: string): HoldfastError {
-  return new HoldfastError('HF_BAD_REQUEST', `an environment variable must be NAME=VALUE: ${variable.slice(0, 64)}`, {
-    details: { field: 'env' },
-  })
+  return new HoldfastError(
+    'HF_BAD_REQUEST',
+    `an environment variable must be NAME=VALUE: ${variable.slice(0, 64)}`,
+    {
+      details: { field: 'env' },
+    },
+  )
 }

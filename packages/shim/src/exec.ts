@@ -56,7 +56,12 @@ export class Execs {
       return await this.#launch(exec)
     } catch (error) {
       exec.process.abandon()
-      exec.entry.exit ??= { exitCode: exitCodeOf(error), signal: null, oomKilled: false, finishedAt: nowRfc3339() }
+      exec.entry.exit ??= {
+        exitCode: exitCodeOf(error),
+        signal: null,
+        oomKilled: false,
+        finishedAt: nowRfc3339(),
+      }
       this.#context.save()
       throw error
     }

@@ -17,7 +17,8 @@ const maxStderr = 4096
 
 /** One after the other, in order. Throws HF_START_FAILED at the first that fails, with what it wrote to stderr. */
 export async function runHooks(kind: string, hooks: ShimHook[], state: OciState): Promise<void> {
-  for (const [index, hook] of hooks.entries()) await runHook(`${kind} hook ${index} (${hook.path})`, hook, state)
+  for (const [index, hook] of hooks.entries())
+    await runHook(`${kind} hook ${index} (${hook.path})`, hook, state)
 }
 
 function runHook(name: string, hook: ShimHook, state: OciState): Promise<void> {
@@ -44,9 +45,12 @@ function runHook(name: string, hook: ShimHook, state: OciState): Promise<void> {
     const fail = (why: string, cause?: unknown) => {
       clearTimeout(timer)
       const said = Buffer.concat(stderr).toString().trim()
-      reject(new HoldfastError('HF_START_FAILED', `${name} ${why}${said === '' ? '' : `: ${said}`}`, {
-        cause, details: { step: name },
-      }))
+      reject(
+        new HoldfastError('HF_START_FAILED', `${name} ${why}${said === '' ? '' : `: ${said}`}`, {
+          cause,
+          details: { step: name },
+        }),
+      )
     }
     child.once('error', (error) => fail(`could not be run: ${error.message}`, error))
     child.stderr.on('data', (chunk: Buffer) => {
@@ -56,7 +60,8 @@ function runHook(name: string, hook: ShimHook, state: OciState): Promise<void> {
     // Not 'close': a daemon that the hook leaves behind may hold stderr for ever.
     child.once('exit', (code, signal) => {
       if (timedOut) return fail(`did not end within ${hook.timeoutMs} ms`)
-      if (code !== 0) return setImmediate(fail, signal ? `was killed by ${signal}` : `ended with status ${code}`)
+      if (code !== 0)
+        return setImmediate(fail, signal ? `was killed by ${signal}` : `ended with status ${code}`)
       clearTimeout(timer)
       child.stderr.destroy()
       resolve()

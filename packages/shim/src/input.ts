@@ -5,7 +5,15 @@
  */
 import { hasCode } from '@holdfast/errors'
 import {
-  closeFd, dupCloexec, receiveMessage, sendMessage, setNonblocking, socketpair, watchFd, writeFd, type Watch,
+  closeFd,
+  dupCloexec,
+  receiveMessage,
+  sendMessage,
+  setNonblocking,
+  socketpair,
+  watchFd,
+  writeFd,
+  type Watch,
 } from '@holdfast/core'
 
 /** A socket in which `writeEnd` is in flight, for the keeper. */

@@ -85,7 +85,7 @@ export class CheckpointFile {
 }
 
 function isLater(one: number, other: number): boolean {
-  return ((one - other + 0xffff_ffff) % 0xffff_ffff) < 0x7fff_ffff
+  return (one - other + 0xffff_ffff) % 0xffff_ffff < 0x7fff_ffff
 }
 
 function readSlot(slot: Buffer): { sequence: number; checkpoint: Checkpoint } | undefined {

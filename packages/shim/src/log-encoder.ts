@@ -40,7 +40,11 @@ export class LogEncoder {
     let { room } = input
     let start = 0
     for (;;) {
-      const { end, rest } = writeEntries(out, text, { start, suffix, limit: Math.min(batchSize, Math.max(1, room)) })
+      const { end, rest } = writeEntries(out, text, {
+        start,
+        suffix,
+        limit: Math.min(batchSize, Math.max(1, room)),
+      })
       start = rest
       if (end === 0) break
       room = emit(out.subarray(0, end))
@@ -60,7 +64,8 @@ export class LogEncoder {
 
   #withPartial(partial: Uint8Array, bytes: Uint8Array): Uint8Array {
     const length = partial.length + bytes.length
-    if (!this.#text || this.#text.length < length) this.#text = new Uint8Array(Math.max(length, maxLogText + 65_536))
+    if (!this.#text || this.#text.length < length)
+      this.#text = new Uint8Array(Math.max(length, maxLogText + 65_536))
     this.#text.set(partial)
     this.#text.set(bytes, partial.length)
     return this.#text.subarray(0, length)

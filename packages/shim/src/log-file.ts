@@ -2,7 +2,17 @@
  * A json-file log on disk: appended to, rotated as Docker does it (`x-json.log`, `x-json.log.1`, …), never blocking
  * the container. Each file has an inode of its own while its predecessor still exists, so an inode names a file.
  */
-import { closeSync, fstatSync, ftruncateSync, linkSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { hasCode } from '@holdfast/errors'
 
 export interface LogFileOptions {
@@ -40,7 +50,7 @@ export class LogFile {
   append(entries: Uint8Array): boolean {
     const { size } = this
     try {
-      for (let done = 0; done < entries.length; ) {
+      for (let done = 0; done < entries.length;) {
         done += writeSync(this.#fd, entries, done, entries.length - done)
         this.size = size + done
       }

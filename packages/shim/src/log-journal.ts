@@ -23,7 +23,7 @@ export class Journal {
   read(): Uint8Array {
     const length = Math.max(0, fstatSync(this.#fd).size - this.end)
     if (length > this.#bytes.length) this.#bytes = new Uint8Array(Math.max(length, 65_536))
-    for (let at = 0; at < length; ) at += readSync(this.#fd, this.#bytes, at, length - at, this.end + at)
+    for (let at = 0; at < length;) at += readSync(this.#fd, this.#bytes, at, length - at, this.end + at)
     return this.#bytes.subarray(0, length)
   }
 

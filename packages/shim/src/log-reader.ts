@@ -32,7 +32,9 @@ export class LogReader {
     const { log, maxFile } = source
     const old = logPaths(log.file.path, maxFile).length - 1
     const { generation, offset, ahead } =
-      from === 'start' ? { generation: log.file.generation - old, offset: 0, ahead: { stdout: 0, stderr: 0 } } : from
+      from === 'start'
+        ? { generation: log.file.generation - old, offset: 0, ahead: { stdout: 0, stderr: 0 } }
+        : from
     this.#generation = generation
     this.#offset = offset
     this.#ahead = { ...ahead }
@@ -100,7 +102,7 @@ export class LogReader {
 /** Neighbours of one stream as one chunk: a frame for each line would cost far more than the line. */
 function joined(chunks: LogChunk[]): LogChunk[] {
   const result: LogChunk[] = []
-  for (let index = 0; index < chunks.length; ) {
+  for (let index = 0; index < chunks.length;) {
     const { stream } = chunks[index]!
     let end = index + 1
     while (chunks[end]?.stream === stream) end++

@@ -30,8 +30,17 @@ function killedBeforeAppend(log: JsonLog, chunk: string, entries: number): void 
   writeFileSync(`${dir}/stdout.journal`, chunk)
   const { ino, size: offset } = statSync(`${dir}/x`)
   file.write({
-    ends: { stdout: 0, stderr: 0 }, partials: log.partials, dropped: 0,
-    pending: { stream: 'stdout', time: '2026-01-02T03:04:05.000000006Z', done: 0, length: entries, ino, offset },
+    ends: { stdout: 0, stderr: 0 },
+    partials: log.partials,
+    dropped: 0,
+    pending: {
+      stream: 'stdout',
+      time: '2026-01-02T03:04:05.000000006Z',
+      done: 0,
+      length: entries,
+      ino,
+      offset,
+    },
   })
   file.close()
 }
@@ -87,21 +96,24 @@ it('does not write a chunk again that was complete and only not forgotten yet', 
   for (const each of [log, next]) each.close()
 })
 
-it.each([1, 6, 20, 70])('ignores a checkpoint of which %d bytes were written, and takes the one before it', (written) => {
-  const { file } = CheckpointFile.open(`${dir}/c`)
-  const checkpoint = { ends: { stdout: 1, stderr: 2 }, partials: noPartials, dropped: 3 }
-  file.write({ ...checkpoint, dropped: 1 })
-  file.write(checkpoint)
-  const before = readFileSync(`${dir}/c`)
-  file.write({ ...checkpoint, dropped: 4 })
-  file.close()
-  expect(CheckpointFile.open(`${dir}/c`).last?.dropped).toBe(4)
-  const after = readFileSync(`${dir}/c`)
-  const slot = after.findIndex((byte, index) => byte !== before[index])
-  after.copy(before, slot, slot, slot + written)
-  writeFileSync(`${dir}/c`, before)
-  expect(CheckpointFile.open(`${dir}/c`).last).toEqual(checkpoint)
-})
+it.each([1, 6, 20, 70])(
+  'ignores a checkpoint of which %d bytes were written, and takes the one before it',
+  (written) => {
+    const { file } = CheckpointFile.open(`${dir}/c`)
+    const checkpoint = { ends: { stdout: 1, stderr: 2 }, partials: noPartials, dropped: 3 }
+    file.write({ ...checkpoint, dropped: 1 })
+    file.write(checkpoint)
+    const before = readFileSync(`${dir}/c`)
+    file.write({ ...checkpoint, dropped: 4 })
+    file.close()
+    expect(CheckpointFile.open(`${dir}/c`).last?.dropped).toBe(4)
+    const after = readFileSync(`${dir}/c`)
+    const slot = after.findIndex((byte, index) => byte !== before[index])
+    after.copy(before, slot, slot, slot + written)
+    writeFileSync(`${dir}/c`, before)
+    expect(CheckpointFile.open(`${dir}/c`).last).toEqual(checkpoint)
+  },
+)
 
 it('goes on after a kill within a rotation', () => {
   const log = open(100)
@@ -126,8 +138,14 @@ it('goes on after a kill within a rotation', () => {
 
 function entriesOf(chunk: string): Buffer {
   return Buffer.concat(
-    chunk.split('\n').slice(0, -1).map((line) =>
-      Buffer.from(JSON.stringify({ log: `${line}\n`, stream: 'stdout', time: '2026-01-02T03:04:05.000000006Z' }) + '\n'),
-    ),
+    chunk
+      .split('\n')
+      .slice(0, -1)
+      .map((line) =>
+        Buffer.from(
+          JSON.stringify({ log: `${line}\n`, stream: 'stdout', time: '2026-01-02T03:04:05.000000006Z' }) +
+            '\n',
+        ),
+      ),
   )
 }

@@ -19,14 +19,21 @@ afterEach(() => {
 })
 
 const open = (limits: { maxSize?: number; maxFile?: number } = {}) =>
-  new JsonLog(dir, { driver: 'json-file', path: `${dir}/x-json.log`, maxSize: -1, maxFile: 1, ...limits }, () => {})
+  new JsonLog(
+    dir,
+    { driver: 'json-file', path: `${dir}/x-json.log`, maxSize: -1, maxFile: 1, ...limits },
+    () => {},
+  )
 
 function texts(maxFile = 1): string[] {
   return logPaths(`${dir}/x-json.log`, maxFile).flatMap((path) =>
-    readFileSync(path, 'utf8').split('\n').slice(0, -1).map((line) => {
-      const bytes = Buffer.from(line)
-      return parseEntry(bytes, 0, bytes.length)!.text.toString()
-    }),
+    readFileSync(path, 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => {
+        const bytes = Buffer.from(line)
+        return parseEntry(bytes, 0, bytes.length)!.text.toString()
+      }),
   )
 }
 
@@ -79,7 +86,9 @@ it('escapes as Docker does, and replaces invalid UTF-8', () => {
   writeFd(pipe.write, 'é\u2028<>&\n')
   log.take('stderr', pipe.read, false)
   const [first, second] = readFileSync(`${dir}/x-json.log`, 'utf8').split('\n')
-  expect(first).toMatch(/^\{"log":"a\\"\\\\\\u0009\\u003c\\r\(\\ufffd\\ufffd\\n","stream":"stdout","time":"2\d{3}-.*Z"\}$/)
+  expect(first).toMatch(
+    /^\{"log":"a\\"\\\\\\u0009\\u003c\\r\(\\ufffd\\ufffd\\n","stream":"stdout","time":"2\d{3}-.*Z"\}$/,
+  )
   expect(second).toContain('{"log":"é\\u2028\\u003c\\u003e\\u0026\\n","stream":"stderr"')
   log.close()
 })

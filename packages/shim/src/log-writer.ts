@@ -140,7 +140,9 @@ export class JsonLog implements OutputLog {
   #open(): Ledger {
     if (this.#ledger) return this.#ledger
     const { file: checkpoints, last } = CheckpointFile.open(`${this.#dir}/${checkpointName}`)
-    const [stdout, stderr] = ['stdout', 'stderr'].map((stream) => new Journal(`${this.#dir}/${stream}.journal`))
+    const [stdout, stderr] = ['stdout', 'stderr'].map(
+      (stream) => new Journal(`${this.#dir}/${stream}.journal`),
+    )
     const ledger = (this.#ledger = { checkpoints, journals: { stdout: stdout!, stderr: stderr! } })
     if (last) this.#recover(ledger, last)
     for (const journal of Object.values(ledger.journals)) journal.reset()

@@ -41,7 +41,9 @@ export class Output {
   /** Starts pumping. With no sources at all the output is over at once. */
   start(sources: OutputSource[]): void {
     for (const source of sources) {
-      const watch = watchFd(source.fd, { readable: true, hangup: true }, ({ hangup }) => this.#pump(source, hangup))
+      const watch = watchFd(source.fd, { readable: true, hangup: true }, ({ hangup }) =>
+        this.#pump(source, hangup),
+      )
       this.#pumps.set(source.stream, { source, watch })
     }
     if (sources.length === 0) this.#finish()

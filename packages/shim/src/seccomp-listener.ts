@@ -13,7 +13,10 @@ export async function handOverListener(bundle: Bundle, listener: number, pid: nu
     await once(socket, 'connect')
     // ContainerProcessState: the names in `fds` stand for the descriptors of the message, in order.
     const state = {
-      ociVersion: bundle.config.ociVersion, fds: ['seccompFd'], pid, state: ociState(bundle, 'creating', pid),
+      ociVersion: bundle.config.ociVersion,
+      fds: ['seccompFd'],
+      pid,
+      state: ociState(bundle, 'creating', pid),
       ...(listenerMetadata !== undefined && { metadata: listenerMetadata }),
     }
     const text = Buffer.from(JSON.stringify(state))
@@ -21,7 +24,8 @@ export async function handOverListener(bundle: Bundle, listener: number, pid: nu
     if (sent !== text.length) throw new Error('the agent does not take the message')
   } catch (cause) {
     throw new HoldfastError('HF_START_FAILED', `linux.seccomp.listenerPath: ${(cause as Error).message}`, {
-      cause, details: { step: 'seccomp', path: listenerPath },
+      cause,
+      details: { step: 'seccomp', path: listenerPath },
     })
   } finally {
     closeFd(listener)

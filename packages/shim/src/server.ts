@@ -63,9 +63,13 @@ export async function serve(path: string, token: string, routes: Routes): Promis
 
 export function checkSocketPath(path: string): void {
   if (Buffer.byteLength(path) <= maxSocketPath && !path.includes('\0')) return
-  throw new HoldfastError('HF_INVALID_CONFIG', `a socket's path has at most ${maxSocketPath} bytes: ${path}`, {
-    hint: 'Use a shorter --exec-root.',
-  })
+  throw new HoldfastError(
+    'HF_INVALID_CONFIG',
+    `a socket's path has at most ${maxSocketPath} bytes: ${path}`,
+    {
+      hint: 'Use a shorter --exec-root.',
+    },
+  )
 }
 
 function refuseOthers(socket: Socket): void {
@@ -79,7 +83,9 @@ function refuseOthers(socket: Socket): void {
 
 function authorize(request: IncomingMessage, token: string): void {
   if (request.headers.origin !== undefined) throw new HoldfastError('HF_FORBIDDEN', 'browsers are refused')
-  const given = createHash('sha256').update(request.headers.authorization ?? '').digest()
+  const given = createHash('sha256')
+    .update(request.headers.authorization ?? '')
+    .digest()
   const expected = createHash('sha256').update(`Bearer ${token}`).digest()
   if (!timingSafeEqual(given, expected)) throw new HoldfastError('HF_FORBIDDEN', 'the token is wrong')
 }
@@ -94,8 +100,11 @@ function route(url: string, routes: Routes): (socket: WebSocket) => void {
   return routes.attach(query, exec?.[1])
 }
 
-const statuses: Record<string, string> = { HF_FORBIDDEN: '403 Forbidden', HF_BAD_REQUEST: '400 Bad Request',
-  HF_EXEC_NOT_FOUND: '404 Not Found' }
+const statuses: Record<string, string> = {
+  HF_FORBIDDEN: '403 Forbidden',
+  HF_BAD_REQUEST: '400 Bad Request',
+  HF_EXEC_NOT_FOUND: '404 Not Found',
+}
 
 function refuse(socket: Duplex, error: unknown): void {
   const json = errorToJson(error)

@@ -12,7 +12,11 @@ export function ignoreDebugger(): void {
  * supervisor, and must neither keep it from ending nor fail once it has ended. open(2) takes the lowest free number.
  */
 export function adoptStandardStreams(dir: string): void {
-  for (const [fd, path, flags] of [[0, '/dev/null', 'r'], [1, '/dev/null', 'w'], [2, `${dir}/shim.log`, 'a']] as const) {
+  for (const [fd, path, flags] of [
+    [0, '/dev/null', 'r'],
+    [1, '/dev/null', 'w'],
+    [2, `${dir}/shim.log`, 'a'],
+  ] as const) {
     closeSync(fd)
     openSync(path, flags, 0o600)
   }

@@ -99,12 +99,17 @@ export class Shim implements ShimContext {
       // After a reboot nothing of it is left but what its keeper wrote.
       const exit = state.exit ?? readExitRecord(`${this.dir}/exit.json`)
       this.#container.restoreEnded(state.startedAt, {
-        exitCode: null, signal: null, finishedAt: nowRfc3339(), oomKilled: false, ...exit,
+        exitCode: null,
+        signal: null,
+        finishedAt: nowRfc3339(),
+        oomKilled: false,
+        ...exit,
       })
       return
     }
     // Its directory is the first thing that a create makes: here is one that was killed before it had a state.
-    if (!state && existsSync(`${this.dir}/stage`)) this.#mutex.run(() => this.#container.clearLeftovers()).catch(this.fail)
+    if (!state && existsSync(`${this.dir}/stage`))
+      this.#mutex.run(() => this.#container.clearLeftovers()).catch(this.fail)
     if (create) this.#create().catch(() => {}) // the `create` request is answered by it
   }
 
@@ -121,7 +126,11 @@ export class Shim implements ShimContext {
   save(): void {
     const { status, startedAt, adoption, exit } = this.#container
     writeState(this.dir, {
-      status, bootId: currentBootId(), startedAt, ...(adoption && { adoption }), ...(exit && { exit }),
+      status,
+      bootId: currentBootId(),
+      startedAt,
+      ...(adoption && { adoption }),
+      ...(exit && { exit }),
       execs: this.#execs.entries(),
     })
   }
@@ -158,7 +167,10 @@ export class Shim implements ShimContext {
       processes: async () => ({ pids: container.processes() }),
       'exec.create': async ({ execId, spec }) => (execs.create(execId, spec), {}),
       'exec.start': ({ execId }) => locked(async () => ({ pid: await execs.start(execId) })),
-      'exec.resize': async ({ execId, rows, columns }) => (execs.get(execId).process.resize(rows, columns), {}),
+      'exec.resize': async ({ execId, rows, columns }) => (
+        execs.get(execId).process.resize(rows, columns),
+        {}
+      ),
       'exec.kill': async ({ execId, signal }) => (execs.get(execId).process.kill(signal), {}),
       'exec.state': async ({ execId }) => execs.state(execId),
       delete: ({ force }) => locked(async () => (await this.#delete(force), {})),
@@ -206,7 +218,8 @@ export class Shim implements ShimContext {
 }
 
 /** What a shim makes in its directory; config.json and shim.json are the supervisor's. */
-const ownFile = /^(\.?state\.json(\.new)?|exit\.json|exec-.*\.exit\.json|(stdout|stderr)\.journal|log\.checkpoint|stage|shim\.(sock|lock))$/
+const ownFile =
+  /^(\.?state\.json(\.new)?|exit\.json|exec-.*\.exit\.json|(stdout|stderr)\.journal|log\.checkpoint|stage|shim\.(sock|lock))$/
 
 function openLog(dir: string, spec: LogSpec, warn: (message: string) => void): OutputLog {
   return spec.driver === 'none' ? new NoLog() : new JsonLog(dir, spec, warn)

@@ -49,11 +49,16 @@ export function keeperCopies({ keep }: Stdio): Record<string, number> {
 
 /** Both directions, from the shim's side; `taken` are the descriptors of `keep`, or what adoption got back. */
 export function connectStdio(
-  taken: Record<string, number>, console: number | undefined, stdin: boolean,
+  taken: Record<string, number>,
+  console: number | undefined,
+  stdin: boolean,
 ): { input: Input; sources: OutputSource[] } {
   if (console !== undefined) {
     const relay = { read: taken['relay-read']!, write: taken['relay-write']! }
-    return { input: stdin ? terminalInput(console) : new Input(undefined), sources: [{ stream: 'stdout', fd: console, relay }] }
+    return {
+      input: stdin ? terminalInput(console) : new Input(undefined),
+      sources: [{ stream: 'stdout', fd: console, relay }],
+    }
   }
   const sources = (['stdout', 'stderr'] as const).flatMap((stream) => {
     const fd = taken[stream]

@@ -2,7 +2,7 @@
  * Runs in the zygote what every shim will run, so that its code is loaded and compiled before the fork, and a shim
  * shares those pages instead of dirtying its own. Leaves nothing behind.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +12,7 @@ import { closeFd, pipe2, probeHost, writeFd, O_NONBLOCK } from '@holdfast/core'
 import { encodeStream, protocolVersion, type Method, type ShimSpec } from '@holdfast/protocol'
 import { JsonLog } from './log-writer.ts'
 import { startShim } from './shim.ts'
+import { warmUpBundle } from './warm-up-config.ts'
 
 const shims = 3
 const requests = 10
@@ -29,27 +30,20 @@ export async function warmUp(cgroupParent: string): Promise<void> {
   }
 }
 
-const config = {
-  ociVersion: '1.0.2',
-  root: { path: 'rootfs' },
-  process: { cwd: '/', args: ['true'], env: ['PATH=/bin'], user: { uid: 0, gid: 0 }, capabilities: { bounding: [] } },
-  mounts: [
-    { destination: '/proc', type: 'proc', source: 'proc' },
-    { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755'] },
-  ],
-  linux: {
-    namespaces: ['pid', 'network', 'ipc', 'uts', 'mount', 'cgroup'].map((type) => ({ type })),
-    maskedPaths: ['/proc/kcore'], readonlyPaths: ['/proc/sys'], resources: { pids: { limit: 10 } },
-  },
-}
-
 /** A whole shim within this process, as a supervisor would use it. Its container's root is empty: nothing ever runs. */
 async function warmShim(dir: string, cgroupParent: string): Promise<void> {
-  mkdirSync(join(dir, 'rootfs'), { recursive: true })
+  const { config, rootfs } = warmUpBundle(dir)
   const log = { driver: 'json-file', path: join(dir, 'log'), maxSize: -1, maxFile: 1 } as const
   const spec: ShimSpec = {
-    version: protocolVersion, id: `warm-up-${process.pid}`, name: 'warm-up', log,
-    stdin: { open: true, once: false }, init: false, cgroupParent, token: '0'.repeat(64),
+    version: protocolVersion,
+    id: `warm-up-${process.pid}`,
+    name: 'warm-up',
+    rootfs,
+    log,
+    stdin: { open: true, once: false },
+    init: false,
+    cgroupParent,
+    token: '0'.repeat(64),
   }
   writeFileSync(join(dir, 'config.json'), JSON.stringify(config))
   writeFileSync(join(dir, 'shim.json'), JSON.stringify(spec))
@@ -96,7 +90,8 @@ function request(socket: WebSocket, method: Method, params: object, expected?: E
       const frame = JSON.parse(String(data)) as { id?: number; error?: ErrorJson }
       if (frame.id === undefined) return
       socket.off('message', onMessage)
-      if (frame.error && frame.error.code !== expected) reject(new Error(`the warm-up's ${method} failed: ${frame.error.message}`))
+      if (frame.error && frame.error.code !== expected)
+        reject(new Error(`the warm-up's ${method} failed: ${frame.error.message}`))
       else resolve()
     }
     socket.on('message', onMessage)

@@ -7,7 +7,16 @@
  * A few shims are forked before anybody asks: each waits on a pipe for its directory, and ends when the zygote ends
  * without having told it one. The end of stdin is the end of the zygote, and touches no shim that has a directory.
  */
-import { closeFd, forkProcess, pipe2, readFd, reapChildren, watchFd, writeFd, type Watch } from '@holdfast/core'
+import {
+  closeFd,
+  forkProcess,
+  pipe2,
+  readFd,
+  reapChildren,
+  watchFd,
+  writeFd,
+  type Watch,
+} from '@holdfast/core'
 import { errorToJson } from '@holdfast/protocol'
 import { adoptStandardStreams, runShim } from './shim-process.ts'
 

@@ -29,7 +29,12 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     const before = await run.client.request('state', {})
     const next = await replaceShim(run)
     const after = next.client.hello
-    expect(after).toMatchObject({ status: 'running', pid: before.pid, keeperPid: before.keeperPid, startedAt: before.startedAt })
+    expect(after).toMatchObject({
+      status: 'running',
+      pid: before.pid,
+      keeperPid: before.keeperPid,
+      startedAt: before.startedAt,
+    })
     expect(inodes(after)).toEqual(inodes(before))
     expect((await exec(next, 'e', ['echo', 'still here'])).output).toBe('still here\n')
     await next.client.request('pause', {})
@@ -72,7 +77,9 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
   })
 
   it('ends while nobody watches: its exit code and last lines are there', async () => {
-    const run = await world.run({ args: ['sh', '-c', 'sleep 0.3; echo last words; echo -n "no line end"; exit 42'] })
+    const run = await world.run({
+      args: ['sh', '-c', 'sleep 0.3; echo last words; echo -n "no line end"; exit 42'],
+    })
     await run.createAndStart()
     const { pid } = await run.client.request('state', {})
     const next = await replaceShim(run, () => until(() => !alive(pid)))
@@ -93,7 +100,11 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
   })
 
   it('keeps its terminal', async () => {
-    const run = await world.run({ args: ['sh', '-c', 'echo up; read a; echo got $a; stty size'], terminal: true, stdin: { open: true, once: false } })
+    const run = await world.run({
+      args: ['sh', '-c', 'echo up; read a; echo got $a; stty size'],
+      terminal: true,
+      stdin: { open: true, once: false },
+    })
     await run.createAndStart()
     await until(() => run.log().includes('up'))
     const next = await replaceShim(run)
@@ -108,7 +119,14 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
   it('keeps its execs and their exit codes', async () => {
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()
-    const spec = { args: ['sh', '-c', 'sleep 0.3; exit 9'], env: [], user: '', tty: false, stdin: false, privileged: false }
+    const spec = {
+      args: ['sh', '-c', 'sleep 0.3; exit 9'],
+      env: [],
+      user: '',
+      tty: false,
+      stdin: false,
+      privileged: false,
+    }
     await run.client.request('exec.create', { execId: 'x', spec })
     await run.client.request('exec.start', { execId: 'x' })
     const next = await replaceShim(run)
@@ -142,7 +160,10 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     })
     const { exitCode, signal } = await end(next)
     // The kernel knows as long as the zombie had not been reaped when the new shim came.
-    expect([[137, 9], [null, null]]).toContainEqual([exitCode, signal])
+    expect([
+      [137, 9],
+      [null, null],
+    ]).toContainEqual([exitCode, signal])
     await next.delete()
   })
 
@@ -164,8 +185,16 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
   it('outlives a supervisor that is killed, and so does its shim', async () => {
     const bundle = world.bundle({ args: ['sh', '-c', 'echo up; exec sleep 1000'] })
     const script = new URL('./fake-supervisor.ts', import.meta.url).pathname
-    const supervisor = spawn(process.execPath, ['--conditions=@holdfast/source', script, bundle.dir, bundle.spec.token], { stdio: ['ignore', 'pipe', 'inherit'] })
-    const pids = JSON.parse(String((await once(supervisor.stdout, 'data'))[0])) as { zygote: number; shim: number; pid: number }
+    const supervisor = spawn(
+      process.execPath,
+      ['--conditions=@holdfast/source', script, bundle.dir, bundle.spec.token],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    const pids = JSON.parse(String((await once(supervisor.stdout, 'data'))[0])) as {
+      zygote: number
+      shim: number
+      pid: number
+    }
     supervisor.kill('SIGKILL')
     await until(() => !alive(pids.zygote))
     const run = await world.connect(bundle, pids.shim)
@@ -205,7 +234,9 @@ async function end(run: Running): Promise<ExitRecord> {
   return (await run.client.request('state', {})).exit ?? (await run.event('exited')).exit
 }
 
-function inodes(state: { namespaces: Record<string, { ino: number } | undefined> }): Record<string, number | undefined> {
+function inodes(state: {
+  namespaces: Record<string, { ino: number } | undefined>
+}): Record<string, number | undefined> {
   return Object.fromEntries(Object.entries(state.namespaces).map(([type, handle]) => [type, handle?.ino]))
 }
 

@@ -15,7 +15,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose log lies on a full 
   })
   afterAll(() => {
     execFileSync('umount', [disk])
-    world.close()
+    return world.close()
   })
 
   it('runs to its end, keeps a log that can be read, and is warned of once', async () => {
@@ -29,7 +29,8 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose log lies on a full 
     expect(statfsSync(disk).bavail).toBeLessThan(100)
     const lines = readFileSync(path, 'utf8').split('\n')
     expect(lines.pop()).toBe('') // no torn line
-    for (const line of lines) expect((JSON.parse(line) as { log: string }).log).toBe('a line that will not fit\n')
+    for (const line of lines)
+      expect((JSON.parse(line) as { log: string }).log).toBe('a line that will not fit\n')
     const { log } = await run.client.request('state', {})
     expect(log.dropped).toBeGreaterThan(0)
     expect(log.dropped + lines.length).toBe(Math.ceil(5_000_000 / 25))
@@ -42,7 +43,8 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose log lies on a full 
     writeFileSync(join(disk, 'filler'), '')
     const run = await world.run({
       args: ['sh', '-c', 'echo lost; read go; echo kept'],
-      log: { driver: 'json-file', path, maxSize: -1, maxFile: 1 }, stdin: { open: true, once: false },
+      log: { driver: 'json-file', path, maxSize: -1, maxFile: 1 },
+      stdin: { open: true, once: false },
     })
     const { bavail, bsize } = statfsSync(disk)
     if (bavail > 0) writeFileSync(join(disk, 'filler'), Buffer.alloc(bavail * bsize))

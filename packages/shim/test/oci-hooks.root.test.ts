@@ -18,9 +18,13 @@ describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
   afterAll(() => world.close())
 
   const hook = (name: string, extra: object = {}) => ({
-    path: script, args: ['hook', name], env: [`OUT=${join(world.root, 'out')}`, 'PATH=/bin'], ...extra,
+    path: script,
+    args: ['hook', name],
+    env: [`OUT=${join(world.root, 'out')}`, 'PATH=/bin'],
+    ...extra,
   })
-  const state = (name: string) => JSON.parse(readFileSync(join(world.root, `out.${name}`), 'utf8')) as Record<string, unknown>
+  const state = (name: string) =>
+    JSON.parse(readFileSync(join(world.root, `out.${name}`), 'utf8')) as Record<string, unknown>
 
   it('run at their moments, with the state on their standard input', async () => {
     const run = await world.run({
@@ -31,7 +35,13 @@ describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
       },
     })
     const { pid } = await run.client.request('create', {})
-    expect(state('r')).toMatchObject({ id: run.bundle.spec.id, status: 'creating', pid, bundle: run.dir, annotations: { 'com.example': 'x' } })
+    expect(state('r')).toMatchObject({
+      id: run.bundle.spec.id,
+      status: 'creating',
+      pid,
+      bundle: run.dir,
+      annotations: { 'com.example': 'x' },
+    })
     expect(existsSync(join(world.root, 'out.s'))).toBe(false)
     await run.client.request('start', {})
     expect(state('s')).toMatchObject({ status: 'running', pid })
@@ -42,9 +52,14 @@ describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
   it('end a create when they fail, with what they said, and nothing is left', async () => {
     const run = await world.run({
       args: ['true'],
-      config: (config) => (config['hooks'] = { createRuntime: [hook('bad', { env: [`OUT=${join(world.root, 'out')}`, 'CODE=3', 'PATH=/bin'] })] }),
+      config: (config) =>
+        (config['hooks'] = {
+          createRuntime: [hook('bad', { env: [`OUT=${join(world.root, 'out')}`, 'CODE=3', 'PATH=/bin'] })],
+        }),
     })
-    await expect(run.client.request('create', {})).rejects.toThrow(/createRuntime hook 0 .* ended with status 3: bad was here/)
+    await expect(run.client.request('create', {})).rejects.toThrow(
+      /createRuntime hook 0 .* ended with status 3: bad was here/,
+    )
     expect(existsSync(`/sys/fs/cgroup/pids/hf-shim-test/${run.bundle.spec.id}`)).toBe(false)
     await run.delete()
   })
@@ -53,7 +68,8 @@ describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
     writeFileSync(join(world.root, 'slow.sh'), '#!/bin/sh\nsleep 1000\n', { mode: 0o755 })
     const run = await world.run({
       args: ['true'],
-      config: (config) => (config['hooks'] = { createRuntime: [{ path: join(world.root, 'slow.sh'), timeout: 1 }] }),
+      config: (config) =>
+        (config['hooks'] = { createRuntime: [{ path: join(world.root, 'slow.sh'), timeout: 1 }] }),
     })
     await expect(run.client.request('create', {})).rejects.toThrow('did not end within 1000 ms')
     await run.delete()
@@ -66,14 +82,18 @@ describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
     })
     await run.createAndStart()
     expect((await run.client.request('state', {})).status).toBe('running')
-    expect(readFileSync(join(run.dir, 'shim.log'), 'utf8')).toContain('poststart hook 0 (/nowhere) could not be run')
+    expect(readFileSync(join(run.dir, 'shim.log'), 'utf8')).toContain(
+      'poststart hook 0 (/nowhere) could not be run',
+    )
     await run.delete()
   })
 })
 
 describe.skipIf(process.getuid?.() !== 0)('a seccomp listener', () => {
   const seccomp = (path: string) => ({
-    defaultAction: 'SCMP_ACT_ALLOW', listenerPath: path, listenerMetadata: 'meta',
+    defaultAction: 'SCMP_ACT_ALLOW',
+    listenerPath: path,
+    listenerMetadata: 'meta',
     syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_NOTIFY' }],
   })
   let world: World
@@ -85,17 +105,28 @@ describe.skipIf(process.getuid?.() !== 0)('a seccomp listener', () => {
   it('is handed to the agent with the state', async () => {
     const path = join(world.root, 'agent.sock')
     const got = Promise.withResolvers<{ data: Buffer; fds: number[] }>()
-    const server = createServer({ pauseOnConnect: true }, async (socket) => {
+    const server = createServer({ pauseOnConnect: true }, (socket) => {
       const fd = socketHandleFd(socket)
       let message: { data: Buffer; fds: number[] } | undefined
-      await until(() => (message = receiveMessage(fd, 65_536)) !== undefined)
-      got.resolve(message!)
-      socket.destroy()
+      void until(() => (message = receiveMessage(fd, 65_536)) !== undefined)
+        .then(
+          () => got.resolve(message!),
+          (error: unknown) => got.reject(error),
+        )
+        .finally(() => socket.destroy())
     }).listen(path)
-    const run = await world.run({ args: ['true'], config: (config) => (config['linux'].seccomp = seccomp(path)) })
+    const run = await world.run({
+      args: ['true'],
+      config: (config) => (config['linux'].seccomp = seccomp(path)),
+    })
     const { pid } = await run.client.request('create', {})
     const { data, fds } = await got.promise
-    expect(JSON.parse(data.toString())).toMatchObject({ fds: ['seccompFd'], pid, metadata: 'meta', state: { id: run.bundle.spec.id } })
+    expect(JSON.parse(data.toString())).toMatchObject({
+      fds: ['seccompFd'],
+      pid,
+      metadata: 'meta',
+      state: { id: run.bundle.spec.id },
+    })
     expect(fds).toHaveLength(1)
     fds.forEach(closeFd)
     server.close()
@@ -103,7 +134,10 @@ describe.skipIf(process.getuid?.() !== 0)('a seccomp listener', () => {
   })
 
   it('that nobody waits for ends the create', async () => {
-    const run: Running = await world.run({ args: ['true'], config: (config) => (config['linux'].seccomp = seccomp(join(world.root, 'none.sock'))) })
+    const run: Running = await world.run({
+      args: ['true'],
+      config: (config) => (config['linux'].seccomp = seccomp(join(world.root, 'none.sock'))),
+    })
     await expect(run.client.request('create', {})).rejects.toThrow('linux.seccomp.listenerPath')
     expect(existsSync(`/sys/fs/cgroup/pids/hf-shim-test/${run.bundle.spec.id}`)).toBe(false)
     await run.delete()

@@ -18,7 +18,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { probeHost } from '@holdfast/core'
 import { parseConfigJson, planContainer, type ContainerPlan } from '@holdfast/plan'
 import { removeCgroups } from '../src/cgroup.ts'
-import { ExecutorWorld } from './executor-world.ts'
+import { ExecutorWorld, readUntil } from './executor-world.ts'
 
 type Json = Record<string, unknown>
 
@@ -259,6 +259,27 @@ describe.each([
         .every((line) => line.endsWith(':/')),
     ).toBe(true)
     expect(output).toMatch(/Read-only file system/)
+  })
+
+  it('has a terminal of its own devpts, which is its user and group tty', async () => {
+    const mounts = [
+      {
+        destination: '/dev/pts',
+        type: 'devpts',
+        options: ['newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+      },
+    ]
+    const process = { terminal: true, consoleSize: { height: 30, width: 99 }, user: { uid: 7, gid: 8 } }
+    const script =
+      'tty; stty size; stat -c %u:%g:%a /dev/pts/0; [ /dev/console -ef /dev/pts/0 ] || stat -c %t:%T /dev/console'
+    const live = await world.create(planOf(script, { mounts, process, linux: base }))
+    const { cgroups } = live.container
+    await live.process.start()
+    expect(await readUntil(live.process.console!, undefined)).toMatch(
+      /^\/dev\/pts\/0\r\n30 99\r\n7:5:620\r\n88:0\r\n$/,
+    )
+    await live.finish()
+    await removeCgroups(cgroups)
   })
 
   it('reaches no device that no rule allows', async () => {

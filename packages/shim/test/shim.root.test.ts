@@ -47,7 +47,10 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
   })
 
   it('leaves stdin open when a client goes, unless it is for one client only', async () => {
-    const run = await world.run({ args: ['sh', '-c', 'read a; read b; echo $a $b'], stdin: { open: true, once: false } })
+    const run = await world.run({
+      args: ['sh', '-c', 'read a; read b; echo $a $b'],
+      stdin: { open: true, once: false },
+    })
     await run.createAndStart()
     const first = await run.client.attach({ stdin: true })
     await first.write(Buffer.from('one\n'))
@@ -62,7 +65,8 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
   })
 
   it('replays the log and goes on live without a gap or a repeat', async () => {
-    const script = 'i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; read go; echo -n partial; read go; echo " end"'
+    const script =
+      'i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; read go; echo -n partial; read go; echo " end"'
     const run = await world.run({ args: ['sh', '-c', script], stdin: { open: true, once: false } })
     await run.createAndStart()
     const stdin = await run.client.attach({ stdin: true, stdout: true })
@@ -70,7 +74,7 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     await until(() => run.log().includes('line 2999'))
     const early = collect(await run.client.attach({ stdout: true, logs: true }))
     await stdin.write(Buffer.from('go\n'))
-    const text = (await run.client.attach({ stdout: true, logs: true }))
+    const text = await run.client.attach({ stdout: true, logs: true })
     const late = collect(text)
     await stdin.write(Buffer.from('go\n'))
     const expected = Array.from({ length: 3000 }, (_, n) => `line ${n}\n`).join('') + 'partial end\n'
@@ -83,7 +87,10 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
   })
 
   it('never lets a slow client hold up the container or the others', async () => {
-    const run = await world.run({ args: ['sh', '-c', 'read go; yes 0123456789 | head -c 30000000'], stdin: { open: true, once: false } })
+    const run = await world.run({
+      args: ['sh', '-c', 'read go; yes 0123456789 | head -c 30000000'],
+      stdin: { open: true, once: false },
+    })
     await run.createAndStart()
     const slow = await run.client.attach({ stdin: true, stdout: true })
     const fast = await run.client.attach({ stdout: true })
@@ -96,7 +103,11 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
   })
 
   it('gives up a client that lags where there is no log to catch up from', async () => {
-    const run = await world.run({ args: ['sh', '-c', 'read go; yes 0123456789 | head -c 30000000'], log: { driver: 'none' }, stdin: { open: true, once: false } })
+    const run = await world.run({
+      args: ['sh', '-c', 'read go; yes 0123456789 | head -c 30000000'],
+      log: { driver: 'none' },
+      stdin: { open: true, once: false },
+    })
     await run.createAndStart()
     const slow = await run.client.attach({ stdin: true, stdout: true })
     await slow.write(Buffer.from('go\n'))
@@ -108,7 +119,11 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
 
   it('runs a program on a terminal that can be resized', async () => {
     const script = 'tty; stty size; read x; stty size; echo got $x; exit 4'
-    const run = await world.run({ args: ['sh', '-c', script], terminal: true, stdin: { open: true, once: false } })
+    const run = await world.run({
+      args: ['sh', '-c', script],
+      terminal: true,
+      stdin: { open: true, once: false },
+    })
     await run.client.request('create', {})
     await run.client.request('resize', { rows: 30, columns: 100 })
     const client = await run.client.attach({ stdin: true, stdout: true })
@@ -131,7 +146,9 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     await missing.delete()
     const directory = await world.run({ args: ['/etc'] })
     await directory.client.request('create', {})
-    await expect(directory.client.request('start', {})).rejects.toMatchObject({ code: 'HF_COMMAND_NOT_EXECUTABLE' })
+    await expect(directory.client.request('start', {})).rejects.toMatchObject({
+      code: 'HF_COMMAND_NOT_EXECUTABLE',
+    })
     expect((await directory.event('exited')).exit.exitCode).toBe(126)
     await directory.delete()
   })
@@ -155,7 +172,10 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     const run = await world.run({ args: ['sleep', '1000'], env: ['OWN=1'] })
     await run.createAndStart()
     const result = await exec(run, 'e1', ['sh', '-c', 'id; pwd; echo $OWN $MORE $HOME; cat; exit 5'], {
-      user: 'web', cwd: '/tmp', env: ['MORE=2'], input: 'input',
+      user: 'web',
+      cwd: '/tmp',
+      env: ['MORE=2'],
+      input: 'input',
     })
     expect(result.output).toBe('uid=33(web) gid=34(www) groups=4(adm),34(www)\n/tmp\n1 2 /srv/www\ninput')
     expect(result.exitCode).toBe(5)
@@ -169,7 +189,10 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
   it('executes on a terminal', async () => {
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()
-    const { output } = await exec(run, 't', ['sh', '-c', 'stty size; echo $TERM'], { tty: true, consoleSize: [25, 81] })
+    const { output } = await exec(run, 't', ['sh', '-c', 'stty size; echo $TERM'], {
+      tty: true,
+      consoleSize: [25, 81],
+    })
     expect(output).toBe('25 81\r\nxterm\r\n')
     await run.delete()
   })
@@ -190,7 +213,9 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()
     const { pid, keeperPid } = await run.client.request('state', {})
-    await expect(run.client.request('delete', { force: false })).rejects.toMatchObject({ code: 'HF_CONTAINER_RUNNING' })
+    await expect(run.client.request('delete', { force: false })).rejects.toMatchObject({
+      code: 'HF_CONTAINER_RUNNING',
+    })
     await run.delete()
     for (const each of [pid, keeperPid]) expect(existsSync(`/proc/${each}/exe`)).toBe(false)
     await until(() => !existsSync(`/proc/${run.shimPid}/exe`))
@@ -200,7 +225,10 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
   })
 
   it('refuses a bad configuration, naming the field, and leaves nothing', async () => {
-    const run = await world.run({ args: ['true'], config: (config) => (config['linux'].namespaces[0].type = 'nonsense') })
+    const run = await world.run({
+      args: ['true'],
+      config: (config) => (config['linux'].namespaces[0].type = 'nonsense'),
+    })
     await expect(run.client.request('create', {})).rejects.toMatchObject({ code: 'HF_INVALID_CONFIG' })
     await run.delete()
     expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])

@@ -1,6 +1,17 @@
 /** A shim's directory with a busybox root, and a client for it, for root tests. */
 import { randomBytes } from 'node:crypto'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execFileSync } from 'node:child_process'
@@ -34,7 +45,11 @@ export class World {
     const root = mkdtempSync(join(tmpdir(), 'hfs-'))
     chmodSync(root, 0o755)
     const logs: string[] = []
-    const zygote = await ZygoteClient.start({ cgroupParent: '/hf-shim-test', onLog: (line) => logs.push(line), ...options })
+    const zygote = await ZygoteClient.start({
+      cgroupParent: '/hf-shim-test',
+      onLog: (line) => logs.push(line),
+      ...options,
+    })
     return new World(root, zygote, logs)
   }
 
@@ -48,13 +63,32 @@ export class World {
       ociVersion: '1.3.0',
       root: { path: this.rootfs },
       process: {
-        terminal, cwd: '/', args, env: ['PATH=/bin', ...env], user: { uid: 0, gid: 0 },
-        capabilities: Object.fromEntries(['bounding', 'effective', 'permitted'].map((set) => [set, ['CAP_KILL', 'CAP_SETUID', 'CAP_SETGID', 'CAP_CHOWN']])),
+        terminal,
+        cwd: '/',
+        args,
+        env: ['PATH=/bin', ...env],
+        user: { uid: 0, gid: 0 },
+        capabilities: Object.fromEntries(
+          ['bounding', 'effective', 'permitted'].map((set) => [
+            set,
+            ['CAP_KILL', 'CAP_SETUID', 'CAP_SETGID', 'CAP_CHOWN'],
+          ]),
+        ),
       },
       mounts: [
         { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
-        { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=65536k'] },
-        { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'] },
+        {
+          destination: '/dev',
+          type: 'tmpfs',
+          source: 'tmpfs',
+          options: ['nosuid', 'mode=755', 'size=65536k'],
+        },
+        {
+          destination: '/dev/pts',
+          type: 'devpts',
+          source: 'devpts',
+          options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+        },
         { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['mode=1777'] },
       ],
       linux: {
@@ -65,9 +99,15 @@ export class World {
     }
     change?.(config)
     const spec: ShimSpec = {
-      version: protocolVersion, id, name, init: false, cgroupParent: '/hf-shim-test',
+      version: protocolVersion,
+      id,
+      name,
+      init: false,
+      cgroupParent: '/hf-shim-test',
       log: { driver: 'json-file', path: join(dir, 'x-json.log'), maxSize: -1, maxFile: 1 },
-      stdin: { open: false, once: false }, token: randomBytes(32).toString('hex'), ...rest,
+      stdin: { open: false, once: false },
+      token: randomBytes(32).toString('hex'),
+      ...rest,
     }
     writeFileSync(join(dir, 'config.json'), JSON.stringify(config))
     writeFileSync(join(dir, 'shim.json'), JSON.stringify(spec))
@@ -85,8 +125,8 @@ export class World {
     return new Running(bundle, shimPid, client)
   }
 
-  close(): void {
-    this.zygote.close()
+  async close(): Promise<void> {
+    await this.zygote.close()
     rmSync(this.root, { recursive: true, force: true })
     removeCgroupParents()
   }
@@ -113,7 +153,9 @@ export class Running {
     this.client = client
     client.on('event', (event) => {
       this.events.push(event)
-      this.#waiters = this.#waiters.filter((each) => each.name !== event.event || (each.resolve(event), false))
+      this.#waiters = this.#waiters.filter(
+        (each) => each.name !== event.event || (each.resolve(event), false),
+      )
     })
   }
 
@@ -121,7 +163,9 @@ export class Running {
     const seen = this.events.find((each) => each.event === name)
     type Wanted = Extract<ShimEvent, { event: E }>
     if (seen) return Promise.resolve(seen as Wanted)
-    return new Promise((resolve) => this.#waiters.push({ name, resolve: resolve as (event: ShimEvent) => void }))
+    return new Promise((resolve) =>
+      this.#waiters.push({ name, resolve: resolve as (event: ShimEvent) => void }),
+    )
   }
 
   async createAndStart(): Promise<void> {
@@ -133,7 +177,11 @@ export class Running {
   log(): string {
     const path = join(this.dir, 'x-json.log')
     if (!existsSync(path)) return ''
-    return readFileSync(path, 'utf8').split('\n').filter(Boolean).map((line) => (JSON.parse(line) as { log: string }).log).join('')
+    return readFileSync(path, 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => (JSON.parse(line) as { log: string }).log)
+      .join('')
   }
 
   /** Resolves when the shim has said goodbye. */
@@ -149,9 +197,12 @@ export class Running {
 }
 
 function makeRootfs(rootfs: string): void {
-  for (const dir of ['bin', 'proc', 'dev', 'tmp', 'etc', 'sys', 'root']) mkdirSync(join(rootfs, dir), { recursive: true })
+  for (const dir of ['bin', 'proc', 'dev', 'tmp', 'etc', 'sys', 'root'])
+    mkdirSync(join(rootfs, dir), { recursive: true })
   copyFileSync('/bin/busybox', join(rootfs, 'bin/busybox'))
-  for (const applet of execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).split('\n').filter(Boolean)) {
+  for (const applet of execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' })
+    .split('\n')
+    .filter(Boolean)) {
     if (applet !== 'busybox') symlinkSync('busybox', join(rootfs, 'bin', applet))
   }
   writeFileSync(join(rootfs, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv/www:/bin/sh\n')

@@ -41,7 +41,8 @@ export class ShimAttachment {
       socket.on('close', (code) => {
         this.#ended = true
         if (code === 1013) this.#error = new HoldfastError('HF_SHIM_LOST', 'this client read too slowly')
-        else if (code !== 1000 && code !== 1005) this.#error ??= new HoldfastError('HF_SHIM_LOST', 'the shim is gone')
+        else if (code !== 1000 && code !== 1005)
+          this.#error ??= new HoldfastError('HF_SHIM_LOST', 'the shim is gone')
         this.#wake?.()
         resolve({ lagged: code === 1013 })
       })
@@ -53,12 +54,11 @@ export class ShimAttachment {
       // Made before the handshake ends: output may follow it in the same packet.
       const attachment = new ShimAttachment(socket)
       socket.once('open', () => resolve(attachment))
-      socket.once('unexpected-response', (_request, response) =>
-        readRefusal(response).then((error) => {
-          reject(error)
-          socket.terminate()
-        }, reject),
-      )
+      socket.once('unexpected-response', (_request, response) => {
+        void readRefusal(response)
+          .then(reject, reject)
+          .finally(() => socket.terminate())
+      })
       socket.once('error', reject)
     })
   }

@@ -70,7 +70,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     this.dir = options.dir
     this.#token = options.token
     this.#socket = socket
-    socket.on('message', (data) => this.#onMessage(String(data)))
+    socket.on('message', (data: Buffer) => this.#onMessage(data.toString()))
     socket.on('close', () => this.#onClose())
     socket.on('error', () => {}) // 'close' follows
     this.on('newListener', (name) => {
@@ -119,7 +119,9 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     const { execId, ...flags } = query
     const search = Object.entries(flags).flatMap(([name, on]) => (on ? [`${name}=1`] : []))
     const path = execId === undefined ? '/attach' : `/exec/${execId}/attach`
-    return ShimAttachment.open(openSocket({ dir: this.dir, token: this.#token }, `${path}?${search.join('&')}`))
+    return ShimAttachment.open(
+      openSocket({ dir: this.dir, token: this.#token }, `${path}?${search.join('&')}`),
+    )
   }
 
   close(): void {
@@ -173,11 +175,10 @@ function opened(socket: WebSocket): Promise<void> {
     socket.once('open', resolve)
     socket.once('error', reject)
     socket.once('close', () => reject(new HoldfastError('HF_SHIM_LOST', 'the shim hung up')))
-    socket.once('unexpected-response', (_request, response) =>
-      readRefusal(response).then((error) => {
-        reject(error)
-        socket.terminate()
-      }, reject),
-    )
+    socket.once('unexpected-response', (_request, response) => {
+      void readRefusal(response)
+        .then(reject, reject)
+        .finally(() => socket.terminate())
+    })
   })
 }

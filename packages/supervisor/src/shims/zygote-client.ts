@@ -124,8 +124,11 @@ class Zygote {
   }
 
   static start(options: ZygoteOptions, onExit: () => void): Promise<Zygote> {
-    const args = [`--ahead=${options.ahead ?? 1}`, `--cgroup-parent=${options.cgroupParent ?? '/holdfast'}`,
-      ...seccompCacheFlag(options)]
+    const args = [
+      `--ahead=${options.ahead ?? 1}`,
+      `--cgroup-parent=${options.cgroupParent ?? '/holdfast'}`,
+      ...seccompCacheFlag(options),
+    ]
     const child = spawnNode('zygote', args, options, ['pipe', 'pipe', 'pipe'])
     const zygote = new Zygote(child)
     relayLog(child, options.onLog)
@@ -153,7 +156,9 @@ class Zygote {
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#open.set(id, { resolve, reject })
-      this.#child.stdin?.write(JSON.stringify({ id, dir: options.dir, create: options.create === true }) + '\n')
+      this.#child.stdin?.write(
+        JSON.stringify({ id, dir: options.dir, create: options.create === true }) + '\n',
+      )
     })
   }
 
@@ -202,14 +207,27 @@ function seccompCacheFlag({ seccompCache }: ZygoteOptions): string[] {
  * child hangs in its garbage collector.
  */
 function spawnNode(
-  program: 'zygote' | 'main', args: string[], options: ZygoteOptions, stdio: ('pipe' | 'ignore')[]
+  program: 'zygote' | 'main',
+  args: string[],
+  options: ZygoteOptions,
+  stdio: ('pipe' | 'ignore')[],
 ): ChildProcess {
   const script = fileURLToPath(import.meta.resolve(`@holdfast/shim/${program}`))
-  const flags = ['--v8-pool-size=0', '--single-threaded', `--max-old-space-size=${options.heapMiB ?? 48}`,
-    '--no-flush-bytecode', '--max-semi-space-size=1', '--disable-sigusr1', '--disable-warning=ExperimentalWarning',
-    ...(script.endsWith('.ts') ? ['--conditions=@holdfast/source'] : [])]
+  const flags = [
+    '--v8-pool-size=0',
+    '--single-threaded',
+    `--max-old-space-size=${options.heapMiB ?? 48}`,
+    '--no-flush-bytecode',
+    '--max-semi-space-size=1',
+    '--disable-sigusr1',
+    '--disable-warning=ExperimentalWarning',
+    ...(script.endsWith('.ts') ? ['--conditions=@holdfast/source'] : []),
+  ]
   return spawn(process.execPath, [...flags, script, ...args], {
-    cwd: '/', env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' }, stdio, detached: true,
+    cwd: '/',
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' },
+    stdio,
+    detached: true,
   })
 }
 
