@@ -6,7 +6,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError, hasCode } from '@holdfast/errors'
-import { closeFd, fchmodat, AT_FDCWD, O_DIRECTORY, openat2 } from '@holdfast/core'
+import { closeFd, fchmod, AT_FDCWD, O_DIRECTORY, openat2 } from '@holdfast/core'
 import { checkDigest, digestOf } from './content.ts'
 import { hexOf, type StoreDirectories } from './directories.ts'
 import { isSha256 } from './reference.ts'
@@ -101,7 +101,7 @@ export class LayerStore {
       limits: defaultUnpackLimits,
     })
     try {
-      fchmodat(descriptors[0]!, '', 0o755) // whatever the umask; an entry for the root may say otherwise
+      fchmod(descriptors[0]!, 0o755) // whatever the umask; an entry for the root may say otherwise
       const reader = new TarReader(unpacker)
       const hash = createHash('sha256')
       const compression = await decompress(source, (chunk) => {

@@ -1,6 +1,6 @@
 /** Owner, mode, attributes and times of what was just made, in the order in which they don't undo each other. */
 import { hasCode } from '@holdfast/errors'
-import { fchmodat, fchownat, fsetxattr, utimensat } from '@holdfast/core'
+import { fchmod, fchmodat, fchownat, fsetxattr, utimensat } from '@holdfast/core'
 import { corrupt } from '../tar/corrupt.ts'
 import type { TarEntry, Timestamp } from '../tar/entry.ts'
 
@@ -10,7 +10,7 @@ import type { TarEntry, Timestamp } from '../tar/entry.ts'
  */
 export function applyAttributes(fd: number, entry: TarEntry): void {
   fchownat(fd, '', entry.uid, entry.gid)
-  fchmodat(fd, '', entry.mode)
+  fchmod(fd, entry.mode)
   for (const [name, value] of allowedXattrs(entry)) setXattr(fd, entry, name, value)
 }
 

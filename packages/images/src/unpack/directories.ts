@@ -5,7 +5,7 @@
 import { hasCode } from '@holdfast/errors'
 import {
   closeFd,
-  fchmodat,
+  fchmod,
   fchownat,
   fstat,
   fstatat,
@@ -129,7 +129,7 @@ export class Directories {
   #copyFromBelow(fd: number, path: LayerPath, hidesLower: boolean): void {
     const below = hidesLower ? undefined : this.#statBelow(path)
     fchownat(fd, '', below?.uid ?? 0, below?.gid ?? 0)
-    fchmodat(fd, '', (below?.mode ?? 0o755) & 0o7777)
+    fchmod(fd, (below?.mode ?? 0o755) & 0o7777)
     if (below) {
       const nanoseconds = BigInt.asUintN(64, below.mtimeNs % 1_000_000_000n)
       this.#onCopy(path, {
