@@ -131,7 +131,8 @@ const processSteps: Describe<Exclude<Step['do'], MountStep>> = {
     call(
       step.do,
       `${step.rows}x${step.columns}`,
-      `${step.uid}:${step.gid}`,
+      `uid=${step.uid}`,
+      step.gid !== undefined && `gid=${step.gid}`,
       step.bind && 'at "/dev/console"',
     ),
   stdio: (step) => call(step.do, step.stdin ?? 'null', step.stdout ?? 'null', step.stderr ?? 'null'),

@@ -174,9 +174,7 @@ describe('the program', () => {
       ),
     )
     expect(terminal).toBe(true)
-    expect(stepsOf(steps, 'console')).toEqual([
-      { do: 'console', rows: 24, columns: 80, bind: true, uid: 5, gid: 6 },
-    ])
+    expect(stepsOf(steps, 'console')).toEqual([{ do: 'console', rows: 24, columns: 80, bind: true, uid: 5 }])
     expect(indexOf(steps, 'console')).toBeLessThan(indexOf(steps, 'root-attributes'))
     expect(stepsOf(steps, 'stdio')).toEqual([])
   })

@@ -86,8 +86,9 @@ export function memoryAndPersonality(linux: OciLinux | undefined): Step[] {
 export function terminal(process: OciProcess, bind: boolean): Step[] {
   if (!process.terminal) return []
   const { height = 0, width = 0 } = process.consoleSize ?? {}
-  const { uid = 0, gid = 0 } = process.user ?? {}
-  return [{ do: 'console', rows: height, columns: width, bind, uid, gid }]
+  // The group stays `tty`, as the gid= option of devpts has it: write(1) and mesg(1) rely on it.
+  const { uid = 0 } = process.user ?? {}
+  return [{ do: 'console', rows: height, columns: width, bind, uid }]
 }
 
 export function pipes(process: OciProcess): Step[] {

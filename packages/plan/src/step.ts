@@ -225,8 +225,8 @@ export type Step =
   | { do: 'loopback-up' }
   /** Writes a sysctl through a private, unattached procfs handle. `key` in dotted or slashed form, as sysctl(8). */
   | { do: 'sysctl'; key: string; value: string }
-  /** A pty of the container's own devpts (TIOCGPTPEER): stdio, controlling terminal, /dev/console where `bind`. */
-  | { do: 'console'; rows: number; columns: number; bind: boolean; uid: number; gid: number }
+  /** A pty of the container's own devpts (TIOCGPTPEER): stdio, controlling terminal, /dev/console where `bind`. Without `gid` devpts' own choice stays. */
+  | { do: 'console'; rows: number; columns: number; bind: boolean; uid: number; gid?: number }
   /** dup2(2) of the shim's pipe ends to 0, 1, 2; a name that is missing means /dev/null. */
   | { do: 'stdio'; stdin?: FdName; stdout?: FdName; stderr?: FdName }
   | { do: 'umask'; mask: number }

@@ -60,7 +60,7 @@ export function encodeStep(table: TableWriter, step: Step): void {
       return encodeHook(table, step)
     case 'console':
       table.step('console').u32(step.rows).u32(step.columns).flag(step.bind)
-      return void table.u32(step.uid).u32(step.gid)
+      return void table.u32(step.uid).u32(step.gid ?? 0xffff_ffff) // chown(2): -1 leaves it
     case 'stdio':
       return void table.step('stdio').fd(step.stdin).fd(step.stdout).fd(step.stderr)
     case 'exec':
