@@ -17,13 +17,13 @@ const firstId = 0x7fff_0000
 
 /** Makes the directories that it names beneath `dir`. */
 export function warmUpBundle(dir: string): WarmUpBundle {
-  const mapped = canIdmap(dir)
   const path = (name: string): string => join(dir, name)
   for (const name of ['rootfs', 'lower', 'upper', 'work']) mkdirSync(path(name), { recursive: true })
+  const mapped = canIdmap(path('lower'))
   writeFileSync(path('hosts'), '')
   if (mapped) chownSync(path('upper'), firstId, firstId)
-  const rootfs = { kind: 'overlay', lower: [path('lower')], upper: path('upper'), work: path('work'), idmap: mapped } as const
-  return { config: configOf(path('hosts'), mapped), rootfs }
+  const layers = { lower: [path('lower')], upper: path('upper'), work: path('work') }
+  return { config: configOf(path('hosts'), mapped), rootfs: { kind: 'overlay', ...layers, idmap: mapped } }
 }
 
 function configOf(hosts: string, mapped: boolean): object {
