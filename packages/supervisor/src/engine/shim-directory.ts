@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ShimSpec } from '@holdfast/protocol'
@@ -12,6 +12,12 @@ import { unmountShm } from './shared-memory.ts'
 import { within } from './within.ts'
 
 const deleteDeadlineMs = 20_000
+
+/**
+ * What shim.json is called while its container is taken down. A shim may have been forked for the directory by an
+ * engine that was killed, and come late: the lock is free by then, and only the missing order tells it to end.
+ */
+const endingName = 'ending.json'
 
 /** Ends whatever is left of the container's run: processes, cgroups, mounts, the shim and its directory. Idempotent. */
 export async function discardShim(context: EngineContext, container: Container): Promise<void> {
@@ -28,10 +34,11 @@ export async function discardShimDirectory(
   client?: ShimClient,
 ): Promise<void> {
   if (!existsSync(dir)) return
+  restoreSpec(dir)
   const spec = readSpec(dir)
   // A directory without its shim.json was being written when the engine died: no shim was ever started for it.
   if (spec) await deleteThrough(context, dir, spec, client)
-  // The shim ends a moment after its answer, and takes its lock file away: the directory may change under rm.
+  // The shim ends a moment after its answer, and takes its files away: the directory may change under rm.
   await rm(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 10 })
 }
 
@@ -43,19 +50,27 @@ async function deleteThrough(
 ): Promise<void> {
   if (known) {
     try {
-      await within(deleteDeadlineMs, 'taking a container down', known.request('delete', { force: true }))
-      known.close()
-      return
+      return await deleteWith(known, dir)
     } catch {
-      known.close() // it died in the middle: another goes on where it stopped
+      restoreSpec(dir) // it died in the middle: another goes on where it stopped
     }
   }
-  const client = await reachShim(context, dir, spec.token)
+  await deleteWith(await reachShim(context, dir, spec.token), dir)
+}
+
+async function deleteWith(client: ShimClient, dir: string): Promise<void> {
+  renameSync(join(dir, 'shim.json'), join(dir, endingName))
   try {
     await within(deleteDeadlineMs, 'taking a container down', client.request('delete', { force: true }))
   } finally {
     client.close()
   }
+}
+
+/** A removal was cut short: whoever goes on with it needs the order again. */
+function restoreSpec(dir: string): void {
+  const ending = join(dir, endingName)
+  if (existsSync(ending)) renameSync(ending, join(dir, 'shim.json'))
 }
 
 function readSpec(dir: string): ShimSpec | undefined {
