@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { probeHost } from '@holdfast/core'
-import { parseConfigJson, planContainer, type ContainerPlan } from '@holdfast/plan'
+import { parseConfigJson, planContainer, type ContainerPlan, type HostFacts } from '@holdfast/plan'
 import { removeCgroups } from '../src/cgroup.ts'
 import { ExecutorWorld, readUntil } from './executor-world.ts'
 
@@ -25,6 +25,10 @@ type Json = Record<string, unknown>
 const world = new ExecutorWorld()
 const scratch = mkdtempSync(join(tmpdir(), 'hfo-'))
 let count = 0
+/** Of this file's containers alone. */
+const cgroupParent = `/hf-oci-${process.pid}`
+const layout = probeHost().cgroup
+const trees = layout.version === 2 ? [layout.mount] : layout.hierarchies.map(({ mount }) => mount)
 
 beforeAll(() => {
   chmodSync(scratch, 0o755) // hooks of a user namespace look in too
@@ -36,6 +40,7 @@ beforeAll(() => {
 
 afterAll(async () => {
   await world[Symbol.asyncDispose]()
+  await removeCgroups(trees.map((mount) => ({ path: mount + cgroupParent })))
   rmSync(scratch, { recursive: true, force: true })
 })
 
@@ -55,9 +60,13 @@ interface Parts {
   linux?: Json
   process?: Json
   mounts?: Json[]
+  host?: HostFacts
 }
 
-function planOf(script: string, { extra = {}, linux = {}, process = {}, mounts = [] }: Parts): ContainerPlan {
+function planOf(
+  script: string,
+  { extra = {}, linux = {}, process = {}, mounts = [], host = probeHost() }: Parts,
+): ContainerPlan {
   const id = `oci-${globalThis.process.pid}-${count++}`
   const [upper, work] = [join(scratch, `upper${count}`), join(scratch, `work${count}`)]
   const owner = 'uidMappings' in linux ? hostID : 0
@@ -69,16 +78,16 @@ function planOf(script: string, { extra = {}, linux = {}, process = {}, mounts =
     mounts: [proc, dev, ...mounts],
     ...extra,
     process: { cwd: '/', args: ['sh', '-c', script], env: ['PATH=/bin'], ...process },
-    linux: { namespaces: all, cgroupsPath: `/hf-test/${id}`, ...linux },
+    linux: { namespaces: all, ...linux },
   }
   return planContainer(parseConfigJson(JSON.stringify(config)), {
     id,
     bundle: scratch,
     stage: join(scratch, 'stage'),
     init: false,
-    cgroupParent: '/hf-test',
+    cgroupParent,
     pivot: 'pivot',
-    host: probeHost(),
+    host,
     rootfs: { kind: 'overlay', lower: [world.rootfs], upper, work, idmap: owner !== 0 },
   })
 }
@@ -423,6 +432,48 @@ describe('mounts', () => {
   })
 })
 
+/** The unified tree, alone on a v2 host, beside the others on a hybrid one: there without controllers. */
+const unified =
+  layout.version === 2
+    ? layout
+    : layout.hierarchies
+        .filter(({ controllers }) => controllers.length === 0)
+        .map(({ mount }) => ({ version: 2 as const, mount, controllers: [] }))[0]
+
+describe.runIf(unified)('on cgroup v2, in a user namespace', () => {
+  const host = { ...probeHost(), cgroup: unified! }
+  const mounts = (access: string): Json[] => [
+    { destination: '/sys', type: 'sysfs', options: ['ro'] },
+    { destination: '/sys/fs/cgroup', type: 'cgroup', options: [access] },
+  ]
+
+  it('is at the root of the tree that it sees, and can only read it', async () => {
+    const script =
+      'grep ^0: /proc/self/cgroup; cat /sys/fs/cgroup/cgroup.procs | wc -l; mkdir /sys/fs/cgroup/x 2>&1; true'
+    expect(await run(script, { host, linux: confined, mounts: mounts('ro') })).toMatch(
+      /^0::\/\n[1-9]\d*\n.*Read-only file system$/,
+    )
+  })
+
+  it('makes groups of its own where the tree is delegated to it', async () => {
+    const script =
+      'mkdir /sys/fs/cgroup/x && echo $$ > /sys/fs/cgroup/x/cgroup.procs && grep ^0: /proc/self/cgroup; stat -c %u /sys/fs/cgroup'
+    const held = { capabilities: capabilities('CAP_CHOWN') }
+    expect(await run(script, { host, linux: confined, mounts: mounts('rw'), process: held })).toBe('0::/x\n0')
+  })
+
+  it('opens the devices that are allowed and no others', async () => {
+    const devices = [
+      { type: 'c', path: '/dev/other', major: 1, minor: 11 },
+      { type: 'c', path: '/dev/allowed', major: 1, minor: 3 },
+    ]
+    const linux = { ...confined, devices, resources: { devices: [{ allow: false, access: 'rwm' }] } }
+    expect(await run('cat /dev/other 2>&1; cat /dev/allowed && echo fine', { host, linux })).toMatch(
+      /not permitted\nfine$/,
+    )
+  })
+})
+
 describe('a mount namespace that exists', () => {
   const bare = (namespaces: Json[], args: string[]): Json => ({
     ociVersion: '1.2.0',
@@ -484,7 +535,7 @@ async function runBundle(config: Json): Promise<string> {
     bundle: world.base,
     stage: join(scratch, 'stage'),
     init: false,
-    cgroupParent: '/hf-test',
+    cgroupParent,
     pivot: 'pivot',
     host: probeHost(),
   })
