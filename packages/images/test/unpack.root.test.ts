@@ -401,6 +401,11 @@ describe.skipIf(!isRoot)('hostile archives', () => {
       'invalid tar archive',
     ],
     [
+      'attributes larger than the file system takes',
+      () => [{ ...file('f'), xattrs: new Map([['user.big', Buffer.alloc(60_000)]]) }],
+      'no room for 60008 bytes',
+    ],
+    [
       'a uid of 2^32, which would wrap to root',
       () => withPax(paxRecord('uid', '4294967296')),
       'out of range',

@@ -51,6 +51,7 @@ export function checksumMatches(block: Buffer): boolean {
     unsigned += byte
     signed += byte > 127 ? byte - 256 : byte
   }
-  const stated = number(block.subarray(148, 156), 'checksum')
+  const digits = text(trimStart(block.subarray(148, 156))).toString('latin1').trim()
+  const stated = /^[0-7]+$/.test(digits) ? parseInt(digits, 8) : undefined
   return stated === unsigned || stated === signed
 }
