@@ -23,11 +23,12 @@ export class Engine {
   }
 
   async start(): Promise<void> {
-    mkdirSync(this.root, { recursive: true, mode: 0o700 })
+    mkdirSync(join(this.root, 'run'), { recursive: true, mode: 0o700 })
     const log = openSync(join(this.root, 'log'), 'a')
     this.#child = spawn(
       'unshare',
-      ['-n', '-m', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', ...this.#command],
+      // The exec root on a tmpfs, as /run is on any machine with systemd.
+      ['-n', '-m', 'sh', '-c', 'ip link set lo up && mount -t tmpfs tmpfs "$0" && exec "$@"', join(this.root, 'run'), ...this.#command],
       { stdio: ['ignore', log, log], env: { PATH: process.env['PATH'] ?? '' }, cwd: '/' },
     )
     const deadline = performance.now() + 60_000

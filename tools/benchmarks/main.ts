@@ -42,8 +42,10 @@ try {
 } finally {
   await holdfast.stop()
   await dockerd.stop()
-  execFileSync(process.execPath, [
-    supervisor, '--instance', instance, '--purge', '--data-root', join(holdfast.root, 'data'), '--exec-root', join(holdfast.root, 'run'),
+  // Its network went with the network namespace that it was started in; what is left is its cgroup.
+  execFileSync('unshare', [
+    '-n', process.execPath, supervisor, '--instance', instance, '--purge',
+    '--data-root', join(holdfast.root, 'data'), '--exec-root', join(holdfast.root, 'run'),
   ])
   if (options['keep-logs']) console.error(`logs are in ${scratch}`)
   else rmSync(scratch, { recursive: true, force: true })

@@ -18,7 +18,8 @@ export async function openNetwork(
     openBridgeNetwork({
       name: 'bridge',
       bridge: bridgeName(instance),
-      table: instance,
+      // With a prefix, since an instance may be called what nft's grammar knows as a word (log, list, inet).
+      table: bridgeName(instance),
       subnets: [
         await subnetOf(options, store),
         ...(fixedCidrV6 === undefined ? [] : [{ subnet: fixedCidrV6 }]),
