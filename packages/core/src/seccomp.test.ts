@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { keepCompiledSeccomp } from './seccomp-cache.ts'
 import { compileSeccomp, seccompActions, syscallName, syscallNumber, type SeccompProfile } from './seccomp.ts'
 
@@ -137,6 +137,10 @@ describe('compileSeccomp', () => {
 
   it('keeps compiled filters in a directory, by profile, and takes none from there that was cut short', () => {
     const dir = mkdtempSync(join(tmpdir(), 'hf-core-'))
+    onTestFinished(() => {
+      keepCompiledSeccomp(undefined)
+      rmSync(dir, { recursive: true })
+    })
     keepCompiledSeccomp(dir)
     const compiled = compileSeccomp(profile([{ names: ['read', 'nope'], action: 'SCMP_ACT_ALLOW' }]))
     const [name] = readdirSync(dir)
@@ -169,8 +173,6 @@ describe('compileSeccomp', () => {
     expect(readdirSync(dir)).toHaveLength(1)
     again(['exit', 'nope'])
     expect(readdirSync(dir)).toHaveLength(2)
-    keepCompiledSeccomp(undefined)
-    rmSync(dir, { recursive: true })
   })
 
   it('tells profiles apart that differ in a 64-bit operand alone', () => {

@@ -3,7 +3,7 @@ import { createServer, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { closeFd, pipe2, readFd, writeFd } from './descriptor.ts'
 import { pidfdSendSignal } from './pidfd.ts'
 import {
@@ -54,6 +54,7 @@ describe('messages', () => {
 describe('peers', () => {
   it('says who is on the other side of a socket of Node', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'hf-'))
+    onTestFinished(() => rmSync(dir, { recursive: true }))
     const server = createServer().listen(join(dir, 's'))
     await once(server, 'listening')
     const client = connect(join(dir, 's'))
@@ -70,6 +71,5 @@ describe('peers', () => {
     socket.destroy()
     expect(() => socketHandleFd(socket)).toThrow(/closed/)
     server.close()
-    rmSync(dir, { recursive: true })
   })
 })
