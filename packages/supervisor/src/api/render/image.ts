@@ -1,5 +1,6 @@
 import type { Image, ImageRunConfig } from '@holdfast/images'
 import { unixSeconds, zeroTime } from '../go-time.ts'
+import { isZero } from '../schema/refuse-unsupported.ts'
 
 /** `GET /images/{name}/json` in the shape of the version asked for. */
 export function renderImage(image: Image, api: number): unknown {
@@ -15,7 +16,7 @@ export function renderImage(image: Image, api: number): unknown {
     ...(api < 45 ? { Container: '', ContainerConfig: runConfig({}) } : {}),
     DockerVersion: '',
     Author: config.author ?? '',
-    Config: runConfig(config.config),
+    Config: api < 50 ? runConfig(config.config) : ociConfig(config.config),
     Architecture: config.architecture,
     ...(config.variant === undefined ? {} : { Variant: config.variant }),
     Os: config.os,
@@ -27,6 +28,28 @@ export function renderImage(image: Image, api: number): unknown {
   }
 }
 
+/** Since API 1.50: what the image's own configuration has, and no more. */
+function ociConfig(config: ImageRunConfig): unknown {
+  const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels, StopSignal } = config
+  const { Healthcheck, OnBuild, Shell } = config
+  const fields = {
+    User,
+    ExposedPorts,
+    Env,
+    Entrypoint,
+    Cmd,
+    Volumes,
+    WorkingDir,
+    Labels,
+    StopSignal,
+    Healthcheck,
+    OnBuild,
+    Shell,
+  }
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => !isZero(value)))
+}
+
+/** Before: the fields of a container's configuration, most of them without a meaning for an image. */
 function runConfig(config: ImageRunConfig): unknown {
   return {
     Hostname: '',

@@ -12,7 +12,7 @@ export function renderInfo(engine: EngineInfo, host: HostReport, api: number): o
     ContainersStopped: containers.stopped,
     Images: engine.images,
     ...limits(engine, host, api),
-    ...machine(host),
+    ...machine(host, api),
     ...registries(api),
     ...program(engine),
     Driver: 'overlay2',
@@ -58,11 +58,12 @@ function limits(engine: EngineInfo, { controllers, swapLimit }: HostReport, api:
   }
 }
 
-function machine(host: HostReport): object {
+function machine(host: HostReport, api: number): object {
   return {
     IPv4Forwarding: host.ipv4Forwarding,
-    BridgeNfIptables: host.bridgeNfIptables,
-    BridgeNfIp6tables: host.bridgeNfIp6tables,
+    ...(api < 50
+      ? { BridgeNfIptables: host.bridgeNfIptables, BridgeNfIp6tables: host.bridgeNfIp6tables }
+      : { FirewallBackend: { Driver: 'nftables' } }),
     KernelVersion: host.kernelVersion,
     OperatingSystem: host.operatingSystem,
     OSVersion: host.osVersion,

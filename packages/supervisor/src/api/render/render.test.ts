@@ -1,4 +1,6 @@
+import type { Image } from '@holdfast/images'
 import { describe, expect, it } from 'vitest'
+import { renderImage, renderImageSummary } from './image.ts'
 import type { ContainerState } from '../../engine/container-record.ts'
 import { eventMatches } from '../routes/events.ts'
 import { Filters } from '../filters.ts'
@@ -106,5 +108,44 @@ describe('other rendering', () => {
       titles: ['PID', 'TTY', 'CMD'],
       processes: [['12', '?', 'sh -c sleep 1']],
     })
+  })
+})
+
+describe('renderImage', () => {
+  const image: Image = {
+    id: 'sha256:1',
+    repoTags: ['a:latest'],
+    repoDigests: [],
+    config: {
+      architecture: 'amd64',
+      os: 'linux',
+      config: { Cmd: ['sh'], Env: [] },
+      rootfs: { type: 'layers', diff_ids: ['sha256:2'] },
+      history: [],
+    },
+    size: 7,
+    lastTagged: '',
+  }
+  it('has the shape of the version asked for', () => {
+    expect(renderImage(image, 51)).toMatchObject({
+      Config: { Cmd: ['sh'] },
+      Size: 7,
+      RootFS: { Type: 'layers' },
+    })
+    expect(Object.keys((renderImage(image, 51) as { Config: object }).Config)).toEqual(['Cmd'])
+    expect(renderImage(image, 51)).not.toHaveProperty('VirtualSize')
+    expect(renderImage(image, 43)).toMatchObject({
+      Config: { Cmd: ['sh'], Hostname: '' },
+      VirtualSize: 7,
+      Container: '',
+    })
+  })
+  it('lists an image without a name as old clients expect', () => {
+    const nameless = { ...image, repoTags: [] }
+    expect(renderImageSummary(nameless, 41)).toMatchObject({
+      RepoTags: ['<none>:<none>'],
+      RepoDigests: ['<none>@<none>'],
+    })
+    expect(renderImageSummary(nameless, 51)).toMatchObject({ RepoTags: [], RepoDigests: [] })
   })
 })
