@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { keepCompiledSeccomp } from '@holdfast/core'
+import { fillHeapHoles } from '@holdfast/core'
 import { ignoreDebugger } from './shim-process.ts'
 import { warmUp } from './warm-up.ts'
 import { Zygote } from './zygote.ts'
@@ -36,4 +37,5 @@ try {
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as (options: object) => void
 for (let round = 0; round < 3; round++) collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+fillHeapHoles()
 new Zygote(ahead).serve()
