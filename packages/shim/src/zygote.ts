@@ -127,7 +127,13 @@ function awaitDirectory(pipe: number): void {
     watch.close()
     closeFd(pipe)
     const { dir, create } = JSON.parse(line.toString()) as Omit<ForkRequest, 'id'>
-    adoptStandardStreams(dir)
+    try {
+      adoptStandardStreams(dir)
+    } catch {
+      // The directory is gone: who asked for a shim was killed, and what it had begun was undone. There is nobody to
+      // tell, and an uncaught exception would hang: Node's own way out joins threads that a forked child doesn't have.
+      process.exit(1)
+    }
     runShim({ dir, create })
   })
 }
