@@ -10,7 +10,7 @@ import { fstat } from './file.ts'
 import { moveMount, openTree, OPEN_TREE_CLONE } from './mount.ts'
 import { addon, check, errnoName } from './native.ts'
 import { AT_EMPTY_PATH, AT_FDCWD, O_NONBLOCK, O_PATH, O_RDONLY, openat2 } from './path.ts'
-import { pidfdOpen, pidfdSendSignal } from './pidfd.ts'
+import { pidfdOpen, pidfdSendSignal, pidOfPidfd } from './pidfd.ts'
 
 const native = addon as {
   setns(fd: number, flags: number): number
@@ -92,12 +92,16 @@ export function openNamespaceOf(pid: number, type: NamespaceType): number {
   }
 }
 
-/** The namespace of the process behind a pidfd. `pid` is asked for only by kernels before 6.11. */
+/** The namespace of the process behind a pidfd. `pid`, where it is known, saves older kernels a look-up. */
 export function openNamespaceOfPidfd(pidfd: number, type: NamespaceType, pid?: number): number {
   const fd = native.namespaceOfPidfd(checkFd(pidfd), pidfdRequests[type])
   if (fd >= 0) return fd
-  if (pid === undefined || !['ENOTTY', 'EINVAL'].includes(errnoName(-fd)))
-    return check(fd, 'ioctl(PIDFD_GET_NAMESPACE)')
+  if (!['ENOTTY', 'EINVAL'].includes(errnoName(-fd))) return check(fd, 'ioctl(PIDFD_GET_NAMESPACE)')
+  return openNamespaceByProc(pidfd, type, pid ?? pidOfPidfd(pidfd))
+}
+
+/** What `openNamespaceOfPidfd` does before Linux 6.11: by /proc, with the pidfd as proof that it was the same process. */
+export function openNamespaceByProc(pidfd: number, type: NamespaceType, pid: number): number {
   const opened = openNamespace(`/proc/${pid}/ns/${type}`)
   try {
     pidfdSendSignal(pidfd, 0) // still there: the pid was not reused while its link was opened

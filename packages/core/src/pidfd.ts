@@ -20,6 +20,14 @@ export function pidfdOpen(pid: number): number {
   return check(native.pidfdOpen(checkPid(pid), 0), 'pidfd_open', { path: String(pid) })
 }
 
+/** The process's number in our pid namespace, as /proc/self/fdinfo has it. ESRCH once it was reaped. */
+export function pidOfPidfd(pidfd: number): number {
+  const info = readFileSync(`/proc/self/fdinfo/${checkFd(pidfd, 'pidfd')}`, 'latin1')
+  const pid = /^Pid:\s*(-?\d+)$/m.exec(info)?.[1]
+  if (pid === undefined) throw bad('pidfd', 'is no pidfd')
+  return Number(pid) > 0 ? Number(pid) : check(-constants.errno.ESRCH, 'pidfd')
+}
+
 /** `signal` by number or name; 0 tests whether the process is still there (ESRCH once it was reaped). */
 export function pidfdSendSignal(pidfd: number, signal: number | NodeJS.Signals): void {
   const number =

@@ -16,9 +16,11 @@ import {
   namespaceParent,
   namespaceType,
   openNamespace,
+  openNamespaceByProc,
   openNamespaceOf,
   type NamespaceType,
 } from '../src/namespace.ts'
+import { pidfdOpen, pidOfPidfd } from '../src/pidfd.ts'
 import { describeAsRoot, mountsUnder, scratch } from './as-root.ts'
 
 const range = [{ containerID: 0, hostID: 0x7abc_0000, size: 65536 }]
@@ -27,14 +29,21 @@ const inodeOf = (link: string) => Number(/\[(\d+)\]/.exec(readlinkSync(link))![1
 describeAsRoot('namespaces', () => {
   it("finds each of a process's namespaces, of the right type and identity", async () => {
     const child = spawn('sleep', ['100'])
+    const pidfd = pidfdOpen(child.pid!)
     for (const type of Object.keys(namespaceFlags) as NamespaceType[]) {
       const fd = openNamespaceOf(child.pid!, type)
       expect(namespaceType(fd)).toBe(type)
-      expect(namespaceInode(fd)).toBe(inodeOf(`/proc/${child.pid}/ns/${type}`))
+      const older = openNamespaceByProc(pidfd, type, pidOfPidfd(pidfd))
+      const inodes = [fd, older].map(namespaceInode)
+      expect(inodes).toEqual(inodes.map(() => inodeOf(`/proc/${child.pid}/ns/${type}`)))
       closeFd(fd)
+      closeFd(older)
     }
     child.kill()
     await once(child, 'exit')
+    expect(() => pidOfPidfd(pidfd)).toThrow(/ESRCH/)
+    expect(() => openNamespaceByProc(pidfd, 'net', process.pid)).toThrow(/ESRCH/)
+    closeFd(pidfd)
     expect(() => openNamespaceOf(child.pid!, 'net')).toThrow(/ESRCH/)
   })
 
