@@ -218,6 +218,8 @@ function spawnNode(
     '--single-threaded',
     `--max-old-space-size=${options.heapMiB ?? 48}`,
     '--no-flush-bytecode',
+    // Code is compiled once, in the warm-up, and shared: a shim runs each function but a few times.
+    '--always-sparkplug',
     '--max-semi-space-size=1',
     '--disable-sigusr1',
     '--disable-warning=ExperimentalWarning',
