@@ -209,6 +209,18 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     await run.delete()
   })
 
+  it('tells that the kernel killed it for want of memory', async () => {
+    const limit = 16 << 20
+    const run = await world.run({
+      args: ['tail', '/dev/zero'],
+      config: (config) => (config['linux'].resources.memory = { limit, swap: limit }),
+    })
+    await run.createAndStart()
+    expect((await run.event('exited')).exit).toMatchObject({ exitCode: 137, signal: 9, oomKilled: true })
+    expect(run.events.map((each) => each.event)).toEqual(['created', 'started', 'oom', 'exited'])
+    await run.delete()
+  })
+
   it('leaves no process and no cgroup, forced or not', async () => {
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()
