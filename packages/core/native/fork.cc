@@ -91,8 +91,6 @@ Napi::Value FillHoles(const Napi::CallbackInfo& info) {
   return Value(info.Env(), static_cast<int64_t>(FillHeapHoles()));
 }
 
-int exitCode = 0;
-
 Napi::Value Fork(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   uv_loop_t* loop = nullptr;
@@ -103,13 +101,7 @@ Napi::Value Fork(const Napi::CallbackInfo& info) {
   // From here on in the child, where nobody could handle a failure: it ends instead.
   if (uv_loop_fork(loop) != 0) Napi::Error::Fatal("holdfast core", "uv_loop_fork failed in a forked child");
   setsid();
-  // Node's way down joins the threads of its platform, which the child does not have: leave before it comes to that.
-  napi_add_env_cleanup_hook(env, [](void*) { _exit(exitCode); }, nullptr);
   return Value(env, 0);
-}
-
-void SetExitCode(const Napi::CallbackInfo& info) {
-  exitCode = static_cast<int>(Int(info, 0, 0, 255));
 }
 
 void ExitNow(const Napi::CallbackInfo& info) {
@@ -125,7 +117,6 @@ Napi::Value GetPid(const Napi::CallbackInfo& info) {
 void InitFork(Napi::Env env, Napi::Object exports) {
   exports["forkProcess"] = Napi::Function::New(env, Fork);
   exports["fillHeapHoles"] = Napi::Function::New(env, FillHoles);
-  exports["setExitCode"] = Napi::Function::New(env, SetExitCode);
   exports["exitNow"] = Napi::Function::New(env, ExitNow);
   exports["getpid"] = Napi::Function::New(env, GetPid);
 }

@@ -5,6 +5,8 @@
  * Only a process started as `node --v8-pool-size=0 --single-threaded` can be forked: the copy has the calling thread
  * alone, and V8's helper threads would be missing in it.
  */
+import { writeSync } from 'node:fs'
+import { inspect } from 'node:util'
 import { HoldfastError } from '@holdfast/errors'
 import { addon, check } from './native.ts'
 
@@ -12,7 +14,6 @@ const native = addon as {
   forkProcess(): number
   fillHeapHoles(): number
   getpid(): number
-  setExitCode(code: number): void
   exitNow(code: number): void
 }
 
@@ -21,7 +22,7 @@ const native = addon as {
  * with the parent's handles in it: it must close those that it does not want, and it inherits every descriptor.
  *
  * Fork from an idle event loop: what V8's helper threads are doing at that moment is never finished in the child, which
- * then can't end by an empty event loop (`process.exit` always works). An uncaught exception in the child aborts it.
+ * then can't end by an empty event loop (`process.exit` always works).
  *
  * Random state is copied. A child must not use identifiers or secrets from a cache that was filled before the
  * fork: `crypto.randomUUID({ disableEntropyCache: true })` and `crypto.randomBytes` are safe, `crypto.randomUUID()`
@@ -43,11 +44,31 @@ export function forkProcess(): number {
 /** What Node found out at its start, and is no longer so. */
 function settleIn(): void {
   Object.defineProperty(process, 'pid', { value: native.getpid(), configurable: true, enumerable: true })
-  // Leaving in Node's way means joining threads that the child does not have; `process.exit` ends in `reallyExit`,
-  // and the end of an empty event loop in a hook of the addon's.
   const leaving = process as unknown as { reallyExit(code?: number): void }
   leaving.reallyExit = (code) => native.exitNow(Number(code ?? 0) & 0xff)
-  process.on('exit', (code) => native.setExitCode(code & 0xff))
+  process.on('uncaughtExceptionMonitor', (error) => {
+    if (process.listenerCount('uncaughtException') === 0) fatal = { error }
+  })
+  process.prependListener('exit', leave)
+}
+
+let fatal: { error: unknown } | undefined
+
+/**
+ * The end of a child, however it comes about: `process.exit`, an empty event loop, an exception. After the event Node
+ * would join threads that the child does not have, and wait for ever. So this runs the other listeners and leaves.
+ */
+function leave(code: number): void {
+  const listeners = process.listeners('exit')
+  for (const listener of listeners.slice(listeners.indexOf(leave) + 1)) {
+    try {
+      listener.call(process, code)
+    } catch (error) {
+      fatal ??= { error }
+    }
+  }
+  if (fatal !== undefined) writeSync(2, `${inspect(fatal.error)}\n`) // Node reports it after the event only
+  native.exitNow(Number(process.exitCode ?? code) & 0xff)
 }
 
 /**

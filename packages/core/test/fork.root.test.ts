@@ -32,6 +32,21 @@ describeAsRoot('forkProcess', () => {
     expect(parent).toEqual({ parent: true, exit: { exitCode: 7 } })
   })
 
+  it.each([
+    { way: 'exit', exitCode: 3, said: '' },
+    { way: 'empty loop', exitCode: 0, said: '' },
+    { way: 'exit code', exitCode: 5, said: '' },
+    { way: 'throw', exitCode: 1, said: 'Error: thrown' },
+    { way: 'reject', exitCode: 1, said: 'Error: rejected' },
+    { way: 'failing listener', exitCode: 0, said: 'Error: in a listener' },
+  ])('lets a child end by $way, after its listeners, with the exit code', async ({ way, exitCode, said }) => {
+    const end = new URL('./fixtures/forked-end.ts', import.meta.url).pathname
+    const run = promisify(execFile)(process.execPath, [...flags, end, way], { env: {}, timeout: 15_000 })
+    const { stdout, stderr } = await run
+    expect(stdout).toBe(`listener ${exitCode}\n{"exitCode":${exitCode}}\n`)
+    expect(stderr).toContain(said)
+  })
+
   it('refuses a process with helper threads', () => {
     expect(() => forkProcess()).toThrow(/--v8-pool-size=0/)
   })
