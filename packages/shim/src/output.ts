@@ -62,7 +62,9 @@ export class Output {
    */
   finish(): void {
     if (this.#over) return
-    for (const { source } of this.#pumps.values()) while (this.#takeOne(source));
+    for (const { source } of this.#pumps.values()) {
+      for (let count = 0; count < burst && this.#takeOne(source); count++);
+    }
     this.#finish()
   }
 

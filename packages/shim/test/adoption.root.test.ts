@@ -167,6 +167,24 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     await next.delete()
   })
 
+  it('goes on without its keeper, under the same shim', async () => {
+    const run = await world.run({
+      args: ['sh', '-c', 'read a; echo got $a; exit 8'],
+      stdin: { open: true, once: true },
+    })
+    await run.createAndStart()
+    const { keeperPid } = await run.client.request('state', {})
+    process.kill(keeperPid, 'SIGKILL')
+    await until(() => !alive(keeperPid))
+    const client = await run.client.attach({ stdin: true, stdout: true })
+    const text = collect(client)
+    await client.write(Buffer.from('it\n'))
+    expect((await text).toString()).toBe('got it\n')
+    const { exitCode } = await end(run)
+    expect([8, null]).toContain(exitCode) // null: a kernel before 6.15
+    await run.delete()
+  })
+
   it('outlives the zygote, of which another is started when one is needed', async () => {
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()

@@ -197,6 +197,18 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     await run.delete()
   })
 
+  it('ends an exec although something that it left behind goes on writing', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    const script = '(while :; do echo more; sleep 0.01; done) & echo first; exit 3'
+    const { output, exitCode } = await exec(run, 'left', ['sh', '-c', script])
+    expect(exitCode).toBe(3)
+    expect(output).toContain('first')
+    const { pids } = await run.client.request('processes', {})
+    expect(pids.length).toBeGreaterThan(1) // and no SIGPIPE ended it
+    await run.delete()
+  })
+
   it('ends an exec with its container', async () => {
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()
