@@ -3,7 +3,7 @@
 //   shim ── execveat ──► launcher, which forks at once:
 //     keeper      stays as it is, with the host's rights and namespaces: reaps, writes the exit record (keeper.c)
 //     stage one   carries out the steps up to `clone`: joins, stages mounts, enters the user namespace
-//       └─ clone3(CLONE_PARENT) ─► stage two: the container's init, a child of the keeper; the steps behind `clone`
+//       └─ clone3(CLONE_PARENT) ─► stage two: the container's init, a child of the keeper
 //
 // Keeper and stage one are two processes because stage one gives up the host's rights on its way, which the keeper
 // needs to write into the shim's directory, and because a private mount namespace that the keeper held would keep

@@ -10,7 +10,8 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
-  rmdirSync, statSync,
+  rmdirSync,
+  statSync,
   writeFileSync,
   constants,
 } from 'node:fs'

@@ -42,7 +42,15 @@ function configOf(hosts: string, mapped: boolean): object {
       rlimits: [],
       oomScoreAdj: 0,
     },
-    mounts: [...fileSystems, { destination: '/etc/hosts', type: 'bind', source: hosts, options: ['rbind', 'rprivate', ...(mapped ? ['idmap'] : [])] }],
+    mounts: [
+      ...fileSystems,
+      {
+        destination: '/etc/hosts',
+        type: 'bind',
+        source: hosts,
+        options: ['rbind', 'rprivate', ...(mapped ? ['idmap'] : [])],
+      },
+    ],
     linux: {
       namespaces: types.map((type) => ({ type })),
       ...(mapped && { uidMappings: map, gidMappings: map }),
@@ -59,8 +67,18 @@ const secure = ['nosuid', 'noexec', 'nodev']
 
 const fileSystems = [
   { destination: '/proc', type: 'proc', source: 'proc', options: secure },
-  { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
-  { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666'] },
+  {
+    destination: '/dev',
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+  },
+  {
+    destination: '/dev/pts',
+    type: 'devpts',
+    source: 'devpts',
+    options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666'],
+  },
   { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...secure, 'ro'] },
   { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...secure, 'ro'] },
   { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: secure },
@@ -72,6 +90,10 @@ const seccomp = {
   defaultAction: 'SCMP_ACT_ALLOW',
   syscalls: [
     { names: ['ptrace', 'bpf'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 },
-    { names: ['socket'], action: 'SCMP_ACT_ERRNO', args: [{ index: 0, value: 38, valueTwo: 0, op: 'SCMP_CMP_EQ' }] },
+    {
+      names: ['socket'],
+      action: 'SCMP_ACT_ERRNO',
+      args: [{ index: 0, value: 38, valueTwo: 0, op: 'SCMP_CMP_EQ' }],
+    },
   ],
 }
