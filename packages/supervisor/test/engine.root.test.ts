@@ -92,6 +92,10 @@ describe.skipIf(!isRoot)('the engine', () => {
     expect((await world.run('id; echo $HOME', {}, { User: 'user' })).output).toBe(
       'uid=1000(user) gid=1000(user) groups=10(wheel),1000(user)\n/home/user\n',
     )
+    const added = await world.start('echo "new:x:77:77::/:/bin/sh" >> /etc/passwd; sleep 100')
+    await world.exec(added, 'grep new /etc/passwd')
+    expect((await world.exec(added, 'id -u', { user: 'new' })).output).toBe('77\n')
+    await world.engine.remove(added, { force: true, volumes: false })
     const id = await world.create(['true'], {}, { User: 'stranger' })
     await expect(world.engine.start(id)).rejects.toThrow('unable to find user stranger')
   })

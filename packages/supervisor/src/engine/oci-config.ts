@@ -1,9 +1,10 @@
 /** A container's OCI configuration: the record, with everything looked up that the policy in spec/ wants to know. */
 import { hostname as hostHostname } from 'node:os'
-import { readInSnapshot, type Snapshot } from '@holdfast/images'
+import type { Snapshot } from '@holdfast/images'
 import { resolveGroups, resolveUser } from '@holdfast/plan'
 import type { NamespaceType } from '@holdfast/protocol'
 import { buildSpec, resolveDevices, type Spec, type SpecInput, type SpecMount } from '../spec/index.ts'
+import { readAccountFiles } from './account-files.ts'
 import type { MountRequest } from './binds.ts'
 import type { ContainerConfig, HostConfig } from './container-config.ts'
 import type { ContainerRecord, MountPoint } from './container-record.ts'
@@ -13,9 +14,6 @@ import type { IdRange } from './id-map.ts'
 import { namedRequests } from './mount-requests.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 import { shmOf } from './shared-memory.ts'
-
-/** An image's passwd may be anything, as long as it likes: more than this is not read. */
-const maxFile = 1 << 20
 
 /** At create: throws for whatever the policy refuses. The user is looked up at start only, in the container's files. */
 export function checkSpec(
@@ -93,8 +91,7 @@ function hostnameOf(
 }
 
 function userOf(snapshot: Snapshot, config: ContainerConfig, { GroupAdd }: HostConfig): SpecInput['user'] {
-  const passwd = readInSnapshot(snapshot, '/etc/passwd', maxFile)?.toString() ?? null
-  const group = readInSnapshot(snapshot, '/etc/group', maxFile)?.toString() ?? null
+  const { passwd, group } = readAccountFiles(snapshot)
   const user = resolveUser(config.User, passwd, group)
   return { ...user, groups: [...new Set([...user.groups, ...resolveGroups(GroupAdd, group)])] }
 }
