@@ -190,6 +190,10 @@ export async function openDoor(door: number, steps: readonly Step[]): Promise<vo
     if (report.kind === 'error') throw launchError(report, steps)
     if (report.kind !== 'end')
       throw new HoldfastError('HF_INTERNAL', `unexpected ${report.kind} behind the door`)
+  } catch (error) {
+    // Nobody behind it any more.
+    if (!hasCode(error, 'EPIPE', 'ECONNRESET')) throw error
+    throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the process ended before it was started', { cause: error })
   } finally {
     channel.rest()
     closeSync(door)
@@ -205,11 +209,15 @@ function kill(pidfd: number | undefined): void {
   }
 }
 
-function ended(pidfd: number): Promise<void> {
+/** Until it has ended, or for so long: what hangs in the kernel, on a dead network file system, must not hang us too. */
+function ended(pidfd: number, timeoutMs = 10_000): Promise<void> {
   return new Promise((resolve) => {
-    const watch = watchFd(pidfd, { readable: true }, () => {
+    const timer = setTimeout(done, timeoutMs)
+    const watch = watchFd(pidfd, { readable: true }, done)
+    function done(): void {
+      clearTimeout(timer)
       watch.close()
       resolve()
-    })
+    }
   })
 }

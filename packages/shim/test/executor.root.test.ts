@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from
 import { afterAll, describe, expect, it } from 'vitest'
 import { closeFd, createNamespace, namespaceInode } from '@holdfast/core'
 import type { NamespaceType } from '@holdfast/plan'
-import { ExecutorWorld, hostRoot } from './executor-world.ts'
+import { ExecutorWorld, hostRoot, readable } from './executor-world.ts'
 
 const world = new ExecutorWorld()
 afterAll(() => world[Symbol.asyncDispose]())
@@ -33,6 +33,15 @@ describe('a container', () => {
     expect(readFileSync(`/proc/${live.process.init.pid}/cmdline`, 'latin1')).toMatch(/^holdfast: init\0/)
     await live.process.start()
     expect((await live.finish()).output).toBe('ran\n')
+  })
+
+  it('that was killed before its start says so', async () => {
+    const live = await world.create(world.plan())
+    live.process.entrust()
+    live.kill(9)
+    await readable(live.process.keeper.pidfd)
+    await expect(live.process.start()).rejects.toMatchObject({ code: 'HF_CONTAINER_NOT_RUNNING' })
+    expect(await live.finish()).toMatchObject({ exitCode: 137, signal: 9 })
   })
 
   it('has eight namespaces of its own', async () => {
