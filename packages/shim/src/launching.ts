@@ -37,6 +37,7 @@ export class Launching {
   readonly #options: LaunchOptions
   readonly #channel: LaunchChannel
   readonly #keeper: LauncherProcess
+  readonly #startTime: string
   readonly #keeperFds: Record<string, number> = {}
   /** Our end of the channel to the keeper, until it was entrusted with the launch. */
   #trust: number | undefined
@@ -69,6 +70,8 @@ export class Launching {
     }
     this.#channel = new LaunchChannel(ours)
     this.#trust = trust
+    // While the launcher works; afterwards it would cost time.
+    this.#startTime = String(processStartTime(this.#keeper.pid) ?? '')
     for (const name of Object.keys(options.keep)) this.#keeperFds[name] = table.numberOf(`keep:${name}`)
     this.#keeperFds['door'] = table.firstSlot
     if (options.terminal) this.#keeperFds['console'] = table.firstSlot + 1
@@ -139,7 +142,7 @@ export class Launching {
     this.#channel.rest()
     return {
       init: this.#init!,
-      keeper: { pid, pidfd, startTime: String(processStartTime(pid) ?? '') },
+      keeper: { pid, pidfd, startTime: this.#startTime },
       ...(this.#console !== undefined && { console: this.#console }),
       entrust: () => this.#entrust(),
       start: () => this.#start(),
