@@ -417,6 +417,19 @@ describe.skipIf(!isRoot)('load', () => {
     expect((await load(archive)).ids).toEqual(ids)
   })
 
+  it('checks a layer that it has already, too', async () => {
+    await load(dockerArchive([{ tags: ['a'], layers: [base] }]))
+    const lying = dockerArchive([
+      { tags: ['b'], layers: [top], config: configOf([base], { author: 'someone' }) },
+    ])
+    await expect(load(lying)).rejects.toMatchObject({
+      code: 'HF_DIGEST_MISMATCH',
+      details: { expected: `sha256:${sha256(base)}`, actual: `sha256:${sha256(top)}` },
+    })
+    expect(store.list()).toHaveLength(1)
+    expect(stored('blobs/sha256')).toHaveLength(2)
+  })
+
   it('says that a name moved', async () => {
     await load(dockerArchive([{ tags: ['a'], layers: [base] }]))
     const old = store.get('a').id

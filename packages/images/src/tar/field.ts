@@ -51,7 +51,9 @@ export function checksumMatches(block: Buffer): boolean {
     unsigned += byte
     signed += byte > 127 ? byte - 256 : byte
   }
-  const digits = text(trimStart(block.subarray(148, 156))).toString('latin1').trim()
+  const digits = text(trimStart(block.subarray(148, 156)))
+    .toString('latin1')
+    .trim()
   const stated = /^[0-7]+$/.test(digits) ? parseInt(digits, 8) : undefined
   return stated === unsigned || stated === signed
 }

@@ -38,7 +38,10 @@ export class Directories {
   readonly #root: number
   readonly #lower: readonly number[]
   readonly #onCopy: (path: LayerPath, mtime: Timestamp) => void
-  /** The last parent: archives list a directory's files one after another. */
+  /**
+   * The last parent: archives list a directory's files one after another. Only one is kept, and what an entry replaces
+   * is below its own parent, so the parent kept is never part of what was removed.
+   */
   #last: { path: string; fd: number } | undefined
 
   /**
@@ -55,7 +58,7 @@ export class Directories {
   get(path: LayerPath): number {
     const text = path.join('/')
     if (this.#last?.path === text) return this.#last.fd
-    this.forget()
+    this.close()
     const fd = this.#open(text) ?? this.#make(path)
     this.#last = { path: text, fd }
     return fd
@@ -66,8 +69,7 @@ export class Directories {
     return this.#open(path.join('/'))
   }
 
-  /** To be called when something was removed: the last parent may have been part of it. */
-  forget(): void {
+  close(): void {
     if (this.#last) closeFd(this.#last.fd)
     this.#last = undefined
   }

@@ -123,7 +123,7 @@ export class Unpacker implements TarSink {
   close(): void {
     if (this.#open) closeFd(this.#open.fd)
     this.#open = undefined
-    this.#directories.forget()
+    this.#directories.close()
   }
 
   #make(entry: TarEntry): void {
@@ -145,32 +145,32 @@ export class Unpacker implements TarSink {
     switch (entry.type) {
       case 'file': {
         const how = { flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600 }
-        this.#open = { entry, fd: this.#replacing(path, parent, name, (at) => openat2(at, name, how)) }
+        this.#open = { entry, fd: this.#replacing(parent, name, () => openat2(parent, name, how)) }
         return
       }
       case 'directory':
         return this.#directory(entry, path, parent, name)
       case 'hardlink':
-        return this.#hardLink(entry, path, parent, name)
+        return this.#hardLink(entry, parent, name)
       case 'symlink':
-        this.#replacing(path, parent, name, (at) => symlinkat(entry.linkName, at, name))
+        this.#replacing(parent, name, () => symlinkat(entry.linkName, parent, name))
         break
       case 'char':
       case 'block':
       case 'fifo':
-        this.#node(entry, path, parent, name)
+        this.#node(entry, parent, name)
         break
     }
-    applyToNode(this.#directories.get(path.slice(0, -1)), name, entry)
+    applyToNode(parent, name, entry)
   }
 
-  #node(entry: TarEntry, path: LayerPath, parent: number, name: Buffer): void {
+  #node(entry: TarEntry, parent: number, name: Buffer): void {
     const { major, minor } = entry.device
     // Overlay takes a device 0:0 for a whiteout: one in an archive would delete what no whiteout names.
     if (entry.type === 'char' && major === 0 && minor === 0)
       throw corrupt('a character device 0:0', entry.name)
     const type = { char: S_IFCHR, block: S_IFBLK, fifo: S_IFIFO }[entry.type as 'char' | 'block' | 'fifo']
-    this.#replacing(path, parent, name, (at) => mknodat(at, name, type | 0o600, major, minor))
+    this.#replacing(parent, name, () => mknodat(parent, name, type | 0o600, major, minor))
   }
 
   #rootDirectory(entry: TarEntry): void {
@@ -183,12 +183,11 @@ export class Unpacker implements TarSink {
   #directory(entry: TarEntry, path: LayerPath, parent: number, name: Buffer): void {
     const found = statEntry(parent, name)
     const isDirectory = found !== undefined && (found.mode & S_IFMT) === S_IFDIR
-    let at = parent
     if (!isDirectory) {
-      if (found) at = this.#remove(path, parent, name)
-      mkdirat(at, name, 0o700)
+      if (found) removeFrom(parent, name, this.#options.scratch)
+      mkdirat(parent, name, 0o700)
     }
-    const fd = openat2(at, name, { flags: O_DIRECTORY | O_NOFOLLOW })
+    const fd = openat2(parent, name, { flags: O_DIRECTORY | O_NOFOLLOW })
     try {
       // A whiteout or file of this name hid the directory below: this is a new one of the same name.
       if (found && !isDirectory) makeOpaque(fd)
@@ -200,7 +199,7 @@ export class Unpacker implements TarSink {
   }
 
   /** The link's owner, mode and times are its target's: one inode has one set of them. */
-  #hardLink(entry: TarEntry, path: LayerPath, parent: number, name: Buffer): void {
+  #hardLink(entry: TarEntry, parent: number, name: Buffer): void {
     const target = this.#split(entry.linkName, entry)
     const targetName = target.at(-1)
     if (targetName === undefined || target.some(isWhiteoutName))
@@ -214,7 +213,7 @@ export class Unpacker implements TarSink {
         throw corrupt('a hard link to no file', entry.name)
       const existing = statEntry(parent, name)
       if (existing && existing.ino === found.ino) return // GNU tar stores a file twice when told to
-      this.#replacing(path, parent, name, (at) => linkat(from, bytes(targetName), at, name))
+      this.#replacing(parent, name, () => linkat(from, bytes(targetName), parent, name))
     } finally {
       closeFd(from)
     }
@@ -239,20 +238,14 @@ export class Unpacker implements TarSink {
   }
 
   /** Makes an entry; where one of that name exists, it goes. Only a directory over a directory is merged. */
-  #replacing<T>(path: LayerPath, parent: number, name: Buffer, make: (parent: number) => T): T {
+  #replacing<T>(parent: number, name: Buffer, make: () => T): T {
     try {
-      return make(parent)
+      return make()
     } catch (error) {
       if (!hasCode(error, 'EEXIST')) throw error
     }
-    return make(this.#remove(path, parent, name))
-  }
-
-  /** Returns the parent's descriptor, opened anew. */
-  #remove(path: LayerPath, parent: number, name: Buffer): number {
     removeFrom(parent, name, this.#options.scratch)
-    this.#directories.forget()
-    return this.#directories.get(path.slice(0, -1))
+    return make()
   }
 
   #split(name: Buffer, entry: TarEntry): string[] {
