@@ -31,7 +31,7 @@ export class World {
   readonly rootfs: string
   readonly zygote: ZygoteClient
   readonly logs: string[] = []
-  #count = 0
+  readonly #bundles: Bundle[] = []
 
   private constructor(root: string, zygote: ZygoteClient, logs: string[]) {
     this.root = root
@@ -55,7 +55,7 @@ export class World {
 
   /** Writes the bundle; nothing is started. */
   bundle({ args, terminal = false, env = [], config: change, ...rest }: WorldOptions): Bundle {
-    const name = `c${this.#count++}`
+    const name = `c${this.#bundles.length}`
     const dir = join(this.root, name)
     mkdirSync(dir, { mode: 0o700 })
     const id = randomBytes(32).toString('hex')
@@ -111,7 +111,9 @@ export class World {
     }
     writeFileSync(join(dir, 'config.json'), JSON.stringify(config))
     writeFileSync(join(dir, 'shim.json'), JSON.stringify(spec))
-    return { dir, spec, config }
+    const bundle = { dir, spec, config }
+    this.#bundles.push(bundle)
+    return bundle
   }
 
   async run(options: WorldOptions): Promise<Running> {
@@ -125,7 +127,13 @@ export class World {
     return new Running(bundle, shimPid, client)
   }
 
+  /** Ends what a failed test has left, too. */
   async close(): Promise<void> {
+    for (const bundle of this.#bundles) {
+      if (!existsSync(join(bundle.dir, 'shim.sock'))) continue
+      const { pid } = await this.zygote.fork({ dir: bundle.dir }) // ends by itself where there is one
+      await (await this.connect(bundle, pid)).delete()
+    }
     await this.zygote.close()
     rmSync(this.root, { recursive: true, force: true })
     removeCgroupParents()
