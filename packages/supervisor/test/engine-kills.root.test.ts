@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
