@@ -3,7 +3,7 @@
  * one component at a time, following nothing: what a container wrote is hostile.
  * https://docs.kernel.org/filesystems/overlayfs.html
  */
-import { hasCode } from '@holdfast/errors'
+import { HoldfastError, hasCode } from '@holdfast/errors'
 import {
   AT_FDCWD,
   closeFd,
@@ -22,6 +22,7 @@ import {
   S_IFREG,
 } from '@holdfast/core'
 import type { ReadInSnapshot, Snapshot } from './image-store.ts'
+import { printable } from './tar/corrupt.ts'
 import { isWhiteout, opaqueAttribute } from './unpack/whiteout.ts'
 
 /** The kernel's own bound on symbolic links in one path. */
@@ -120,9 +121,12 @@ class SnapshotView {
       if (type !== S_IFDIR) {
         // Below a directory, a whiteout or a file ends the merge; at the top they are the answer.
         if (directories.length > 0) break
+        // A file of which only the owner or mode was changed may have its data in a layer below.
+        if (type === S_IFREG && fgetxattr(fd, 'trusted.overlay.metacopy') !== undefined) continue
         return isWhiteout(stat) ? undefined : { type, directory, fd, merged: [] }
       }
       directories.push(fd)
+      refuseRedirect(fd, name)
       if (fgetxattr(fd, opaqueAttribute)?.toString() === 'y') break
     }
     if (directories.length === 0) return undefined
@@ -154,6 +158,15 @@ interface Found {
 }
 
 const dotDot = Buffer.from('..')
+
+/** With overlay's `redirect_dir`, which we don't use, a renamed directory's lower part lies under another name. */
+function refuseRedirect(fd: number, name: Buffer): void {
+  if (fgetxattr(fd, 'trusted.overlay.redirect') === undefined) return
+  throw new HoldfastError('HF_UNSUPPORTED', `the directory ${printable(name)} was renamed by overlay`, {
+    hint: 'Mount with redirect_dir=off: /sys/module/overlay/parameters/redirect_dir has the default.',
+    details: { field: 'redirect_dir' },
+  })
+}
 
 function split(path: Buffer): Buffer[] {
   return path

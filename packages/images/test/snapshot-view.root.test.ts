@@ -139,6 +139,15 @@ describe.skipIf(!isRoot)('readInSnapshot', () => {
     )
   })
 
+  it('finds the data of a file whose owner alone was changed, and says when a directory was redirected', () => {
+    put('low', 'etc/passwd', 'data')
+    put('upper', 'etc/passwd', '')
+    lsetxattrat(AT_FDCWD, join(directory, 'upper/etc/passwd'), 'trusted.overlay.metacopy', Buffer.from(''))
+    expect(read('/etc/passwd')).toBe('data')
+    lsetxattrat(AT_FDCWD, join(directory, 'upper/etc'), 'trusted.overlay.redirect', Buffer.from('old'))
+    expect(() => read('/etc/passwd')).toThrow(expect.objectContaining({ code: 'HF_UNSUPPORTED' }))
+  })
+
   it('reads no more than the limit', () => {
     put('upper', 'big', 'x'.repeat(200_000))
     expect(read('/big', 10)).toBe('xxxxxxxxxx')
