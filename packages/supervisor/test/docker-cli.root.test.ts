@@ -1,5 +1,6 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { busyboxTar, eventually, temporaryDirectory, TestSupervisor } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -179,6 +180,22 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
     expect((await docker(['volume', 'rm', 'nosuch'])).code).toBe(1)
   })
 
+  it('attaches at any moment of a short life', async () => {
+    const statuses = new Set<number>()
+    for (let delay = 0; delay < 30; delay += 1) {
+      const create = await supervisor.request('POST', '/containers/create', {
+        Image: 'busybox',
+        Cmd: ['true'],
+      })
+      const { Id } = create.json as { Id: string }
+      await supervisor.request('POST', `/containers/${Id}/start`)
+      await new Promise((resolve) => setTimeout(resolve, delay)) // the moment is what is tried
+      statuses.add(await attachStatus(supervisor.socket, Id))
+      await supervisor.request('DELETE', `/containers/${Id}?force=1`)
+    }
+    expect([...statuses]).toEqual([101])
+  })
+
   it('names a missing network instead of pulling', async () => {
     const { code, err } = await docker(['run', '--rm', '--network', 'nosuch', 'busybox', 'true'])
     expect(code).toBe(125)
@@ -230,4 +247,26 @@ function hasDockerCommand(): boolean {
   } catch {
     return false
   }
+}
+
+function attachStatus(socketPath: string, id: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const headers = { connection: 'Upgrade', upgrade: 'tcp' }
+    const message = request({
+      socketPath,
+      method: 'POST',
+      path: `/containers/${id}/attach?stream=1&stdout=1`,
+      headers,
+    })
+    message.on('upgrade', (response, socket) => {
+      socket.destroy()
+      resolve(response.statusCode ?? 0)
+    })
+    message.on('response', (response) => {
+      response.resume()
+      resolve(response.statusCode ?? 0)
+    })
+    message.on('error', reject)
+    message.end()
+  })
 }

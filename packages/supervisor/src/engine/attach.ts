@@ -1,4 +1,4 @@
-import { HoldfastError } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 import { containerEvent } from './container-event.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
@@ -8,6 +8,10 @@ import { containerLogs } from './container-logs.ts'
 import { PendingAttachment } from './pending-attachment.ts'
 import { shimOf } from './shim-of.ts'
 import { isRunning } from './waits.ts'
+import { within } from './within.ts'
+
+/** How long after its shim stops answering a container's end may become known. */
+const endDeadlineMs = 3000
 
 /** Works before the start too: the session then waits for it. */
 export async function attach(
@@ -23,10 +27,28 @@ export async function attach(
     throw new HoldfastError('HF_CONTAINER_PAUSED', 'container is paused, unpause the container before attach')
   }
   containerEvent(context, container, 'attach')
-  if (isRunning(record)) return await connect(container, options)
+  if (isRunning(record)) return await connectRunning(container, options)
   const pending = new PendingAttachment(record.config.Tty, options, (each) => container.pending.delete(each))
   container.pending.add(pending)
   return pending
+}
+
+/**
+ * A shim that is ending with its container takes no more clients. One that comes just then has reached the end of
+ * output, a moment before the engine heard of it.
+ */
+async function connectRunning(container: Container, options: AttachOptions): Promise<AttachSession> {
+  try {
+    return await connect(container, options)
+  } catch (error) {
+    if (!hasCode(error, 'HF_SHIM_LOST', 'HF_CONTAINER_NOT_RUNNING')) throw error
+    try {
+      await within(endDeadlineMs, 'the end of the container', container.ended.promise)
+    } catch {
+      throw error // it runs on: its shim is what is missing
+    }
+    return emptySession(container.record.config.Tty)
+  }
 }
 
 /**

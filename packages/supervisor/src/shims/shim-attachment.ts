@@ -59,7 +59,9 @@ export class ShimAttachment {
           .then(reject, reject)
           .finally(() => socket.terminate())
       })
-      socket.once('error', reject)
+      socket.once('error', (cause) => {
+        reject(new HoldfastError('HF_SHIM_LOST', `the shim takes no client: ${cause.message}`, { cause }))
+      })
     })
   }
 
