@@ -43,16 +43,13 @@ export class Snapshots {
     if (existsSync(target)) throw new HoldfastError('HF_INTERNAL', `the snapshot ${key} exists already`)
     const directory = join(this.#directories.temporary, randomUUID())
     mkdirSync(directory, { mode: 0o700 })
-    for (const name of ['upper', 'work']) mkdirSync(join(directory, name), { mode: 0o755 })
-    // Overlay shows the upper root's owner and mode as those of the container's "/". The umask may have cut the mode.
-    chmodSync(join(directory, 'upper'), 0o755)
-    chownSync(join(directory, 'upper'), owner.uid, owner.gid)
-    chownSync(join(directory, 'work'), owner.uid, owner.gid)
-    // Overlay wants something below, and an image may have no layers.
-    if (record.chainIds.length + record.lowerExtra.length === 0)
-      mkdirSync(join(directory, 'empty'), { mode: 0o755 })
-    writeFileSync(join(directory, 'snapshot.json'), JSON.stringify(record), { mode: 0o600 })
-    renameSync(directory, target)
+    try {
+      fill(directory, record, owner)
+      renameSync(directory, target)
+    } catch (error) {
+      renameSync(directory, join(this.#directories.trash, randomUUID()))
+      throw error
+    }
   }
 
   /** Throws HF_INTERNAL where there is none, or where its record is damaged. */
@@ -108,4 +105,16 @@ export class Snapshots {
       })
     return join(this.#directories.snapshots, key)
   }
+}
+
+function fill(directory: string, record: SnapshotRecord, owner: { uid: number; gid: number }): void {
+  for (const name of ['upper', 'work']) mkdirSync(join(directory, name), { mode: 0o755 })
+  // Overlay shows the upper root's owner and mode as those of the container's "/". The umask may have cut the mode.
+  chmodSync(join(directory, 'upper'), 0o755)
+  chownSync(join(directory, 'upper'), owner.uid, owner.gid)
+  chownSync(join(directory, 'work'), owner.uid, owner.gid)
+  // Overlay wants something below, and an image may have no layers.
+  if (record.chainIds.length + record.lowerExtra.length === 0)
+    mkdirSync(join(directory, 'empty'), { mode: 0o755 })
+  writeFileSync(join(directory, 'snapshot.json'), JSON.stringify(record), { mode: 0o600 })
 }

@@ -833,6 +833,13 @@ describe.skipIf(!isRoot)('snapshots', () => {
     await store.removeSnapshot('c1')
   })
 
+  it('leave nothing where they could not be made', async () => {
+    const id = await importAnything('a')
+    const owner = { uid: 2 ** 33, gid: 0 }
+    await expect(store.createSnapshot('c1', id, { root: owner, lowerExtra: [] })).rejects.toThrow()
+    expect([stored('snapshots'), stored('tmp')]).toEqual([[], []])
+  })
+
   it('can be removed with a torn record', async () => {
     const id = await importAnything('a')
     await store.createSnapshot('c1', id, { root: owner, lowerExtra: [] })
