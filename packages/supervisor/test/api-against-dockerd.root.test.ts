@@ -22,6 +22,7 @@ const meant: Record<string, string> = {
   '.NetworkSettings.Ports': 'one address family or two, as the network has',
   '[].Options': 'each driver has options of its own',
   '.Options': 'likewise',
+  '.Warnings': 'each engine says what it misses on this host',
   '[].IPAM.Config[].Gateway': 'dockerd leaves it out where it chose it itself',
   '.IPAM.Config[].Gateway': 'likewise',
 }
