@@ -2,7 +2,7 @@
  * One shim: owns a directory, makes its container run, answers on its socket, and can be killed at any moment. State
  * and promises are in docs/protocol.md.
  */
-import { closeSync, existsSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '@holdfast/errors'
 import { closeFd, flock } from '@holdfast/core'
@@ -45,15 +45,21 @@ export async function startShim({ dir, create, onLeave }: ShimOptions): Promise<
 
 /** A shim that was killed lets go of its lock some moments after its connections have broken. */
 async function lockDirectory(dir: string): Promise<number> {
-  const lock = openSync(`${dir}/shim.lock`, 'a', 0o600)
-  for (let tries = 0; !flock(lock, 'exclusive'); tries++) {
-    if (tries * lockRetryMs >= lockPatienceMs) {
-      closeSync(lock)
-      throw new HoldfastError('HF_SHIM_LOST', `${dir} has a shim already`)
+  const path = `${dir}/shim.lock`
+  const lock = openSync(path, 'a', 0o600)
+  try {
+    for (let tries = 0; !flock(lock, 'exclusive'); tries++) {
+      if (tries * lockRetryMs >= lockPatienceMs)
+        throw new HoldfastError('HF_SHIM_LOST', `${dir} has a shim already`)
+      await sleep(lockRetryMs)
     }
-    await sleep(lockRetryMs)
+    // The shim before us has deleted its container, and the lock with it: there is nothing left to hold.
+    if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(lock).ino) return lock
+    throw new HoldfastError('HF_SHIM_LOST', `the container of ${dir} was deleted`)
+  } catch (error) {
+    closeSync(lock)
+    throw error
   }
-  return lock
 }
 
 export class Shim implements ShimContext {

@@ -127,12 +127,19 @@ export class World {
     return new Running(bundle, shimPid, client)
   }
 
+  async #adopt(bundle: Bundle): Promise<Running> {
+    const { pid } = await this.zygote.fork({ dir: bundle.dir })
+    return this.connect(bundle, pid)
+  }
+
   /** Ends what a failed test has left, too. */
   async close(): Promise<void> {
     for (const bundle of this.#bundles) {
       if (!existsSync(join(bundle.dir, 'shim.sock'))) continue
-      const { pid } = await this.zygote.fork({ dir: bundle.dir }) // ends by itself where there is one
-      await (await this.connect(bundle, pid)).delete()
+      const { dir, spec } = bundle
+      const client = await connectShim({ dir, token: spec.token, deadlineMs: 200 }).catch(() => undefined)
+      const run = client ? new Running(bundle, client.pid, client) : await this.#adopt(bundle)
+      await run.delete()
     }
     await this.zygote.close()
     rmSync(this.root, { recursive: true, force: true })
