@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 
 import { hasCode } from '@holdfast/errors'
 
@@ -44,22 +44,35 @@ export const run: Command = {
 
 async function createContainer(context: CommandContext, parsed: Parsed): Promise<string> {
   const body = createBody(parsed)
+  const cidfile = parsed.text('cidfile')
+  if (cidfile !== undefined && existsSync(cidfile)) {
+    throw usageError(`the container id file ${cidfile} is there already`, 'Remove it if its container is not in use any more.')
+  }
+  if (parsed.text('pull') === 'always') await pull(context, String(body['Image']))
   try {
     const { Id, Warnings } = await context.client.json<{ Id: string; Warnings: string[] | null }>(
       'POST', '/containers/create', { query: { name: parsed.text('name'), platform: parsed.text('platform') }, body },
     )
     for (const warning of Warnings ?? []) context.warn(`WARNING: ${warning}`)
-    const cidfile = parsed.text('cidfile')
     if (cidfile !== undefined) writeFileSync(cidfile, Id, { flag: 'wx' })
     return Id
   } catch (error) {
     if (hasCode(error, 'HF_IMAGE_NOT_FOUND') && parsed.text('pull') !== 'never') {
-      context.warn(`Unable to find image '${String(body['Image'])}' locally`)
-      // The engine says why it can't be pulled.
-      await context.client.json('POST', '/images/create', { query: { fromImage: String(body['Image']) } })
+      context.warn(`Unable to find image '${withTag(String(body['Image']))}' locally`)
+      await pull(context, String(body['Image']))
     }
     throw error
   }
+}
+
+/** The engine says why it can't. */
+async function pull({ client }: CommandContext, image: string): Promise<void> {
+  await client.json('POST', '/images/create', { query: { fromImage: image } })
+}
+
+/** As docker names an image that it looks for: with the tag that it took. */
+function withTag(image: string): string {
+  return /@|:[^/]*$/.test(image) ? image : `${image}:latest`
 }
 
 /** 127 where the command isn't there, 126 where it can't be executed, 125 for everything else, as docker. */

@@ -37,6 +37,13 @@ describe('createBody', () => {
   })
   it('takes a relative bind source from the working directory', () => {
     expect(body('-v', './d:/y', 'x').HostConfig.Binds).toEqual([`${process.cwd()}/d:/y`])
+    expect(body('-v', './a b/é%20:/y:ro', 'x').HostConfig.Binds).toEqual([`${process.cwd()}/a b/é%20:/y:ro`])
+  })
+
+  it('refuses a clock that cannot be shifted', () => {
+    expect(body('--time-offset', 'boottime=-5', 'x').HostConfig.TimeOffsets).toEqual({ boottime: -5 })
+    expect(() => body('--time-offset', 'realtime=5', 'x')).toThrow('invalid time offset "realtime=5"')
+    expect(() => body('--time-offset', 'boottime=soon', 'x')).toThrow('invalid time offset')
   })
 })
 
@@ -48,6 +55,7 @@ describe('ports', () => {
     ['127.0.0.1::80', { hostIp: '127.0.0.1', host: undefined, container: [80, 80], protocol: 'tcp' }],
     ['[::1]:8080:80', { hostIp: '::1', host: [8080, 8080], container: [80, 80], protocol: 'tcp' }],
     ['8000-8002:80-82', { hostIp: '', host: [8000, 8002], container: [80, 82], protocol: 'tcp' }],
+    ['0:80', { hostIp: '', host: [0, 0], container: [80, 80], protocol: 'tcp' }],
     ['8000-8010:80', { hostIp: '', host: [8000, 8010], container: [80, 80], protocol: 'tcp' }],
   ])('reads %s', (text, expected) => {
     expect(parsePort(text)).toEqual(expected)
@@ -59,7 +67,7 @@ describe('ports', () => {
       '90/tcp': [{ HostIp: '', HostPort: '9000-9010' }],
     })
   })
-  it.each(['', 'http', '70000:80', '80:90-91', '8001-8000:80', '0:80:90:100'])('refuses %j', (text) => {
+  it.each(['', 'http', '70000:80', '80:90-91', '8001-8000:80', '80:0', '0:80:90:100'])('refuses %j', (text) => {
     expect(() => parsePort(text)).toThrow(/invalid port|differ in size/)
   })
 })

@@ -1,10 +1,12 @@
 // From the flags of `run` and `create` to the create request of the Engine API.
+import { resolve } from 'node:path'
+
 import type { Parsed } from '../command-line.ts'
 import { usageError } from '../command-line.ts'
 import { readEnvironment, readLabels } from './environment.ts'
 import { parseMount } from './mount.ts'
 import { exposedPorts, publishedPorts } from './ports.ts'
-import { bytes, keyValues, nanoCpus, ulimit } from './values.ts'
+import { bytes, keyValues, nanoCpus, timeOffsets, ulimit } from './values.ts'
 import { securityOptions } from './security-options.ts'
 
 /** The body of POST /containers/create. */
@@ -85,7 +87,7 @@ function storageOptions(parsed: Parsed): Record<string, unknown> {
 function bindSource(volume: string): string {
   const [source, ...rest] = volume.split(':')
   if (rest.length === 0 || !source?.startsWith('.')) return volume
-  return [new URL(`${source}/`, `file://${process.cwd()}/`).pathname.replace(/\/$/, ''), ...rest].join(':')
+  return [resolve(source), ...rest].join(':')
 }
 
 function device(entry: string): { PathOnHost: string; PathInContainer: string; CgroupPermissions: string } {
@@ -97,7 +99,6 @@ function device(entry: string): { PathOnHost: string; PathInContainer: string; C
 }
 
 function isolationOptions(parsed: Parsed): Record<string, unknown> {
-  const offsets = keyValues(parsed.list('time-offset'), 'time-offset')
   return {
     CapAdd: parsed.list('cap-add'),
     CapDrop: parsed.list('cap-drop'),
@@ -111,9 +112,7 @@ function isolationOptions(parsed: Parsed): Record<string, unknown> {
     UsernsMode: parsed.text('userns') ?? '',
     CgroupnsMode: parsed.text('cgroupns') ?? '',
     ...(parsed.has('time') ? { TimeMode: parsed.text('time') } : {}),
-    ...(parsed.has('time-offset')
-      ? { TimeOffsets: Object.fromEntries(Object.entries(offsets).map(([clock, value]) => [clock, Number(value)])) }
-      : {}),
+    ...(parsed.has('time-offset') ? { TimeOffsets: timeOffsets(parsed.list('time-offset')) } : {}),
     CgroupParent: parsed.text('cgroup-parent') ?? '',
     ...(parsed.has('init') ? { Init: parsed.flag('init') } : {}),
     Annotations: keyValues(parsed.list('annotation'), 'annotation'),

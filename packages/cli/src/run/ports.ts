@@ -27,13 +27,14 @@ export function parsePort(text: string): Publication {
 function range(text: string, whole: string): [number, number] {
   const [, first, last] = /^(\d+)(?:-(\d+))?$/.exec(text) ?? []
   const [from, to] = [Number(first), Number(last ?? first)]
-  if (first === undefined || to < from || to > 65535 || from < 1) throw usageError(`invalid port in "${whole}"`)
+  if (first === undefined || to < from || to > 65535) throw usageError(`invalid port in "${whole}"`)
   return [from, to]
 }
 
 function checked(publication: Publication, text: string): Publication {
   const { host, container } = publication
   const size = container[1] - container[0]
+  if (container[0] === 0) throw usageError(`invalid port in "${text}"`, 'Only the host’s port may be 0, to have one chosen.')
   if (host && size > 0 && host[1] - host[0] !== size) throw usageError(`port ranges differ in size in "${text}"`)
   return publication
 }

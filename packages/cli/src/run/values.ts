@@ -33,3 +33,16 @@ export function ulimit(entry: string): { Name: string; Soft: number; Hard: numbe
   if (name === undefined) throw usageError(`invalid ulimit "${entry}"`, 'For example nofile=1024:2048.')
   return { Name: name, Soft: Number(soft), Hard: Number(hard ?? soft) }
 }
+
+/** `monotonic=86400`, in whole seconds; the two clocks that time_namespaces(7) can shift. */
+export function timeOffsets(entries: string[]): Record<string, number> {
+  return Object.fromEntries(
+    entries.map((entry) => {
+      const [, clock, seconds] = /^(monotonic|boottime)=(-?\d{1,15})$/.exec(entry) ?? []
+      if (clock === undefined) {
+        throw usageError(`invalid time offset "${entry}"`, 'For example boottime=86400 or monotonic=-60, in seconds.')
+      }
+      return [clock, Number(seconds)]
+    }),
+  )
+}
