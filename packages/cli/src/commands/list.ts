@@ -28,7 +28,22 @@ function printRows(context: CommandContext, parsed: Parsed, rows: Record<string,
   if (parsed.flag('quiet')) rows.forEach((row) => context.print(row['ID'] ?? ''))
   else if (template === undefined || template === 'table') {
     context.print(table(columns.map(([heading]) => heading), rows.map((row) => columns.map(([, key]) => row[key] ?? ''))))
-  } else rows.forEach((row) => context.print(format(template, row)))
+  } else if (template.startsWith('table ')) printTemplateTable(context, template, rows, new Map(columns.map(([heading, key]) => [key, heading])))
+  else rows.forEach((row) => context.print(format(template, row)))
+}
+
+/** `table {{.ID}}\t{{.Names}}`: the headings come from the template itself, each field replaced by its column's. */
+function printTemplateTable(context: CommandContext, template: string, rows: Record<string, string>[], headings: Map<string, string>): void {
+  const heading = Object.fromEntries(
+    [...headings.keys(), ...Object.keys(rows[0] ?? {})].map((key) => [key, headings.get(key) ?? spaced(key)]),
+  )
+  const [first = [], ...cells] = [heading, ...rows].map((row) => format(template, row).split('\t'))
+  context.print(table(first, cells))
+}
+
+/** `CreatedAt` becomes `CREATED AT`. */
+function spaced(key: string): string {
+  return key.replace(/(?<=[a-z])(?=[A-Z])/g, ' ').toUpperCase()
 }
 
 interface ContainerSummary {

@@ -149,7 +149,7 @@ export const info: Command = {
       ['Cgroup version', engine['CgroupVersion']], ['Kernel', engine['KernelVersion']],
       ['CPUs', engine['NCPU']], ['Memory', `${(Number(engine['MemTotal']) / 2 ** 30).toFixed(1)} GiB`],
     ]))
-    for (const warning of (engine['Warnings'] as string[] | null) ?? []) context.warn(`WARNING: ${warning}`)
+    for (const warning of (engine['Warnings'] as string[] | null) ?? []) context.warn(warning)
     return 0
   },
 }
