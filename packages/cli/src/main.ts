@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --
 import { hasCode } from '@holdfast/errors'
 
 import { describeError, type Command, type CommandContext } from './command.ts'

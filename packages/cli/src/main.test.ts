@@ -1,0 +1,41 @@
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+const program = fileURLToPath(new URL('./main.ts', import.meta.url))
+
+/** Runs `hold` with the words of its own first line, as the kernel would. */
+async function hold(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const [, words = ''] = /^#!\/usr\/bin\/env -S node (.*)$/m.exec(readFileSync(program, 'utf8')) ?? []
+  return await new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      ['--conditions=@holdfast/source', ...words.split(' ').filter(Boolean), program, ...argv],
+      (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
+    )
+  })
+}
+
+describe('hold', () => {
+  it('reads --env-file itself, where Node would take it for its own', async () => {
+    const { code, stderr } = await hold('-H', 'unix:///nosuch.sock', 'run', '--env-file', '/nosuch.env', 'busybox')
+    expect(stderr).toMatch(/^hold: .*\/nosuch\.env/)
+    expect(code).toBe(125)
+  })
+
+  it('says that no supervisor answers, and what to do', async () => {
+    const { code, stderr } = await hold('-H', 'unix:///nosuch.sock', 'ps')
+    expect(stderr).toBe(
+      'hold: no supervisor answers on /nosuch.sock (ENOENT)\n' +
+        '  hint: Start it with `hold supervisor`, or name its socket with -H unix:///path or HOLDFAST_HOST.\n',
+    )
+    expect(code).toBe(1)
+  })
+
+  it('has no colours where its output is no terminal', async () => {
+    const { stdout } = await hold('doctor')
+    expect(stdout).toContain('kernel')
+    expect(stdout).not.toContain('\x1b')
+  })
+})
