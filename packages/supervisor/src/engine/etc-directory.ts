@@ -2,6 +2,7 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname as hostHostname } from 'node:os'
 import type { Container } from './container.ts'
+import type { EngineContext } from './context.ts'
 import { hostNetworkHostsFile, hostsFile, readHostResolvConf, resolvConf } from './etc-files.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 
@@ -11,7 +12,7 @@ function hostnameOf({ record }: Container, choices: NamespaceChoices): string {
 }
 
 /** hostname and resolv.conf, and hosts as far as it is known before the network is there. */
-export function writeEtcFiles(container: Container, choices: NamespaceChoices): void {
+export function writeEtcFiles(context: EngineContext, container: Container, choices: NamespaceChoices): void {
   const { record } = container
   // A container in another's network namespace has the other's files: its own are not used.
   if (choices.namespaces.net.kind === 'container') return
@@ -27,11 +28,11 @@ export function writeEtcFiles(container: Container, choices: NamespaceChoices): 
       hostNetwork: choices.network === 'host',
     }),
   )
-  writeHosts(container, choices)
+  writeHosts(context, container, choices)
 }
 
 /** Written in place once the addresses are known: the file is mounted in the container by then. */
-export function writeHosts(container: Container, choices: NamespaceChoices): void {
+export function writeHosts(context: EngineContext, container: Container, choices: NamespaceChoices): void {
   const { record, book } = container
   const { ExtraHosts } = record.hostConfig
   const text =
@@ -42,7 +43,8 @@ export function writeHosts(container: Container, choices: NamespaceChoices): voi
           hostname: hostnameOf(container, choices),
           domainname: record.config.Domainname,
           extraHosts: ExtraHosts,
-          hostGateway: book.attachment?.addresses[0]?.gateway,
+          // As with Docker, the bridge's own address: it is the host's wherever the container is connected.
+          hostGateway: context.network.options.subnets[0]?.gateway,
         })
   put(record.hostsPath, text)
 }

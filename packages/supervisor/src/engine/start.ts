@@ -59,7 +59,7 @@ async function startLocked(context: EngineContext, container: Container): Promis
     const joined = await joinNamespaces(context, choices, hostConfig)
     let shim: LiveShim
     try {
-      writeEtcFiles(container, choices)
+      writeEtcFiles(context, container, choices)
       shim = await makeShim(context, container, choices, joined.paths)
     } finally {
       joined.release()
@@ -72,7 +72,7 @@ async function startLocked(context: EngineContext, container: Container): Promis
     if (network) {
       // Until the record says that it runs, recovery takes the attachment down by what the network itself remembers.
       container.note({ networks: network.networks }, { attachment: network.attachment })
-      writeHosts(container, choices)
+      writeHosts(context, container, choices)
     }
     await run(context, container, shim)
   } catch (error) {
