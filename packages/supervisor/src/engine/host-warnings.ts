@@ -1,7 +1,7 @@
 import type { SpecHost } from '../spec/index.ts'
 
 /** What this machine can't do for containers, a sentence each, for `docker info`. */
-export function hostWarnings({ capabilities, cgroupVersion }: SpecHost): string[] {
+export function hostWarnings({ capabilities, cgroupVersion, swapLimit }: SpecHost): string[] {
   const warnings: string[] = []
   if (!capabilities.includes('CAP_SYS_RESOURCE')) {
     warnings.push(
@@ -13,5 +13,6 @@ export function hostWarnings({ capabilities, cgroupVersion }: SpecHost): string[
       'WARNING: cgroup v1 is in use: resource limits work as far as it has them; v2 is what Holdfast is made for',
     )
   }
+  if (!swapLimit) warnings.push('WARNING: No swap limit support')
   return warnings
 }

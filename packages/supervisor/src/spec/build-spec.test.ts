@@ -366,6 +366,14 @@ describe('limits', () => {
     expect(resources({ Memory: 64 * MiB, MemorySwap: 64 * MiB })?.memory?.swap).toBe(64 * MiB)
   })
 
+  it('leave swap alone, and say so, where the kernel does not count it', () => {
+    const bare = { host: { ...input().host, swapLimit: false } }
+    const spec = buildSpec(input({ Memory: 64 * MiB }, bare))
+    expect(spec.config.linux?.resources?.memory).toEqual({ limit: 64 * MiB })
+    expect(spec.warnings).toEqual([expect.stringContaining('Memory limited without swap')])
+    expect(buildSpec(input({}, bare)).warnings).toEqual([])
+  })
+
   it('turn --cpus into a quota', () => {
     expect(resources({ NanoCpus: 1.5e9 })?.cpu).toEqual({ quota: 150_000, period: 100_000 })
     expect(resources({ CpuShares: 512, CpusetCpus: '0-1,3' })?.cpu).toEqual({ shares: 512, cpus: '0-1,3' })
@@ -389,6 +397,8 @@ describe('limits', () => {
     [{ CpuPeriod: 5 }, 'HostConfig.CpuPeriod'],
     [{ CpuQuota: 5 }, 'HostConfig.CpuQuota'],
     [{ CpusetCpus: '0-' }, 'HostConfig.CpusetCpus'],
+    [{ CpusetCpus: '2-7' }, 'HostConfig.CpusetCpus'],
+    [{ CpusetMems: '1' }, 'HostConfig.CpusetMems'],
     [{ BlkioWeight: 5 }, 'HostConfig.BlkioWeight'],
     [{ CpuRealtimeRuntime: 5 }, 'HostConfig.CpuRealtimeRuntime'],
     [{ CpuShares: -1 }, 'HostConfig.CpuShares'],

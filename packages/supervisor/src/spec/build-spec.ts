@@ -5,7 +5,7 @@ import { deviceNodes } from './devices.ts'
 import { environmentOf } from './environment.ts'
 import { hiddenPaths } from './masked-paths.ts'
 import { mountsOf } from './mounts.ts'
-import { resourcesOf } from './resources.ts'
+import { resourcesOf, resourceWarnings } from './resources.ts'
 import { defaultSeccomp } from './seccomp/default-profile.ts'
 import { resolveProfile } from './seccomp/docker-profile.ts'
 import { securityOptions, type SecurityOptions } from './security-options.ts'
@@ -47,7 +47,10 @@ export function buildSpec(input: SpecInput): Spec {
     config: parseConfig(config),
     init: hostConfig.Init === true,
     idmap: idRange !== null,
-    warnings: missing.map((name) => `${name} is left out: this host cannot grant it`),
+    warnings: [
+      ...missing.map((name) => `${name} is left out: this host cannot grant it`),
+      ...resourceWarnings(hostConfig, host),
+    ],
   }
 }
 

@@ -14,6 +14,8 @@ export function readSpecHost(): SpecHost {
     cgroupVersion: statfsSync('/sys/fs/cgroup').type === cgroup2Magic ? 2 : 1,
     capabilities: boundingSet(),
     cpus: availableParallelism(),
+    cpuset: { cpus: kernelList('cpu'), mems: kernelList('node') },
+    swapLimit: countsSwap(),
     kernel: [major, minor],
     thermalThrottle: thermalThrottle(),
   }
@@ -38,4 +40,21 @@ function thermalThrottle(): string[] {
     .filter((name) => /^cpu\d+$/.test(name))
     .map((name) => `${cpus}/${name}/thermal_throttle`)
     .filter((path) => existsSync(path))
+}
+
+/** `0-3`, of the CPUs or memory nodes that are switched on. */
+function kernelList(kind: 'cpu' | 'node'): string {
+  const file = `/sys/devices/system/${kind}/online`
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() : ''
+}
+
+/** Swap accounting is a choice of the kernel's build and command line (`swapaccount=0`): its files are there or not. */
+function countsSwap(): boolean {
+  const root = '/sys/fs/cgroup'
+  if (statfsSync(root).type !== cgroup2Magic) return existsSync(`${root}/memory/memory.memsw.limit_in_bytes`)
+  // The root itself has no limits. Whichever cgroup beneath it has one of memory shows whether swap has one too.
+  const limited = readdirSync(root, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(`${root}/${entry.name}/memory.max`))
+    .map((entry) => entry.name)
+  return limited.length === 0 || limited.some((name) => existsSync(`${root}/${name}/memory.swap.max`))
 }

@@ -83,6 +83,8 @@ export const host: SpecHost = {
   architecture: 'x86_64',
   cgroupVersion: 2,
   cpus: 4,
+  cpuset: { cpus: '0-3', mems: '0' },
+  swapLimit: true,
   kernel: [6, 1],
   thermalThrottle: [],
   capabilities: [

@@ -24,7 +24,7 @@ export function resourcesOf(input: SpecInput): OciResources {
   }
 }
 
-function memoryOf(host: HostConfig, { cgroupVersion }: SpecHost): OciResources['memory'] {
+function memoryOf(host: HostConfig, { cgroupVersion, swapLimit }: SpecHost): OciResources['memory'] {
   const { Memory, MemoryReservation, MemorySwap, MemorySwappiness, OomKillDisable } = host
   const bad = (field: string, message: string): Error => badRequest(`HostConfig.${field}`, message)
   for (const field of ['Memory', 'MemoryReservation'] as const) {
@@ -53,7 +53,7 @@ function memoryOf(host: HostConfig, { cgroupVersion }: SpecHost): OciResources['
     ...(Memory > 0 && { limit: Memory }),
     ...(MemoryReservation > 0 && { reservation: MemoryReservation }),
     // As much swap as memory, unless said otherwise; -1 is without limit.
-    ...(Memory > 0 && { swap: MemorySwap === 0 ? Memory * 2 : MemorySwap }),
+    ...(Memory > 0 && swapLimit && { swap: MemorySwap === 0 ? Memory * 2 : MemorySwap }),
     ...(swappiness !== undefined && { swappiness }),
     ...(OomKillDisable && { disableOOMKiller: true }),
   }
@@ -86,7 +86,7 @@ function cpuOf(host: HostConfig, facts: SpecHost): OciResources['cpu'] {
   return Object.keys(cpu).length > 0 ? cpu : undefined
 }
 
-function checkCpu(host: HostConfig, { cpus, cgroupVersion }: SpecHost): void {
+function checkCpu(host: HostConfig, { cpus, cpuset, cgroupVersion }: SpecHost): void {
   const { NanoCpus, CpuShares, CpuPeriod, CpuQuota, CpuRealtimePeriod, CpuRealtimeRuntime } = host
   const bad = (field: string, message: string): Error => badRequest(`HostConfig.${field}`, message)
   if (NanoCpus !== 0 && CpuPeriod !== 0)
@@ -115,4 +115,31 @@ function checkCpu(host: HostConfig, { cpus, cgroupVersion }: SpecHost): void {
     if (!/^(\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*)?$/.test(host[field]))
       throw bad(field, `Invalid value ${host[field]} for cpuset ${field === 'CpusetCpus' ? 'cpus' : 'mems'}`)
   }
+  checkAvailable('CpusetCpus', 'CPUs', host.CpusetCpus, cpuset.cpus)
+  checkAvailable('CpusetMems', 'memory nodes', host.CpusetMems, cpuset.mems)
+}
+
+function checkAvailable(field: string, noun: string, wanted: string, available: string): void {
+  const there = numbersOf(available)
+  if (available === '' || numbersOf(wanted).every((number) => there.includes(number))) return
+  throw badRequest(
+    `HostConfig.${field}`,
+    `Requested ${noun} are not available - requested ${wanted}, available: ${available}`,
+  )
+}
+
+/** `0-2,5` as 0, 1, 2, 5. */
+function numbersOf(list: string): number[] {
+  return list.split(',').flatMap((part) => {
+    const [first = '', last = first] = part.split('-')
+    return first === '' ? [] : Array.from({ length: Number(last) - Number(first) + 1 }, (_, index) => Number(first) + index)
+  })
+}
+
+/** What of the limits this kernel cannot keep, in Docker's words; they are left out. */
+export function resourceWarnings({ Memory }: HostConfig, { swapLimit }: SpecHost): string[] {
+  if (Memory <= 0 || swapLimit) return []
+  return [
+    'Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.',
+  ]
 }

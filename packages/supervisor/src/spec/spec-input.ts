@@ -70,6 +70,10 @@ export interface SpecHost {
   /** Names of the capabilities that can be granted. */
   capabilities: string[]
   cpus: number
+  /** CPUs and memory nodes that a cpuset may name, as the kernel lists them: `0-3`; '' where it does not say. */
+  cpuset: { cpus: string; mems: string }
+  /** Whether the kernel counts swap, so that memory and swap can be limited together. */
+  swapLimit: boolean
   /** `[6, 1]` */
   kernel: [major: number, minor: number]
   /** /sys/devices/system/cpu/cpuN/thermal_throttle, where they exist: a side channel to other tenants. */

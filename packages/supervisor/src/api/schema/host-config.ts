@@ -76,7 +76,7 @@ export const hostConfigSchema = v.object({
   UTSMode: text,
   UsernsMode: text,
   TimeMode: text,
-  TimeOffsets: withDefault(v.object({ monotonic: optionalInteger, boottime: optionalInteger })),
+  TimeOffsets: withDefault(v.strictObject({ monotonic: optionalInteger, boottime: optionalInteger })),
   OomScoreAdj: integer,
   Privileged: flag,
   ReadonlyRootfs: flag,
