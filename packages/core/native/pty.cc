@@ -1,4 +1,5 @@
-// ptmx(4): TIOCSPTLCK, TIOCGPTPEER (Linux 4.13), TIOCGPTN; tty_ioctl(4): window sizes. None of them blocks.
+// ptmx(4): TIOCSPTLCK, TIOCGPTPEER (Linux 4.13), TIOCGPTN; tty_ioctl(4): window sizes; termios(3): output
+// processing, which waits until the terminal has taken what was written to it. The rest does not block.
 #include "addon.h"
 
 #include <fcntl.h>
@@ -38,8 +39,17 @@ static Napi::Value GetWindowSize(const Napi::CallbackInfo& info) {
   return Value(info.Env(), 0);
 }
 
+static Napi::Value PassOutputThrough(const Napi::CallbackInfo& info) {
+  int fd = Fd(info, 0);
+  termios settings = {};
+  if (tcgetattr(fd, &settings) < 0) return Result(info.Env(), -1);
+  settings.c_oflag &= ~static_cast<tcflag_t>(OPOST);
+  return Result(info.Env(), tcsetattr(fd, TCSADRAIN, &settings));
+}
+
 void InitPty(Napi::Env env, Napi::Object exports) {
   exports["openPty"] = Napi::Function::New(env, OpenPty);
   exports["setWindowSize"] = Napi::Function::New(env, SetWindowSize);
+  exports["passOutputThrough"] = Napi::Function::New(env, PassOutputThrough);
   exports["getWindowSize"] = Napi::Function::New(env, GetWindowSize);
 }

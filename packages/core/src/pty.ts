@@ -6,6 +6,7 @@ const native = addon as {
   openPty(out: Int32Array): number
   setWindowSize(fd: number, rows: number, cols: number): number
   getWindowSize(fd: number, out: Int32Array): number
+  passOutputThrough(fd: number): number
 }
 
 export interface Pty {
@@ -39,4 +40,13 @@ export function getWindowSize(fd: number): WindowSize {
   const out = new Int32Array(2)
   check(native.getWindowSize(checkFd(fd), out), 'ioctl(TIOCGWINSZ)')
   return { rows: out[0]!, cols: out[1]! }
+}
+
+/**
+ * Clears OPOST: the terminal shows what it is given, byte for byte. Node's raw mode leaves output processing on, and a
+ * program behind another terminal, which has processed its output already, would have its line feeds turned into
+ * carriage returns too. Waits for output that is under way; setRawMode(false) brings the former settings back.
+ */
+export function passOutputThrough(fd: number): void {
+  check(native.passOutputThrough(checkFd(fd)), 'tcsetattr')
 }

@@ -22,8 +22,6 @@ export type AttachEnd = 'ended' | 'detached'
 /** Copies both ways until the container's output ends, or the user detaches. */
 export async function copyStreams(options: AttachOptions): Promise<AttachEnd> {
   const { socket, head, tty, stdin } = options
-  const restore = tty && stdin ? enterRawMode() : () => {}
-  const stopResizing = tty && process.stdout.isTTY ? followSize(options) : () => {}
   let detached = false
   const output = new Promise<void>((resolve, reject) => {
     const demultiplexer = new Demultiplexer(process.stdout, process.stderr)
@@ -39,6 +37,8 @@ export async function copyStreams(options: AttachOptions): Promise<AttachEnd> {
     socket.on('close', () => resolve())
     socket.on('error', reject)
   })
+  const restore = tty && stdin ? await enterRawMode() : () => {}
+  const stopResizing = tty && process.stdout.isTTY ? followSize(options) : () => {}
   const input = stdin ? sendInput(options, () => (detached = true)) : () => {}
   if (!stdin) socket.end()
   try {
@@ -79,9 +79,12 @@ function sendInput(options: AttachOptions, onDetach: () => void): () => void {
   }
 }
 
-function enterRawMode(): () => void {
+async function enterRawMode(): Promise<() => void> {
   if (!process.stdin.isTTY) return () => {}
+  // Loaded here: the other verbs start faster without the addon.
+  const { passOutputThrough } = await import('@holdfast/core')
   process.stdin.setRawMode(true)
+  passOutputThrough(process.stdin.fd)
   return () => process.stdin.setRawMode(false)
 }
 
