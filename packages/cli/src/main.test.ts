@@ -33,6 +33,11 @@ describe('hold', () => {
     expect(code).toBe(1)
   })
 
+  it('refuses detach keys that are none before it asks for a container', async () => {
+    const { stderr } = await hold('-H', 'unix:///nosuch.sock', 'run', '-i', '--detach-keys', 'bogus-key', 'busybox')
+    expect(stderr).toContain('invalid detach keys: unknown key "bogus-key"')
+  })
+
   it('has no colours where its output is no terminal', async () => {
     const { stdout } = await hold('doctor')
     expect(stdout).toContain('kernel')

@@ -1,6 +1,7 @@
 import type { Command } from '../command.ts'
 import { usageError } from '../command-line.ts'
 import { copyStreams } from '../run/attach.ts'
+import { detachKeysOf } from '../run/detach-keys.ts'
 import { readEnvironment } from '../run/environment.ts'
 
 export const exec: Command = {
@@ -27,6 +28,7 @@ export const exec: Command = {
     if (tty && stdin && !detach && !process.stdin.isTTY) {
       throw usageError('the input device is not a terminal', 'Leave -t away, or run it from a terminal.')
     }
+    const detachKeys = detachKeysOf(parsed)
     const { Id } = await client.json<{ Id: string }>('POST', `/containers/${encodeURIComponent(container)}/exec`, {
       body: {
         Cmd: command, Tty: tty, AttachStdin: stdin && !detach, AttachStdout: !detach, AttachStderr: !detach,
@@ -40,7 +42,7 @@ export const exec: Command = {
     }
     const { socket, head } = await client.hijack(`/exec/${Id}/start`, { body: { Detach: false, Tty: tty } })
     const end = await copyStreams({
-      client, socket, head, tty, stdin, detachKeys: parsed.text('detach-keys') ?? 'ctrl-p,ctrl-q',
+      client, socket, head, tty, stdin, detachKeys,
       resizePath: `/exec/${Id}/resize`,
     })
     if (end === 'detached') return 0

@@ -2,6 +2,7 @@
 import { forEach, type Command, type CommandContext } from '../command.ts'
 import type { Flag } from '../command-line.ts'
 import { copyStreams, proxySignals } from '../run/attach.ts'
+import { detachKeysOf } from '../run/detach-keys.ts'
 
 interface Verb {
   name: string
@@ -60,7 +61,7 @@ export const start: Command = {
     if (parsed.flag('attach') || parsed.flag('interactive')) {
       return await attachTo(context, container, {
         stdin: parsed.flag('interactive'), start: true, logs: false, proxy: true,
-        detachKeys: parsed.text('detach-keys') ?? 'ctrl-p,ctrl-q',
+        detachKeys: detachKeysOf(parsed),
       })
     }
     return await forEach(context, parsed.arguments, async (name) => {
@@ -84,7 +85,7 @@ export const attach: Command = {
   run: (context, parsed) =>
     attachTo(context, parsed.arguments[0] as string, {
       stdin: !parsed.flag('no-stdin'), start: false, logs: false, proxy: parsed.flag('sig-proxy'),
-      detachKeys: parsed.text('detach-keys') ?? 'ctrl-p,ctrl-q',
+      detachKeys: detachKeysOf(parsed),
     }),
 }
 

@@ -6,6 +6,7 @@ import type { Command, CommandContext } from '../command.ts'
 import { usageError, type Parsed } from '../command-line.ts'
 import { copyStreams, proxySignals } from '../run/attach.ts'
 import { attached, createBody } from '../run/create-body.ts'
+import { detachKeysOf } from '../run/detach-keys.ts'
 import { createFlags, runFlags } from '../run/flags.ts'
 
 const shared = { usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]', stopAtFirstArgument: true, completes: 'image' } as const
@@ -32,13 +33,14 @@ export const run: Command = {
     if (parsed.flag('tty') && parsed.flag('interactive') && !parsed.flag('detach') && !process.stdin.isTTY) {
       throw usageError('the input device is not a terminal', 'Leave -t away, or run it from a terminal.')
     }
+    const detachKeys = detachKeysOf(parsed)
     const id = await createContainer(context, parsed)
     if (parsed.flag('detach')) {
       await startContainer(context, id)
       context.print(id)
       return 0
     }
-    return await runAttached(context, parsed, id)
+    return await runAttached(context, parsed, { id, detachKeys })
   },
 }
 
@@ -81,7 +83,11 @@ async function startContainer(context: CommandContext, id: string): Promise<void
 }
 
 /** The order is docker's: attach, wait, start; so that no output and no exit code is missed. */
-async function runAttached(context: CommandContext, parsed: Parsed, id: string): Promise<number> {
+async function runAttached(
+  context: CommandContext,
+  parsed: Parsed,
+  { id, detachKeys }: { id: string; detachKeys: string },
+): Promise<number> {
   const { client } = context
   const streams = attached(parsed)
   const tty = parsed.flag('tty')
@@ -101,7 +107,7 @@ async function runAttached(context: CommandContext, parsed: Parsed, id: string):
   const stopProxy = parsed.flag('sig-proxy') && !tty ? proxySignals(client, id) : () => {}
   const end = await copyStreams({
     client, socket, head, tty, stdin: streams.stdin,
-    detachKeys: parsed.text('detach-keys') ?? 'ctrl-p,ctrl-q',
+    detachKeys,
     resizePath: `/containers/${id}/resize`,
   })
   stopProxy()

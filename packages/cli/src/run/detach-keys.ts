@@ -1,4 +1,15 @@
-import { usageError } from '../command-line.ts'
+import { usageError, type Parsed } from '../command-line.ts'
+
+/** What `--detach-keys` says, checked: to be asked for before anything is created or started. */
+export function detachKeysOf(parsed: Parsed): string {
+  const keys = parsed.text('detach-keys') ?? 'ctrl-p,ctrl-q'
+  sequenceOf(keys)
+  return keys
+}
+
+function sequenceOf(keys: string): number[] {
+  return keys === '' ? [] : keys.split(',').map(keyCode)
+}
 
 /** Finds the detach sequence (`ctrl-p,ctrl-q`) in what is typed; keys that only began it are passed on after all. */
 export class DetachKeys {
@@ -6,7 +17,7 @@ export class DetachKeys {
   #matched = 0
 
   constructor(keys: string) {
-    this.#sequence = keys === '' ? [] : keys.split(',').map(keyCode)
+    this.#sequence = sequenceOf(keys)
   }
 
   take(chunk: Buffer): { data: Buffer; detach: boolean } {
