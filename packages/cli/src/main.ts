@@ -49,7 +49,7 @@ function find(name: string): Command {
 /** `ns` has verbs of its own: two words. */
 function commandOf(words: string[]): Command {
   if (words[0] !== 'ns') return find(words[0] as string)
-  if (words[1] === undefined) throw usageError('hold ns needs a verb', '`hold ns ls`, `hold ns enter`.')
+  if (words[1] === undefined) throw usageError('hold ns needs a verb', '`hold ns ls`, `hold ns enter`, `hold ns create`, `hold ns rm`.')
   return find(`ns ${words[1]}`)
 }
 

@@ -1,4 +1,5 @@
 export * from './bridge.ts'
 export { openBridgeNetwork } from './open-bridge-network.ts'
+export { raiseLoopback } from './loopback.ts'
 export { chooseSubnet } from './subnet.ts'
 export { diagnoseHost, type Diagnosis } from './diagnose.ts'

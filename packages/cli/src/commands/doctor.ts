@@ -3,7 +3,8 @@ import { join } from 'node:path'
 
 import type { HostProbe } from '@holdfast/core'
 
-import type { Command } from '../command.ts'
+import { describeError, type Command } from '../command.ts'
+import type { EngineClient } from '../engine-client.ts'
 import { table } from '../render/table.ts'
 
 interface Finding {
@@ -24,7 +25,7 @@ export const doctor: Command = {
     { name: 'data-root', kind: 'string', value: 'DIR', default: '/var/lib', help: 'Where images will lie' },
   ],
   async run(context, parsed) {
-    const findings = await examine(parsed.text('data-root') as string)
+    const findings = await examine(context.client, parsed.text('data-root') as string)
     if (parsed.flag('json')) context.print(JSON.stringify(findings, null, 2))
     else {
       const rows = findings.map(({ check, state, detail, fix }) => [mark(state, context.terminal), check, detail + (fix ? `. ${fix}` : '')])
@@ -39,7 +40,7 @@ function mark(state: Finding['state'], colour: boolean): string {
   return colour ? `\x1b[${code}m${text}\x1b[0m`.padEnd(16) : String(text)
 }
 
-async function examine(dataRoot: string): Promise<Finding[]> {
+async function examine(client: EngineClient, dataRoot: string): Promise<Finding[]> {
   if (process.getuid?.() !== 0) {
     return [{ check: 'root', state: 'missing', detail: 'not running as root', fix: 'Run it as root: Holdfast makes namespaces, mounts and links.' }]
   }
@@ -47,7 +48,7 @@ async function examine(dataRoot: string): Promise<Finding[]> {
   const { canIdmap, probeHost } = await import('@holdfast/core')
   const host = probeHost()
   const mapsIds = host.userNamespaces && canIdmap(existsSync(dataRoot) ? dataRoot : '/')
-  return [kernel(host), userNamespaces(host), ...idmaps(host, dataRoot, mapsIds), cgroups(host), ...rights(host), ...features(host), ...network()]
+  return [kernel(host), userNamespaces(host), ...idmaps(host, dataRoot, mapsIds), cgroups(host), ...rights(host), ...features(host), ...(await network(client))]
 }
 
 function kernel({ kernel }: HostProbe): Finding {
@@ -125,7 +126,25 @@ function features(host: HostProbe): Finding[] {
   ]
 }
 
-function network(): Finding[] {
+/** The supervisor tries what a bridge needs, where it would make one; without one, a look from here has to do. */
+async function network(client: EngineClient): Promise<Finding[]> {
+  try {
+    const diagnosis = await client.json<Diagnosis[]>('GET', '/holdfast/diagnosis')
+    return diagnosis.map(({ check, ok, detail, fix }) => ({ check, state: ok ? 'ok' : 'limited', detail, ...(fix === '' ? {} : { fix }) }))
+  } catch (error) {
+    const supervisor: Finding = { check: 'supervisor', state: 'limited', detail: describeError(error).replace(/\n.*/s, '') }
+    return [supervisor, ...networkFromHere()]
+  }
+}
+
+interface Diagnosis {
+  check: string
+  ok: boolean
+  detail: string
+  fix: string
+}
+
+function networkFromHere(): Finding[] {
   const nft = onPath('nft')
   const forwarding = read('/proc/sys/net/ipv4/ip_forward')
   return [

@@ -1,11 +1,20 @@
 import type { NamespaceType } from '@holdfast/core'
 
-import type { Command, CommandContext } from '../command.ts'
+import { forEach, type Command, type CommandContext } from '../command.ts'
 import { usageError } from '../command-line.ts'
 import { table } from '../render/table.ts'
 
+interface NamedNamespace {
+  type: string
+  name: string
+  path: string
+  ino: number
+  owner: string
+}
+
 interface NamespaceReport {
-  container: { id: string; name: string }
+  /** null: a named namespace that no container is in. */
+  container: { id: string; name: string } | null
   type: string
   ino: number
   origin: string
@@ -30,16 +39,23 @@ export const list: Command = {
     const wantedTypes = parsed.list('type')
     const shown = reports.filter(
       ({ container, type }) =>
-        (wanted.length === 0 || wanted.some((name) => container.name === name || container.id.startsWith(name))) &&
+        (wanted.length === 0 || wanted.some((name) => container?.name === name || container?.id.startsWith(name))) &&
         (wantedTypes.length === 0 || wantedTypes.includes(type)),
     )
-    if (parsed.flag('json')) context.print(JSON.stringify(shown, null, 2))
+    // Named ones that a container is in are shown with it.
+    const named = (await context.client.json<NamedNamespace[]>('GET', '/holdfast/namespaces/named')).filter(
+      ({ type, ino }) =>
+        wanted.length === 0 &&
+        (wantedTypes.length === 0 || wantedTypes.includes(type)) &&
+        !reports.some((report) => report.type === type && report.ino === ino),
+    )
+    if (parsed.flag('json')) context.print(JSON.stringify([...shown, ...named.map(unused)], null, 2))
     else {
       context.print(
         table(
           ['CONTAINER', 'TYPE', 'INODE', 'ORIGIN', 'SHARED WITH', 'PIDS', 'HELD BY'],
-          shown.map((report) => [
-            report.container.name, report.type, String(report.ino), report.origin,
+          [...shown, ...named.map(unused)].map((report) => [
+            report.container?.name ?? '-', report.type, String(report.ino), report.origin,
             report.sharedWith.join(', ') || '-', pids(report.pids), report.heldBy.join(', '),
           ]),
         ),
@@ -47,6 +63,50 @@ export const list: Command = {
     }
     return 0
   },
+}
+
+function unused({ type, ino, name, path }: NamedNamespace): NamespaceReport {
+  return { container: null, type, ino, origin: name, sharedWith: [], pids: [], heldBy: [`file ${path}`] }
+}
+
+export const createNamed: Command = {
+  name: 'ns create',
+  usage: '[OPTIONS] TYPE/NAME',
+  summary: 'Make a namespace with a name, for containers to join with --network ns:NAME, --ipc ns:NAME, …',
+  arguments: [1, 1],
+  flags: [{ name: 'owner', kind: 'string', value: 'NAME', help: 'The named user namespace that it belongs to, and its members join' }],
+  async run({ client, print }, parsed) {
+    const [Type, Name] = typeAndName(parsed.arguments[0] as string)
+    const { path } = await client.json<NamedNamespace>('POST', '/holdfast/namespaces', {
+      body: { Type, Name, Owner: parsed.text('owner') ?? '' },
+    })
+    print(path)
+    return 0
+  },
+}
+
+export const removeNamed: Command = {
+  name: 'ns rm',
+  usage: 'TYPE/NAME [TYPE/NAME...]',
+  summary: 'Remove named namespaces that no container needs',
+  arguments: [1, Infinity],
+  flags: [],
+  async run(context, parsed) {
+    return await forEach(context, parsed.arguments, async (argument) => {
+      const [type, name] = typeAndName(argument)
+      await context.client.json('DELETE', `/holdfast/namespaces/${encodeURIComponent(type)}/${encodeURIComponent(name)}`)
+      context.print(argument)
+    })
+  },
+}
+
+/** `net/shop`. */
+function typeAndName(argument: string): [string, string] {
+  const [type = '', name = '', ...rest] = argument.split('/')
+  if (type === '' || name === '' || rest.length > 0) {
+    throw usageError(`invalid namespace "${argument}": TYPE/NAME is expected`, 'For example net/shop or ipc/team.')
+  }
+  return [type, name]
 }
 
 function pids(all: number[]): string {

@@ -326,6 +326,15 @@ export class MemoryEngine implements Engine {
   async namespaces() {
     return []
   }
+  namedNamespaces() {
+    return []
+  }
+  async createNamespace(type: string, name: string, owner: string) {
+    return { type, name, owner: owner || 'host', path: `/run/ns/${type}/${name}`, ino: 1, ownerIno: 2 }
+  }
+  removeNamespace(type: string, name: string) {
+    this.calls.push({ verb: 'removeNamespace', arguments: [type, name] })
+  }
   async explain() {
     return { config: {}, spec: {} }
   }

@@ -1,5 +1,6 @@
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
+import { ownerOf } from './named-namespaces.ts'
 import { chooseNamespaces, type NamespaceChoices } from './namespace-modes.ts'
 
 /** The choices that the container was made with; the containers that it joins must still be there. */
@@ -7,5 +8,6 @@ export function choicesOf(context: EngineContext, { record }: Container): Namesp
   return chooseNamespaces(record.hostConfig, {
     findContainer: (ref) => context.containers.get(ref).id,
     namespaceDirectory: context.paths.namespaces,
+    ownerOf: (path) => ownerOf(context.paths.namespaces, path),
   })
 }

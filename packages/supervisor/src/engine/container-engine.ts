@@ -17,6 +17,7 @@ import type {
   ImageDeletion,
   LogOptions,
   LogStream,
+  NamedNamespace,
   NamespaceReport,
   NetworkRecord,
   VolumeRecord,
@@ -25,6 +26,7 @@ import type { EngineEvent, EventFilter } from './events.ts'
 import { execCreate, execGet, execResize, execStart } from './exec.ts'
 import { explainContainer } from './explain.ts'
 import { processesOf, reportNamespaces } from './namespace-report.ts'
+import { createNamed, listNamed, removeAllNamed, removeNamed } from './named-namespaces.ts'
 import { hostWarnings } from './host-warnings.ts'
 import { killContainer } from './kill.ts'
 import { listNetworks } from './network-list.ts'
@@ -188,6 +190,18 @@ export class ContainerEngine implements Engine {
     return reportNamespaces(this.#context)
   }
 
+  namedNamespaces(): NamedNamespace[] {
+    return listNamed(this.#context)
+  }
+
+  createNamespace(type: string, name: string, owner: string): Promise<NamedNamespace> {
+    return createNamed(this.#context, type, name, owner)
+  }
+
+  removeNamespace(type: string, name: string): void {
+    removeNamed(this.#context, type, name)
+  }
+
   async explain(ref: string): Promise<{ config: unknown; spec: unknown }> {
     return explainContainer(this.#context, this.#find(ref))
   }
@@ -252,6 +266,7 @@ export class ContainerEngine implements Engine {
     }
     const context = this.#context
     for (const container of context.containers.list()) await container.cleanup
+    removeAllNamed(context)
     await context.network.remove()
     await context.zygote.close() // its warm-up has a cgroup too
     await removeCgroup(context.cgroupParent)

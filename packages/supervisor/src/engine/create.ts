@@ -15,6 +15,7 @@ import { mergeImageDefaults } from './image-defaults.ts'
 import { logSpec } from './log-config.ts'
 import { mountRequests } from './mount-requests.ts'
 import { checkSources, prepareMounts } from './mounts.ts'
+import { ownerOf } from './named-namespaces.ts'
 import { checkName, makeName, newId } from './names.ts'
 import { chooseNamespaces, type NamespaceChoices } from './namespace-modes.ts'
 import { checkSpec, commandOf } from './oci-config.ts'
@@ -70,6 +71,7 @@ function check(
   const choices = chooseNamespaces(host, {
     findContainer: (ref) => context.containers.get(ref).id,
     namespaceDirectory: context.paths.namespaces,
+    ownerOf: (path) => ownerOf(context.paths.namespaces, path),
   })
   validateRequest(config, host, networking, choices)
   logSpec(host, '')

@@ -65,6 +65,12 @@ export interface Engine {
   events(filter: EventFilter, signal: AbortSignal): AsyncIterable<EngineEvent>
   /** Namespaces of every container, for `hold ns ls` and GET /holdfast/namespaces. */
   namespaces(): Promise<NamespaceReport[]>
+  /** Namespaces that have names, with or without a process in them. */
+  namedNamespaces(): NamedNamespace[]
+  /** `owner`: the name of the user namespace that it shall belong to, '' for the host's. Throws HF_NAME_IN_USE. */
+  createNamespace(type: string, name: string, owner: string): Promise<NamedNamespace>
+  /** Throws HF_NAMESPACE_NOT_FOUND, and HF_CONTAINER_STATE while a container or a namespace needs it. */
+  removeNamespace(type: string, name: string): void
   /** The stored OCI config and rootfs of a container, for `hold explain`. */
   explain(ref: string): Promise<{ config: unknown; spec: unknown }>
   /** The networks that there are: `bridge`, `host` and `none`; their ids are those of `EndpointRecord.networkId`. */
@@ -186,4 +192,15 @@ export interface NamespaceReport {
   pids: number[]
   /** What keeps it alive: `init 1234`, `shim 1200 fd 17`, `file /run/…`. */
   heldBy: string[]
+}
+
+export interface NamedNamespace {
+  type: string
+  name: string
+  /** The file that it is mounted on. */
+  path: string
+  ino: number
+  /** The named user namespace that has the rights over it; `host` for every other. */
+  owner: string
+  ownerIno: number
 }

@@ -62,7 +62,7 @@ export function releaseIdRange(context: EngineContext, { id, record }: Container
  * The map of a user namespace that no process of ours is in: a host program enters it and reads its own map, which
  * the kernel then shows in terms of the parent namespace (user_namespaces(7)).
  */
-async function mapOfNamespace(path: string): Promise<IdRange> {
+export async function mapOfNamespace(path: string): Promise<IdRange> {
   const { stdout } = await promisify(execFile)(
     '/usr/bin/nsenter',
     [`--user=${path}`, '--preserve-credentials', '/bin/cat', '/proc/self/uid_map', '/proc/self/gid_map'],

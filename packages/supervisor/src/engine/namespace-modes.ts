@@ -33,6 +33,8 @@ export interface ModeResolver {
   findContainer(ref: string): string
   /** The directory of named namespaces. */
   namespaceDirectory: string
+  /** The named user namespace that owns the namespace at a path; undefined where it is none. */
+  ownerOf(path: string): { path: string; name: string } | undefined
 }
 
 export function chooseNamespaces(host: HostConfig, resolver: ModeResolver): NamespaceChoices {
@@ -65,7 +67,10 @@ export function chooseNamespaces(host: HostConfig, resolver: ModeResolver): Name
     user: own,
   }
   const size = /^auto:size=(\d{1,9})$/.exec(host.UsernsMode)
-  namespaces.user = userChoice(host, namespaces, size !== null, (mode) => pick(mode, 'UsernsMode', 'user'))
+  namespaces.user = userChoice(host, namespaces, size !== null, {
+    pick: (mode) => pick(mode, 'UsernsMode', 'user'),
+    ownerOf: (path) => resolver.ownerOf(path),
+  })
   return {
     namespaces,
     network,
@@ -102,7 +107,7 @@ function userChoice(
   host: HostConfig,
   namespaces: Record<NamespaceType, NamespaceChoice>,
   sized: boolean,
-  pick: (mode: string) => NamespaceChoice | undefined,
+  { pick, ownerOf }: { pick: (mode: string) => NamespaceChoice | undefined } & Pick<ModeResolver, 'ownerOf'>,
 ): NamespaceChoice {
   const mode = host.UsernsMode
   if (sized || mode === 'auto' || mode === 'private') {
@@ -116,6 +121,10 @@ function userChoice(
   if (owners.size > 0) {
     // Whether two containers are in the same user namespace is known only when both run; then start decides.
     return { kind: 'container', id: [...owners][0]! }
+  }
+  for (const choice of Object.values(namespaces)) {
+    const owner = choice.kind === 'path' ? ownerOf(choice.path) : undefined
+    if (owner) return { kind: 'path', ...owner }
   }
   const { net, pid, ipc } = namespaces
   return [net, pid, ipc].some(({ kind }) => kind === 'host') ? { kind: 'host' } : own

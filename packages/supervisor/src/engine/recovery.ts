@@ -13,6 +13,7 @@ import type { EngineContext } from './context.ts'
 import { forgetAttachment } from './endpoint.ts'
 import { containerExited, unknownExit } from './exit.ts'
 import { adopt } from './follow-shim.ts'
+import { namedIdRanges } from './named-namespaces.ts'
 import { containerDirectory, shimDirectory } from './paths.ts'
 import { autoRemove, removeContainer } from './remove.ts'
 import { discardShimDirectory } from './shim-directory.ts'
@@ -33,7 +34,7 @@ export async function recover(context: EngineContext): Promise<void> {
   await restoreNetwork(context)
   for (const container of unfinished) await finishRemoval(context, container)
   await removeStrayStorage(context)
-  restoreIdRanges(context)
+  await restoreIdRanges(context)
   await removeStrayCgroups(context)
   store.setFact('boot-id', bootId)
   for (const container of containers.list()) {
@@ -123,14 +124,14 @@ async function removeStrayStorage(context: EngineContext): Promise<void> {
   }
 }
 
-function restoreIdRanges(context: EngineContext): void {
+async function restoreIdRanges(context: EngineContext): Promise<void> {
   const owned = context.containers.list().flatMap((container) => {
     const { idRange, hostConfig } = container.record
     const isOwn =
       idRange !== null && !/^(container:|ns:|\/)/.test(hostConfig.UsernsMode) && ownsRange(context, container)
     return isOwn ? [[container.id, idRange] as const] : []
   })
-  context.idRanges.restore(new Map(owned))
+  context.idRanges.restore(new Map([...owned, ...(await namedIdRanges(context))]))
 }
 
 function ownsRange(context: EngineContext, container: Container): boolean {

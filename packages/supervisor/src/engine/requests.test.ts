@@ -177,10 +177,15 @@ describe('log options', () => {
 })
 
 describe('namespaces', () => {
+  const team = { name: 'team', path: '/ns/user/team' }
   const choose = (changes: Partial<typeof host>) =>
     chooseNamespaces(
       { ...host, ...changes },
-      { findContainer: (ref) => `id-of-${ref}`, namespaceDirectory: '/ns' },
+      {
+        findContainer: (ref) => `id-of-${ref}`,
+        namespaceDirectory: '/ns',
+        ownerOf: (path) => (path === '/ns/net/owned' ? team : undefined),
+      },
     )
 
   it('are a container’s own unless asked', () => {
@@ -220,6 +225,11 @@ describe('namespaces', () => {
     expect(() => choose({ NetworkMode: 'mynet' })).toThrow('network mynet not found')
     expect(() => choose({ IpcMode: 'nonsense' })).toThrow('invalid IpcMode: nonsense')
     expect(() => choose({ NetworkMode: 'ns:../x' })).toThrow('invalid NetworkMode')
+  })
+  it('with a name come with the user namespace that owns them', () => {
+    expect(choose({ NetworkMode: 'ns:owned' }).namespaces.user).toEqual({ kind: 'path', ...team })
+    expect(choose({ NetworkMode: 'ns:shop' }).namespaces.user).toEqual({ kind: 'own' })
+    expect(choose({ NetworkMode: 'ns:owned', UsernsMode: 'host' }).namespaces.user).toEqual({ kind: 'host' })
   })
   it('of users can be larger', () => {
     expect(choose({ UsernsMode: 'auto:size=131072' })).toMatchObject({ userIds: 131_072 })
