@@ -8,7 +8,7 @@ const offer = (...words: string[]) => complete(words, commands, names)
 
 it('offers verbs, also of two words', async () => {
   expect(await offer('pa')).toEqual(['pause'])
-  expect(await offer('ns', '')).toEqual(['enter', 'ls'])
+  expect(await offer('ns', '')).toEqual(['create', 'enter', 'ls', 'rm'])
 })
 it('offers flags and the choices of a flag', async () => {
   expect(await offer('run', '--rea')).toEqual(['--read-only'])

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 
+import { HoldfastError } from '@holdfast/errors'
 import type { PlanOptions } from '@holdfast/plan'
 
 import type { Command, CommandContext } from '../command.ts'
@@ -33,8 +34,17 @@ interface Source {
 function fromFile(path: string): Source {
   const file = path.endsWith('.json') ? resolve(path) : join(resolve(path), 'config.json')
   return {
-    config: JSON.parse(readFileSync(file, 'utf8')),
+    config: parseFile(file),
     options: { id: 'example', bundle: dirname(file), init: false, cgroupParent: '/holdfast' },
+  }
+}
+
+function parseFile(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause
+    throw new HoldfastError('HF_INVALID_CONFIG', `${file} is not JSON: ${cause.message}`, { cause })
   }
 }
 
