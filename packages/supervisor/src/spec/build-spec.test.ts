@@ -402,6 +402,7 @@ describe('limits', () => {
     [{ BlkioWeight: 5 }, 'HostConfig.BlkioWeight'],
     [{ CpuRealtimeRuntime: 5 }, 'HostConfig.CpuRealtimeRuntime'],
     [{ CpuShares: -1 }, 'HostConfig.CpuShares'],
+    [{ CgroupParent: '/a/../../b' }, 'HostConfig.CgroupParent'],
   ])('refuse %j', (hosts, field) => {
     expect(refused(hosts).field).toBe(field)
   })

@@ -91,7 +91,7 @@ function linuxOf(
     gidMappings: mappings,
     timeOffsets: timeOffsets(input),
     devices: deviceNodes(input),
-    cgroupsPath: hostConfig.CgroupParent === '' ? id : `${hostConfig.CgroupParent}/${id}`,
+    cgroupsPath: cgroupsPath(hostConfig.CgroupParent, id),
     resources: resourcesOf(input),
     sysctl: sysctlsOf(input),
     ...(seccomp && { seccomp }),
@@ -136,4 +136,10 @@ function timeOffsets({
       return [clock, { secs, nanosecs: Math.min(999_999_999, Math.round((seconds - secs) * 1e9)) }]
     }),
   )
+}
+
+function cgroupsPath(parent: string, id: string): string {
+  if (parent.split('/').includes('..'))
+    throw badRequest('HostConfig.CgroupParent', `invalid cgroup parent "${parent}": it must not contain ".."`)
+  return parent === '' ? id : `${parent}/${id}`
 }
