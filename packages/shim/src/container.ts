@@ -254,7 +254,6 @@ export class Container {
     const oomKilled = oomKills(this.held.cgroups) > 0
     if (oomKilled) this.#context.emit({ event: 'oom' })
     this.exit = { ...record, oomKilled }
-    this.#releaseNamespaces()
     this.#launched = undefined
     this.status = nextStatus(this.status, 'ended')
     try {
@@ -264,6 +263,8 @@ export class Container {
       this.#context.fail(error as Error)
     }
     this.#context.emit({ event: 'exited', exit: this.exit })
+    // Afterwards: closing the last descriptor of a mount namespace waits for the kernel's readers.
+    this.#releaseNamespaces()
   }
 
   #become(event: LifecycleEvent, message: ShimEvent): void {

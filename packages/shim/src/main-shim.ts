@@ -19,6 +19,6 @@ if (values.dir === undefined || !values.dir.startsWith('/')) {
   process.stderr.write('usage: main-shim --dir DIR [--create]   (DIR is absolute)\n')
   process.exit(2)
 }
-adoptStandardStreams(values.dir)
+adoptStandardStreams(`${values.dir}/shim.log`)
 keepCompiledSeccomp(values['seccomp-cache'])
-runShim({ dir: values.dir, create: values.create })
+runShim({ dir: values.dir, create: values.create, onLeave: () => process.exit(0) })

@@ -38,8 +38,10 @@ export async function startShim({ dir, create, onLeave }: ShimOptions): Promise<
   checkSocketPath(`${dir}/shim.sock`)
   const lock = await lockDirectory(dir)
   const shim = new Shim(dir, lock, onLeave)
+  // First: who connects while a create is begun waits in the backlog, and need not look for the socket again.
+  const listening = shim.listen()
   shim.resumeOrBegin(create)
-  await shim.listen()
+  await listening
   return shim
 }
 

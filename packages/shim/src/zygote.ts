@@ -3,22 +3,26 @@
  *
  *   supervisor ── {"id":1,"dir":"…","create":true} ──► stdin
  *              ◄── {"id":1,"pid":1234} ─────────────── stdout      (or {"id":1,"error":"…"})
+ *   zygote ── {"dir":"…","create":true} ──► shim                     on a socket pair of their own
+ *          ◄── "ready" ───────────────────── shim                     its container is deleted: it waits again
  *
- * A few shims are forked before anybody asks: each waits on a pipe for its directory, and ends when the zygote ends
- * without having told it one. The end of stdin is the end of the zygote, and touches no shim that has a directory.
+ * A few shims are forked before anybody asks. One that has left its container comes back and waits for another: it
+ * has its own copies of the pages that it writes to, and its code is warm, so that a second container costs half of
+ * the first. The end of stdin is the end of the zygote; shims that wait end with it, and those at work don't notice.
  */
 import {
   closeFd,
   forkProcess,
-  pipe2,
   readFd,
   reapChildren,
+  socketpair,
   watchFd,
   writeFd,
   type Watch,
 } from '@holdfast/core'
+import { hasCode } from '@holdfast/errors'
 import { errorToJson } from '@holdfast/protocol'
-import { adoptStandardStreams, runShim } from './shim-process.ts'
+import { awaitDirectory } from './waiting-shim.ts'
 
 interface ForkRequest {
   id: number
@@ -26,20 +30,27 @@ interface ForkRequest {
   create: boolean
 }
 
-interface WaitingShim {
+interface ForkedShim {
   pid: number
-  /** Its directory is written here. */
-  pipe: number
+  /** Our end of the socket pair. */
+  channel: number
+  watch: Watch
 }
 
-/** Another shim is forked this long after one was given away: its caller's create comes first. */
-const refillDelayMs = 25
+/** Another shim is forked this long after the last one was given away, unless one has come back. */
+const refillDelayMs = 50
+/** How many may wait after a burst of containers, and how long those above `ahead` are kept. */
+const mostWaiting = 16
+const keptMs = 3000
 
 export class Zygote {
   readonly #ahead: number
-  readonly #waiting: WaitingShim[] = []
+  readonly #shims = new Set<ForkedShim>()
+  /** The warmest last: that one is given first. */
+  readonly #waiting: ForkedShim[] = []
   #requests: Watch | undefined
   #refill: NodeJS.Timeout | undefined
+  #trim: NodeJS.Timeout | undefined
   #unread = ''
 
   /** `ahead`: how many shims are kept forked. */
@@ -65,36 +76,70 @@ export class Zygote {
 
   #onRequest({ id, dir, create }: ForkRequest): 'zygote' | 'shim' {
     try {
-      if (this.#waiting.length === 0 && this.#forkWaiting() === 'shim') return 'shim'
-      const shim = this.#waiting.shift()!
-      writeFd(shim.pipe, JSON.stringify({ dir, create }) + '\n')
-      closeFd(shim.pipe)
-      reply({ id, pid: shim.pid })
+      for (let given = false; !given; ) {
+        if (this.#waiting.length === 0 && this.#forkWaiting() === 'shim') return 'shim'
+        const shim = this.#waiting.pop()!
+        given = tell(shim, JSON.stringify({ dir, create }) + '\n')
+        if (given) reply({ id, pid: shim.pid })
+      }
     } catch (error) {
       reply({ id, error: errorToJson(error).message })
     }
-    this.#refill ??= setTimeout(() => this.#refillNow(), refillDelayMs)
+    this.#refillLater()
     return 'zygote'
   }
 
+  #refillLater(): void {
+    clearTimeout(this.#refill)
+    this.#refill = setTimeout(() => this.#refillNow(), refillDelayMs)
+  }
+
   #refillNow(): void {
-    this.#refill = undefined
     while (this.#waiting.length < this.#ahead) if (this.#forkWaiting() === 'shim') return
   }
 
   /** Returns twice: in the zygote with one more shim waiting, and in the shim, which must go back to the event loop. */
   #forkWaiting(): 'zygote' | 'shim' {
-    const pipe = pipe2()
+    const [ours, theirs] = socketpair('stream')
     const pid = forkProcess()
-    if (pid !== 0) {
-      closeFd(pipe.read)
-      this.#waiting.push({ pid, pipe: pipe.write })
-      return 'zygote'
+    if (pid === 0) {
+      closeFd(ours)
+      this.#leaveZygote()
+      awaitDirectory(theirs)
+      return 'shim'
     }
-    closeFd(pipe.write)
-    this.#leaveZygote()
-    awaitDirectory(pipe.read)
-    return 'shim'
+    closeFd(theirs)
+    const watch = watchFd(ours, { readable: true, hangup: true }, () => this.#onShim(shim))
+    const shim: ForkedShim = { pid, channel: ours, watch }
+    this.#shims.add(shim)
+    this.#waiting.unshift(shim)
+    return 'zygote'
+  }
+
+  /** It waits again, or it has ended. */
+  #onShim(shim: ForkedShim): void {
+    const message = readFd(shim.channel, 64)
+    if (message === undefined) return
+    if (message.length === 0 || this.#waiting.length >= mostWaiting) {
+      this.#forget(shim)
+      return
+    }
+    this.#waiting.push(shim)
+    clearTimeout(this.#trim)
+    this.#trim = setTimeout(() => this.#trimNow(), keptMs)
+  }
+
+  /** Those that came back first go first: the end of the channel is the end of a shim that waits. */
+  #trimNow(): void {
+    while (this.#waiting.length > this.#ahead) this.#forget(this.#waiting[0]!)
+  }
+
+  #forget(shim: ForkedShim): void {
+    shim.watch.close()
+    closeFd(shim.channel)
+    this.#shims.delete(shim)
+    const index = this.#waiting.indexOf(shim)
+    if (index >= 0) this.#waiting.splice(index, 1)
   }
 
   /** In the child: what belongs to the zygote is closed. Its standard streams go when the directory is known. */
@@ -102,40 +147,24 @@ export class Zygote {
     process.off('SIGCHLD', this.#onChildEnd)
     this.#requests?.close()
     clearTimeout(this.#refill)
-    for (const { pipe } of this.#waiting) closeFd(pipe)
-    this.#waiting.length = 0
-    process.title = 'holdfast: shim (waiting)'
+    clearTimeout(this.#trim)
+    for (const shim of this.#shims) this.#forget(shim)
   }
 
   readonly #onChildEnd = (): void => {
-    for (const { pid } of reapChildren()) {
-      const index = this.#waiting.findIndex((each) => each.pid === pid)
-      if (index < 0) continue
-      // It was killed before it had a directory.
-      closeFd(this.#waiting[index]!.pipe)
-      this.#waiting.splice(index, 1)
-      this.#refill ??= setTimeout(() => this.#refillNow(), refillDelayMs)
-    }
+    reapChildren() // what they held of the zygote's says the rest
+    if (this.#waiting.length < this.#ahead) this.#refillLater()
   }
 }
 
-function awaitDirectory(pipe: number): void {
-  const watch = watchFd(pipe, { readable: true, hangup: true }, () => {
-    const line = readFd(pipe, 65_536)
-    if (line === undefined) return
-    if (line.length === 0) process.exit(0) // the zygote is gone, and nobody needs this shim
-    watch.close()
-    closeFd(pipe)
-    const { dir, create } = JSON.parse(line.toString()) as Omit<ForkRequest, 'id'>
-    try {
-      adoptStandardStreams(dir)
-    } catch {
-      // The directory is gone: who asked for a shim was killed, and what it had begun was undone. There is nobody to
-      // tell, and an uncaught exception would hang: Node's own way out joins threads that a forked child doesn't have.
-      process.exit(1)
-    }
-    runShim({ dir, create })
-  })
+/** false where it has ended in the meantime: its channel says so next. */
+function tell(shim: ForkedShim, line: string): boolean {
+  try {
+    return writeFd(shim.channel, line) > 0
+  } catch (error) {
+    if (hasCode(error, 'EPIPE', 'ECONNRESET')) return false
+    throw error
+  }
 }
 
 /** Written at once and whole: an answer is far shorter than PIPE_BUF. */

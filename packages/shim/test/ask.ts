@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 /** What tests ask of a running container. */
 import type { ShimAttachment } from '../../supervisor/src/shims/shim-attachment.ts'
 import type { Running } from './world.ts'
@@ -42,4 +43,17 @@ export async function until(condition: () => boolean): Promise<void> {
     if (performance.now() > deadline) throw new Error('the condition did not come true in time')
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
+}
+
+/** Whether a shim has let go of its container: it has ended, or waits for another one. */
+export function hasLetGo(pid: number): boolean {
+  try {
+    return /^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')) || waits(pid)
+  } catch {
+    return true
+  }
+}
+
+function waits(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('holdfast: shim (waiting)')
 }

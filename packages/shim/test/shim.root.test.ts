@@ -1,6 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { collect, exec, until } from './ask.ts'
+import { collect, exec, hasLetGo, until } from './ask.ts'
 import { World } from './world.ts'
 
 const modes = ['fork', 'plain'] as const
@@ -241,10 +241,29 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     })
     await run.delete()
     for (const each of [pid, keeperPid]) expect(existsSync(`/proc/${each}/exe`)).toBe(false)
-    await until(() => !existsSync(`/proc/${run.shimPid}/exe`))
+    await until(() => hasLetGo(run.shimPid))
     expect(existsSync(`/sys/fs/cgroup/pids/hf-shim-test/${run.bundle.spec.id}`)).toBe(false)
     expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
     expect(readFileSync(`${run.dir}/shim.log`, 'utf8')).toBe('')
+  })
+
+  it('goes from one container to the next with nothing of the first', async () => {
+    const first = await world.run({ args: ['echo', 'one'] })
+    await first.createAndStart()
+    await first.event('exited')
+    const { shimPid } = first
+    await first.delete()
+    await until(() => hasLetGo(shimPid))
+    if (!existsSync(`/proc/${shimPid}/exe`)) return // a process of its own ends with its container
+    const before = readdirSync(`/proc/${shimPid}/fd`)
+    const second = await world.run({ args: ['echo', 'two'] })
+    await second.createAndStart()
+    expect((await second.event('exited')).exit.exitCode).toBe(0)
+    await until(() => second.log() === 'two\n')
+    expect(second.shimPid).toBe(shimPid)
+    await second.delete()
+    await until(() => hasLetGo(shimPid))
+    expect(readdirSync(`/proc/${shimPid}/fd`)).toEqual(before)
   })
 
   it('refuses a bad configuration, naming the field, and leaves nothing', async () => {

@@ -10,6 +10,7 @@ import {
 } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { bindNamespace, closeFd, createNamespace, namespaceInode, umount } from '@holdfast/core'
+import { eventually } from '@holdfast/testkit'
 import { EngineWorld } from './engine-world.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -31,7 +32,7 @@ describe.skipIf(!isRoot)('the engine', () => {
     await world.engine.remove(id, { force: false, volumes: false })
     expect(() => world.engine.get(id)).toThrow('No such container')
     expect(existsSync(`${world.root}/run/c/${id}`)).toBe(false)
-    expect(existsSync(`${world.root}/data/containers/${id}`)).toBe(false)
+    await eventually(() => !existsSync(`${world.root}/data/containers/${id}`)) // in the background
   })
 
   it('tells a command that is missing from one that cannot be executed', async () => {

@@ -1,5 +1,5 @@
 /** OCI runtime-spec 1.3 `config.json`: the whole, read and checked. */
-import { HoldfastError } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 import { hooks } from './hooks.ts'
 import { linux } from './linux.ts'
 import { mounts } from './mounts.ts'
@@ -15,6 +15,7 @@ import {
   struct,
   type Infer,
   type Reader,
+  untracked,
 } from './reader.ts'
 import { refuseUnsupported } from './unsupported.ts'
 
@@ -54,10 +55,19 @@ export type OciConfig = Infer<typeof config>
  * (HF_UNSUPPORTED, `details.field`); every other problem is HF_INVALID_CONFIG with `details.path`.
  */
 export function parseConfig(json: unknown): OciConfig {
-  const result = config(json, '')
+  const result = read(json)
   refuseUnsupported(record(json, ''), result)
   if (!result.root) throw invalid('root', 'is missing')
   return result
+}
+
+function read(json: unknown): OciConfig {
+  try {
+    return config(json, untracked)
+  } catch (error) {
+    if (!hasCode(error, 'HF_INVALID_CONFIG')) throw error
+    return config(json, '')
+  }
 }
 
 /** The same from text; integers that a double would round stay exact. */

@@ -6,6 +6,17 @@ import { HoldfastError } from '@holdfast/errors'
 
 export type Reader<T> = (value: unknown, path: string) => T
 
+/**
+ * In place of a path: none is kept. The paths of a configuration's five hundred strings cost more than reading them,
+ * and only a refusal needs one: then it is read again, with paths.
+ */
+export const untracked = '\0'
+
+function inside(path: string, name: string): string {
+  if (path === untracked) return untracked
+  return path === '' ? name : `${path}.${name}`
+}
+
 interface Optional<T> {
   optional: Reader<T>
 }
@@ -45,7 +56,7 @@ export function struct<S extends Shape>(shape: S): Reader<StructOf<S>> {
     const result: Record<string, unknown> = {}
     for (const { name, read, required } of fields) {
       const field = Object.hasOwn(object, name) ? object[name] : undefined
-      const fieldPath = path === '' ? name : `${path}.${name}`
+      const fieldPath = inside(path, name)
       if (field !== undefined && field !== null) result[name] = read(field, fieldPath)
       else if (required) throw invalid(fieldPath, 'is missing')
     }
@@ -58,14 +69,14 @@ export const optional = <T>(reader: Reader<T>): Optional<T> => ({ optional: read
 export function list<T>(item: Reader<T>): Reader<T[]> {
   return (value, path) => {
     if (!Array.isArray(value)) throw invalid(path, `must be a list, not ${show(value)}`)
-    return value.map((each, index) => item(each, `${path}[${index}]`))
+    return value.map((each, index) => item(each, path === untracked ? path : `${path}[${index}]`))
   }
 }
 
 export function map<T>(item: Reader<T>): Reader<Record<string, T>> {
   return (value, path) => {
     const entries = Object.entries(record(value, path))
-    return Object.fromEntries(entries.map(([key, each]) => [key, item(each, `${path}.${key}`)]))
+    return Object.fromEntries(entries.map(([key, each]) => [key, item(each, inside(path, key))]))
   }
 }
 

@@ -58,8 +58,10 @@ async function removeLocked(
   if (volumes)
     for (const name of container.book.anonymousVolumes) await removeUnused(context, container, name)
   forget(context, container)
-  // A directory without a record is taken away at the next start, should this be cut short.
-  await rm(containerDirectory(context.paths, id), { recursive: true, force: true })
+  // Nobody waits for a long log to go. A directory without a record is taken away at the next start.
+  rm(containerDirectory(context.paths, id), { recursive: true, force: true }).catch((error: unknown) =>
+    context.logger.error({ err: error, container: id }, "removing a container's directory"),
+  )
   context.containers.delete(container)
   containerEvent(context, container, 'destroy')
   container.waits.removed(container.record)
