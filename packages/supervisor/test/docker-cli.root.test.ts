@@ -1,5 +1,8 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { busyboxTar, eventually, temporaryDirectory, TestSupervisor } from '@holdfast/testkit'
@@ -196,6 +199,98 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
     expect([...statuses]).toEqual([101])
   })
 
+  it('publishes ports, says which, and who has one already', async () => {
+    const port = await freePort()
+    const command = ['run', '-d', '--name', 'web', '-p', `127.0.0.1:${port}:80`, '-p', '81/udp', 'busybox', 'httpd']
+    expect((await docker([...command, '-f', '-h', '/www'])).code).toBe(0)
+    expect((await docker(['port', 'web', '80'])).out).toBe(`127.0.0.1:${port}\n`)
+    expect((await docker(['port', 'web', '81/udp'])).out).toMatch(/^0\.0\.0\.0:\d+\n$/)
+    await eventually(async () => (await (await fetch(`http://127.0.0.1:${port}/`)).text()) === 'it works\n')
+    const { code, err } = await docker(['run', '--rm', '-p', `${port}:80`, 'busybox', 'true'])
+    expect(code).toBe(125)
+    expect(err).toMatch(new RegExp(`port 0\\.0\\.0\\.0:${port}/tcp is in use by container`))
+    expect((await docker(['run', '--rm', '--network', 'container:web', 'busybox', 'wget', '-qO-', '127.0.0.1'])).out).toBe(
+      'it works\n',
+    )
+    await docker(['rm', '-f', 'web'])
+  })
+
+  it('writes names and servers into /etc', async () => {
+    const flags = ['--hostname', 'box', '--domainname', 'example.org', '--dns', '192.0.2.1', '--dns-search', 'a.b']
+    const hosts = ['--add-host', 'db:192.0.2.9', '--add-host', 'gw:host-gateway']
+    const script = "hostname; cat /etc/hosts /etc/resolv.conf; ip route | awk '/default/ { print $3 }'"
+    const { out } = await docker(['run', '--rm', ...flags, ...hosts, 'busybox', 'sh', '-c', script])
+    const lines = out.trim().split('\n')
+    expect(lines[0]).toBe('box')
+    expect(out).toMatch(/^[\d.]+\tbox\.example\.org box$/m)
+    expect(lines).toEqual(expect.arrayContaining(['192.0.2.9\tdb', 'nameserver 192.0.2.1', 'search a.b']))
+    expect(lines).toContain(`${lines.at(-1)}\tgw`)
+  })
+
+  it('mounts binds, tmpfs and the volumes of others', async () => {
+    using scratch = temporaryDirectory()
+    const source = join(scratch.path, 'with space')
+    mkdirSync(source)
+    writeFileSync(join(source, 'f'), 'bound\n')
+    const readonly = await docker(['run', '--rm', '-v', `${source}:/b:ro`, 'busybox', 'sh', '-c', 'cat /b/f; touch /b/x'])
+    expect(readonly).toMatchObject({ code: 1, out: 'bound\n', err: expect.stringContaining('Read-only file system') })
+    const mount = `type=bind,source=${join(scratch.path, 'none')},target=/b`
+    expect((await docker(['run', '--rm', '--mount', mount, 'busybox', 'true'])).err).toContain('path does not exist')
+    const tmpfs = await docker(['run', '--rm', '--tmpfs', '/t:size=64k,mode=700', 'busybox', 'stat', '-c', '%a', '/t'])
+    expect(tmpfs.out).toBe('700\n')
+    // An anonymous volume begins with what the image has there.
+    const before = (await docker(['volume', 'ls', '-q'])).out
+    await docker(['run', '--name', 'first', '-v', '/www', 'busybox', 'sh', '-c', 'echo more > /www/more'])
+    expect((await docker(['run', '--rm', '--volumes-from', 'first', 'busybox', 'ls', '/www'])).out).toBe('index.html\nmore\n')
+    await docker(['rm', '-v', 'first'])
+    expect((await docker(['volume', 'ls', '-q'])).out).toBe(before)
+  })
+
+  it('sets limits and rights, and refuses what is not there', async () => {
+    const flags = ['-m', '64m', '--pids-limit', '30', '--ulimit', 'nofile=100:200', '--cap-drop', 'ALL', '--init']
+    const script = 'ulimit -n; ulimit -Hn; grep CapEff /proc/self/status; ps | head -2 | tail -1'
+    const limited = await docker(['run', '--rm', ...flags, 'busybox', 'sh', '-c', script])
+    expect(limited.out).toMatch(/^100\n200\nCapEff:\t0{16}\n +1 root +holdfast: init\n$/)
+    expect(limited.code).toBe(0)
+    expect((await docker(['run', '--rm', '--read-only', 'busybox', 'touch', '/x'])).err).toContain('Read-only')
+    expect((await docker(['run', '--rm', '-u', 'user', 'busybox', 'id', '-Gn'])).out).toBe('user wheel\n')
+    for (const [flag, value, message] of [
+      ['--cpuset-cpus', '4000', 'Requested CPUs are not available'],
+      ['--cap-add', 'NOSUCH', 'unknown capability'],
+      ['--sysctl', 'kernel.hostname=x', 'it is what the field hostname is for'],
+      ['--cgroup-parent', '../x', 'must not contain'],
+      ['--device', '/dev/nosuch', 'no such file'],
+    ] as const) {
+      const { code, err } = await docker(['create', flag, value, 'busybox'])
+      expect([code, err]).toEqual([1, expect.stringContaining(message)])
+    }
+  })
+
+  it('attaches several clients to one container', async () => {
+    await docker(['run', '-di', '--name', 'shared', 'busybox', 'sh', '-c', 'while read l; do echo got $l; done'])
+    const readers = [1, 2].map(() => docker(['attach', '--no-stdin', '--sig-proxy=false', 'shared']))
+    const writer = docker(['start', '-ai', 'shared'], 'hello\n') // a running one is attached to
+    await eventually(async () => (await docker(['logs', 'shared'])).out === 'got hello\n')
+    await docker(['rm', '-f', 'shared'])
+    expect((await writer).out).toBe('got hello\n')
+    for (const reader of readers) expect(['', 'got hello\n']).toContain((await reader).out)
+  })
+
+  it('passes a signal on to the container', async () => {
+    const script = 'trap "echo caught; exit 7" TERM; echo ready; while :; do sleep 0.1; done'
+    const child = spawn('docker', ['run', '--rm', 'busybox', 'sh', '-c', script], {
+      env: { PATH: process.env['PATH'], DOCKER_HOST: `unix://${supervisor.socket}` },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    let out = ''
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      out += chunk
+      if (out === 'ready\n') child.kill('SIGTERM')
+    })
+    expect(await once(child, 'close')).toEqual([7, null])
+    expect(out).toBe('ready\ncaught\n')
+  })
+
   it('names a missing network instead of pulling', async () => {
     const { code, err } = await docker(['run', '--rm', '--network', 'nosuch', 'busybox', 'true'])
     expect(code).toBe(125)
@@ -239,6 +334,15 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
     )
   })
 })
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
 
 function hasDockerCommand(): boolean {
   try {
