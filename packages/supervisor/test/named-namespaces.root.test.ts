@@ -16,10 +16,13 @@ describe.skipIf(process.getuid?.() !== 0)('named namespaces', { timeout: 60_000 
   it('are joined by containers that come and go', async () => {
     const { ino, path, owner } = await world.engine.createNamespace('net', 'shop', '')
     expect([owner, path]).toEqual(['host', `${world.root}/run/ns/net/shop`])
-    const look = () => world.run('readlink /proc/self/ns/net; ip -o link | grep -c "lo: .*UP"', { NetworkMode: 'ns:shop' })
+    const look = () =>
+      world.run('readlink /proc/self/ns/net; ip -o link | grep -c "lo: .*UP"', { NetworkMode: 'ns:shop' })
     expect((await look()).output).toBe(`net:[${ino}]\n1\n`)
     expect((await look()).output).toBe(`net:[${ino}]\n1\n`)
-    await expect(world.engine.createNamespace('net', 'shop', '')).rejects.toMatchObject({ code: 'HF_NAME_IN_USE' })
+    await expect(world.engine.createNamespace('net', 'shop', '')).rejects.toMatchObject({
+      code: 'HF_NAME_IN_USE',
+    })
     world.engine.removeNamespace('net', 'shop')
     expect(existsSync(path)).toBe(false)
   })
