@@ -1,7 +1,7 @@
 /** What the container's own program and an exec'd one have in common: stdio, clients, signals, an end. */
 import type { WebSocket } from 'ws'
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { pidfdSendSignal, setWindowSize } from '@holdfast/core'
+import { closeFd, dupCloexec, pidfdSendSignal, setWindowSize } from '@holdfast/core'
 import { decodeStream, type ExitRecord } from '@holdfast/protocol'
 import type { Input } from './input.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
@@ -37,6 +37,7 @@ export class ContainedProcess {
   readonly #options: ContainedOptions
   #input: Input | undefined
   #live: LiveProcess | undefined
+  #terminal: number | undefined
   #early: ((input: Input) => void)[] = []
   #over = false
 
@@ -63,6 +64,8 @@ export class ContainedProcess {
    */
   async follow(live: LiveProcess, onInitEnd?: () => Promise<void>): Promise<Omit<ExitRecord, 'oomKilled'>> {
     this.#live = live
+    // A copy for the window's size: the pump closes its own when the last program has closed the terminal.
+    this.#terminal = live.console === undefined ? undefined : dupCloexec(live.console)
     const { input, sources } = connectStdio(live.fds, live.console, this.#options.stdin)
     this.#input = input
     for (const attach of this.#early.splice(0)) attach(input)
@@ -75,6 +78,8 @@ export class ContainedProcess {
     await Promise.all([keeperEnd(live.keeper, patience), this.output.ended])
     patience.removeEventListener('abort', cutOff)
     this.#live = undefined
+    if (this.#terminal !== undefined) closeFd(this.#terminal)
+    this.#terminal = undefined
     const end = endRecord(live.recordPath, exit)
     this.#over = true
     input.close()
@@ -108,8 +113,7 @@ export class ContainedProcess {
 
   /** Without a terminal there is nothing to resize, and no harm either. */
   resize(rows: number, columns: number): void {
-    const console = this.#live?.console
-    if (console !== undefined) setWindowSize(console, rows, columns)
+    if (this.#terminal !== undefined) setWindowSize(this.#terminal, rows, columns)
   }
 
   #attachStdin(socket: WebSocket): void {
