@@ -75,12 +75,12 @@ export const createNamed: Command = {
   summary: 'Make a namespace with a name, for containers to join with --network ns:NAME, --ipc ns:NAME, …',
   arguments: [1, 1],
   flags: [{ name: 'owner', kind: 'string', value: 'NAME', help: 'The named user namespace that it belongs to, and its members join' }],
-  async run({ client, print }, parsed) {
+  async run(context, parsed) {
     const [Type, Name] = typeAndName(parsed.arguments[0] as string)
-    const { path } = await client.json<NamedNamespace>('POST', '/holdfast/namespaces', {
+    const { path } = await context.client.json<NamedNamespace>('POST', '/holdfast/namespaces', {
       body: { Type, Name, Owner: parsed.text('owner') ?? '' },
     })
-    print(path)
+    context.print(path)
     return 0
   },
 }

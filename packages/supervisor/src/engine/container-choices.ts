@@ -1,6 +1,6 @@
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
-import { ownerOf } from './named-namespaces.ts'
+import { ownerOf } from './namespace-owner.ts'
 import { chooseNamespaces, type NamespaceChoices } from './namespace-modes.ts'
 
 /** The choices that the container was made with; the containers that it joins must still be there. */

@@ -11,17 +11,16 @@ import {
   createNamespace,
   createUserNamespace,
   MNT_DETACH,
-  namespaceInode,
-  namespaceOwner,
   openNamespace,
   umount,
   UMOUNT_NOFOLLOW,
 } from '@holdfast/core'
-import { hasCode, HoldfastError } from '@holdfast/errors'
+import { HoldfastError } from '@holdfast/errors'
 import { raiseLoopback } from '@holdfast/network'
 import type { NamespaceType } from '@holdfast/protocol'
 import type { EngineContext } from './context.ts'
 import type { NamedNamespace } from './engine.ts'
+import { inodeAt, ownerInode, ownerOf } from './namespace-owner.ts'
 import { mapOfNamespace, type IdRange } from './id-map.ts'
 import { choicesOf } from './container-choices.ts'
 import { isRunning } from './waits.ts'
@@ -138,15 +137,6 @@ export function listNamed(context: EngineContext): NamedNamespace[] {
   })
 }
 
-/** The named user namespace that owns the namespace at this path; undefined where that is the host's, or another. */
-export function ownerOf(namespaces: string, path: string): { path: string; name: string } | undefined {
-  const owner = ownerInode(path)
-  const directory = join(namespaces, 'user')
-  if (owner === undefined || !existsSync(directory)) return undefined
-  const name = readdirSync(directory).find((each) => inodeAt(join(directory, each)) === owner)
-  return name === undefined ? undefined : { name, path: join(directory, name) }
-}
-
 /** Id ranges that named user namespaces have, by the key under which they were taken. */
 export async function namedIdRanges(context: EngineContext): Promise<[string, NonNullable<IdRange>][]> {
   const users = listNamed(context).filter(({ type }) => type === 'user')
@@ -171,37 +161,6 @@ function describe(context: EngineContext, type: string, name: string): NamedName
   const ownerIno = ownerInode(path)
   if (ino === undefined || ownerIno === undefined) return undefined
   return { type, name, path, ino, owner: ownerOf(context.paths.namespaces, path)?.name ?? 'host', ownerIno }
-}
-
-/** undefined where no namespace is mounted. */
-function inodeAt(path: string): number | undefined {
-  return within(path, namespaceInode)
-}
-
-function ownerInode(path: string): number | undefined {
-  return within(path, (fd) => {
-    const owner = namespaceOwner(fd)
-    try {
-      return namespaceInode(owner)
-    } finally {
-      closeFd(owner)
-    }
-  })
-}
-
-function within(path: string, look: (fd: number) => number): number | undefined {
-  let fd: number
-  try {
-    fd = openNamespace(path)
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'HF_NAMESPACE_NOT_FOUND')) return undefined
-    throw error
-  }
-  try {
-    return look(fd)
-  } finally {
-    closeFd(fd)
-  }
 }
 
 function pathOf({ paths }: EngineContext, type: string, name: string): string {
