@@ -35,13 +35,18 @@ interface ForkedShim {
   /** Our end of the socket pair. */
   channel: number
   watch: Watch
+  /** It has held a container already. */
+  used: boolean
 }
 
 /** Another shim is forked this long after the last one was given away, unless one has come back. */
 const refillDelayMs = 50
-/** How many may wait after a burst of containers, and how long those above `ahead` are kept. */
-const mostWaiting = 16
-const keptMs = 3000
+/**
+ * How many may wait, and how long those that have held a container already are kept: each has three times the memory
+ * of a fresh one, which is worth its while only as long as containers come one after the other.
+ */
+const mostWaiting = 3
+const keptMs = 1000
 
 export class Zygote {
   readonly #ahead: number
@@ -110,7 +115,7 @@ export class Zygote {
     }
     closeFd(theirs)
     const watch = watchFd(ours, { readable: true, hangup: true }, () => this.#onShim(shim))
-    const shim: ForkedShim = { pid, channel: ours, watch }
+    const shim: ForkedShim = { pid, channel: ours, watch, used: false }
     this.#shims.add(shim)
     this.#waiting.unshift(shim)
     return 'zygote'
@@ -124,14 +129,16 @@ export class Zygote {
       this.#forget(shim)
       return
     }
+    shim.used = true
     this.#waiting.push(shim)
     clearTimeout(this.#trim)
     this.#trim = setTimeout(() => this.#trimNow(), keptMs)
   }
 
-  /** Those that came back first go first: the end of the channel is the end of a shim that waits. */
+  /** The end of the channel is the end of a shim that waits; a fresh one takes its place. */
   #trimNow(): void {
-    while (this.#waiting.length > this.#ahead) this.#forget(this.#waiting[0]!)
+    for (const shim of this.#waiting.filter(({ used }) => used)) this.#forget(shim)
+    this.#refillNow()
   }
 
   #forget(shim: ForkedShim): void {
