@@ -56,7 +56,8 @@ function checkManifest(name: string, dir: string, allowed: string[]): void {
   const own = (deps: Record<string, string> = {}) =>
     Object.keys(deps).flatMap((dep) => (dep.startsWith('@holdfast/') ? [dep.slice('@holdfast/'.length)] : []))
   for (const dep of own(manifest.dependencies)) {
-    if (![...allowed, ...(programs[name] ?? [])].includes(dep)) problems.push(`packages/${name}/package.json: may not depend on @holdfast/${dep}`)
+    if (![...allowed, ...(programs[name] ?? [])].includes(dep))
+      problems.push(`packages/${name}/package.json: may not depend on @holdfast/${dep}`)
   }
   const references = [...new Set([...own(manifest.dependencies), ...own(manifest.devDependencies)])]
     .sort()

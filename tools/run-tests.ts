@@ -9,13 +9,24 @@ const report = join(scratch, 'report.json')
 const vitest = spawnSync(
   process.execPath,
   [
-    'node_modules/vitest/vitest.mjs', 'run', '--config', 'vitest.all.config.ts',
-    '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2),
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--config',
+    'vitest.all.config.ts',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...process.argv.slice(2),
   ],
   { stdio: 'inherit' },
 )
 
-let counts: { numPassedTests: number; numFailedTests: number; numPendingTests: number; numFailedTestSuites: number }
+let counts: {
+  numPassedTests: number
+  numFailedTests: number
+  numPendingTests: number
+  numFailedTestSuites: number
+}
 try {
   counts = JSON.parse(readFileSync(report, 'utf8')) as typeof counts
 } catch {

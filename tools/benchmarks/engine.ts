@@ -28,7 +28,15 @@ export class Engine {
     this.#child = spawn(
       'unshare',
       // The exec root on a tmpfs, as /run is on any machine with systemd.
-      ['-n', '-m', 'sh', '-c', 'ip link set lo up && mount -t tmpfs tmpfs "$0" && exec "$@"', join(this.root, 'run'), ...this.#command],
+      [
+        '-n',
+        '-m',
+        'sh',
+        '-c',
+        'ip link set lo up && mount -t tmpfs tmpfs "$0" && exec "$@"',
+        join(this.root, 'run'),
+        ...this.#command,
+      ],
       { stdio: ['ignore', log, log], env: { PATH: process.env['PATH'] ?? '' }, cwd: '/' },
     )
     const deadline = performance.now() + 60_000
@@ -37,7 +45,10 @@ export class Engine {
         if ((await this.call('GET', '/_ping')).status === 200) return
       } catch (error) {
         if (this.#child.exitCode !== null || performance.now() > deadline) {
-          throw new Error(`${this.name} did not start: ${readFileSync(join(this.root, 'log'), 'utf8').slice(-2000)}`, { cause: error })
+          throw new Error(
+            `${this.name} did not start: ${readFileSync(join(this.root, 'log'), 'utf8').slice(-2000)}`,
+            { cause: error },
+          )
         }
       }
       await delay(50)
@@ -56,7 +67,12 @@ export class Engine {
     await exited
   }
 
-  async call(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<Answer> {
+  async call(
+    method: string,
+    path: string,
+    body?: unknown,
+    contentType = 'application/json',
+  ): Promise<Answer> {
     const response = await this.open(method, path, body, contentType)
     const content = await buffer(response)
     return { status: response.statusCode ?? 0, body: content }
@@ -65,13 +81,22 @@ export class Engine {
   /** As `call`, and an error where the status is one. */
   async json<T>(method: string, path: string, body?: unknown): Promise<T> {
     const answer = await this.call(method, path, body)
-    if (answer.status >= 400) throw new Error(`${this.name}: ${method} ${path}: ${answer.status} ${answer.body.toString()}`)
+    if (answer.status >= 400)
+      throw new Error(`${this.name}: ${method} ${path}: ${answer.status} ${answer.body.toString()}`)
     return (answer.body.length > 0 ? JSON.parse(answer.body.toString()) : undefined) as T
   }
 
-  open(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<IncomingMessage> {
+  open(
+    method: string,
+    path: string,
+    body?: unknown,
+    contentType = 'application/json',
+  ): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const message = request({ socketPath: this.#socket, agent: this.#agent, method, path: `/v1.41${path}` }, resolve)
+      const message = request(
+        { socketPath: this.#socket, agent: this.#agent, method, path: `/v1.41${path}` },
+        resolve,
+      )
       message.on('error', reject)
       if (body === undefined) return message.end()
       message.setHeader('Content-Type', contentType)
@@ -84,7 +109,7 @@ export class Engine {
     const all = readdirSync('/proc').flatMap((pid) => (/^\d+$/.test(pid) ? describe(Number(pid)) : []))
     const first = all.filter((one) => one.pid === this.#child?.pid || one.title.includes(this.root))
     const found = new Set(first.map((one) => one.pid))
-    for (let before = -1; before !== found.size; ) {
+    for (let before = -1; before !== found.size;) {
       before = found.size
       for (const one of all) if (found.has(one.parent)) found.add(one.pid)
     }
@@ -110,7 +135,8 @@ export interface EngineProcess {
 function describe(pid: number): EngineProcess[] {
   try {
     const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
-    const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(rollup)?.[1] ?? 0)
+    const field = (name: string): number =>
+      Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(rollup)?.[1] ?? 0)
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     return [
       {

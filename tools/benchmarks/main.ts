@@ -19,12 +19,31 @@ const scratch = mkdtempSync('/var/tmp/hfb-')
 const supervisor = fileURLToPath(new URL('../../packages/supervisor/dist/main.js', import.meta.url))
 const instance = `b${process.pid % 1_000_000}`
 const holdfast = new Engine('holdfast', join(scratch, 'h'), (root, socket) => [
-  process.execPath, supervisor, '--instance', instance, '--host', `unix://${socket}`,
-  '--data-root', join(root, 'data'), '--exec-root', join(root, 'run'), '--pidfile', join(root, 'pid'),
+  process.execPath,
+  supervisor,
+  '--instance',
+  instance,
+  '--host',
+  `unix://${socket}`,
+  '--data-root',
+  join(root, 'data'),
+  '--exec-root',
+  join(root, 'run'),
+  '--pidfile',
+  join(root, 'pid'),
 ])
 const dockerd = new Engine('dockerd', join(scratch, 'd'), (root, socket) => [
-  'dockerd', '--host', `unix://${socket}`, '--data-root', join(root, 'data'), '--exec-root', join(root, 'run'),
-  '--pidfile', join(root, 'pid'), '--storage-driver', 'overlay2',
+  'dockerd',
+  '--host',
+  `unix://${socket}`,
+  '--data-root',
+  join(root, 'data'),
+  '--exec-root',
+  join(root, 'run'),
+  '--pidfile',
+  join(root, 'pid'),
+  '--storage-driver',
+  'overlay2',
 ])
 
 let failed = false
@@ -33,7 +52,12 @@ try {
   await holdfast.start()
   const tar = makeImage()
   for (const engine of [dockerd, holdfast]) {
-    const { status, body } = await engine.call('POST', '/images/create?fromSrc=-&repo=bench&tag=latest', tar, 'application/x-tar')
+    const { status, body } = await engine.call(
+      'POST',
+      '/images/create?fromSrc=-&repo=bench&tag=latest',
+      tar,
+      'application/x-tar',
+    )
     if (status !== 200) throw new Error(`${engine.name} can't import ${image}: ${body.toString()}`)
   }
   const results = []
@@ -44,8 +68,16 @@ try {
   await dockerd.stop()
   // Its network went with the network namespace that it was started in; what is left is its cgroup.
   execFileSync('unshare', [
-    '-n', process.execPath, supervisor, '--instance', instance, '--purge',
-    '--data-root', join(holdfast.root, 'data'), '--exec-root', join(holdfast.root, 'run'),
+    '-n',
+    process.execPath,
+    supervisor,
+    '--instance',
+    instance,
+    '--purge',
+    '--data-root',
+    join(holdfast.root, 'data'),
+    '--exec-root',
+    join(holdfast.root, 'run'),
   ])
   if (options['keep-logs']) console.error(`logs are in ${scratch}`)
   else rmSync(scratch, { recursive: true, force: true })
@@ -75,16 +107,30 @@ function print(results: { row: Row; dockerd: number; holdfast: number }[]): void
     const met = ratio <= row.budget
     failed ||= !met
     const shown = (value: number): string => `${value.toPrecision(3)} ${row.unit}`
-    return [row.title, shown(dockerd), shown(holdfast), fraction(ratio), fraction(row.budget), met ? 'yes' : 'NO']
+    return [
+      row.title,
+      shown(dockerd),
+      shown(holdfast),
+      fraction(ratio),
+      fraction(row.budget),
+      met ? 'yes' : 'NO',
+    ]
   })
   const all = [['work', 'dockerd', 'holdfast', 'ratio', 'budget', 'met'], ...lines]
   const widths = all[0]!.map((_, column) => Math.max(...all.map((line) => line[column]!.length)))
   const padded = all.map((line) => line.map((cell, column) => cell.padEnd(widths[column]!)))
-  if (options.markdown) padded.splice(1, 0, widths.map((width) => '-'.repeat(width)))
+  if (options.markdown)
+    padded.splice(
+      1,
+      0,
+      widths.map((width) => '-'.repeat(width)),
+    )
   for (const line of padded) console.log(options.markdown ? `| ${line.join(' | ')} |` : line.join('  '))
   const lost = (engine: string): number => lostExits.get(engine) ?? 0
   if (chosen.some((row) => row.key === 'many')) {
-    console.log(`\nexits lost in 150 runs, 16 at a time: dockerd ${lost('dockerd')}, holdfast ${lost('holdfast')}`)
+    console.log(
+      `\nexits lost in 150 runs, 16 at a time: dockerd ${lost('dockerd')}, holdfast ${lost('holdfast')}`,
+    )
     failed ||= lost('holdfast') > 0
   }
   console.log(
@@ -102,6 +148,9 @@ function makeImage(): Buffer {
   const rootfs = join(scratch, 'rootfs')
   mkdirSync(join(rootfs, 'bin'), { recursive: true })
   copyFileSync('/bin/busybox', join(rootfs, 'bin/busybox'))
-  for (const applet of ['sh', 'true', 'sleep', 'yes', 'head']) symlinkSync('busybox', join(rootfs, 'bin', applet))
-  return execFileSync('tar', ['--numeric-owner', '--owner=0', '--group=0', '-C', rootfs, '-c', '.'], { maxBuffer: 64 << 20 })
+  for (const applet of ['sh', 'true', 'sleep', 'yes', 'head'])
+    symlinkSync('busybox', join(rootfs, 'bin', applet))
+  return execFileSync('tar', ['--numeric-owner', '--owner=0', '--group=0', '-C', rootfs, '-c', '.'], {
+    maxBuffer: 64 << 20,
+  })
 }

@@ -14,11 +14,13 @@ export interface Row {
 
 export const image = 'bench:latest'
 
-const runTrue = (network: string) => async (engine: Engine): Promise<number> => {
-  const start = performance.now()
-  await runOnce(engine, network)
-  return performance.now() - start
-}
+const runTrue =
+  (network: string) =>
+  async (engine: Engine): Promise<number> => {
+    const start = performance.now()
+    await runOnce(engine, network)
+    return performance.now() - start
+  }
 
 /** create, start, wait, remove. Returns the exit code, undefined where the exit was lost. */
 async function runOnce(engine: Engine, network: string): Promise<number | undefined> {
@@ -34,7 +36,9 @@ async function runOnce(engine: Engine, network: string): Promise<number | undefi
 
 async function create(engine: Engine, command: string[], network = 'bridge'): Promise<string> {
   const { Id } = await engine.json<{ Id: string }>('POST', '/containers/create', {
-    Image: image, Cmd: command, HostConfig: { NetworkMode: network },
+    Image: image,
+    Cmd: command,
+    HostConfig: { NetworkMode: network },
   })
   return Id
 }
@@ -57,7 +61,8 @@ async function manyRuns(engine: Engine): Promise<number> {
   let left = 50
   const worker = async (): Promise<void> => {
     while (left-- > 0) {
-      if ((await runOnce(engine, 'bridge')) !== 0) lostExits.set(engine.name, (lostExits.get(engine.name) ?? 0) + 1)
+      if ((await runOnce(engine, 'bridge')) !== 0)
+        lostExits.set(engine.name, (lostExits.get(engine.name) ?? 0) + 1)
     }
   }
   await Promise.all(Array.from({ length: 16 }, worker))
@@ -71,7 +76,9 @@ async function execTrue(engine: Engine): Promise<number> {
   if (id === undefined) sleepers.set(engine.name, (id = await startSleeper(engine)))
   const start = performance.now()
   const { Id } = await engine.json<{ Id: string }>('POST', `/containers/${id}/exec`, {
-    Cmd: ['true'], AttachStdout: true, AttachStderr: true,
+    Cmd: ['true'],
+    AttachStdout: true,
+    AttachStderr: true,
   })
   await engine.call('POST', `/exec/${Id}/start`, { Detach: false, Tty: false })
   const { ExitCode } = await engine.json<{ ExitCode: number | null }>('GET', `/exec/${Id}/json`)
@@ -89,7 +96,8 @@ async function memoryPerContainer(engine: Engine): Promise<number> {
   await removeAll(engine, ids)
   // A shim that waits ahead for the next container belongs to the engine.
   const busy = shims.filter((one) => !one.title.includes('(waiting)'))
-  if (busy.length < count) throw new Error(`${engine.name}: only ${busy.length} shims were found for ${count} containers`)
+  if (busy.length < count)
+    throw new Error(`${engine.name}: only ${busy.length} shims were found for ${count} containers`)
   return busy.reduce((sum, one) => sum + one.private, 0) / 1024 / count
 }
 
@@ -128,17 +136,60 @@ async function readLog(engine: Engine): Promise<number> {
   for await (const chunk of response) size += (chunk as Buffer).length
   const duration = performance.now() - start
   // Each line has a frame header of 8 bytes, or several share one.
-  if (size < logBytes || size > logBytes * 1.09) throw new Error(`${engine.name} gave back ${size} bytes of log`)
+  if (size < logBytes || size > logBytes * 1.09)
+    throw new Error(`${engine.name} gave back ${size} bytes of log`)
   return duration / 1000
 }
 
 export const rows: Row[] = [
-  { key: 'run', title: 'run `true`, bridge network', unit: 'ms', budget: 1 / 15, rounds: 15, measure: runTrue('bridge') },
-  { key: 'none', title: 'run `true`, no network', unit: 'ms', budget: 1 / 15, rounds: 15, measure: runTrue('none') },
+  {
+    key: 'run',
+    title: 'run `true`, bridge network',
+    unit: 'ms',
+    budget: 1 / 15,
+    rounds: 15,
+    measure: runTrue('bridge'),
+  },
+  {
+    key: 'none',
+    title: 'run `true`, no network',
+    unit: 'ms',
+    budget: 1 / 15,
+    rounds: 15,
+    measure: runTrue('none'),
+  },
   { key: 'exec', title: 'exec `true`', unit: 'ms', budget: 1 / 10, rounds: 15, measure: execTrue },
-  { key: 'many', title: '50 runs, 16 at a time (each)', unit: 'ms', budget: 1 / 10, rounds: 3, measure: manyRuns },
-  { key: 'container', title: 'private memory per idle container', unit: 'MiB', budget: 0.8, rounds: 1, measure: memoryPerContainer },
+  {
+    key: 'many',
+    title: '50 runs, 16 at a time (each)',
+    unit: 'ms',
+    budget: 1 / 10,
+    rounds: 3,
+    measure: manyRuns,
+  },
+  {
+    key: 'container',
+    title: 'private memory per idle container',
+    unit: 'MiB',
+    budget: 0.8,
+    rounds: 1,
+    measure: memoryPerContainer,
+  },
   { key: 'idle', title: 'the engine idle (PSS)', unit: 'MiB', budget: 0.7, rounds: 1, measure: idleMemory },
-  { key: 'log', title: '100 MB of log lines written', unit: 's', budget: 1 / 2, rounds: 3, measure: writeLog },
-  { key: 'readlog', title: '100 MB of log lines read back', unit: 's', budget: 1 / 5, rounds: 3, measure: readLog },
+  {
+    key: 'log',
+    title: '100 MB of log lines written',
+    unit: 's',
+    budget: 1 / 2,
+    rounds: 3,
+    measure: writeLog,
+  },
+  {
+    key: 'readlog',
+    title: '100 MB of log lines read back',
+    unit: 's',
+    budget: 1 / 5,
+    rounds: 3,
+    measure: readLog,
+  },
 ]

@@ -15,7 +15,10 @@ const flags: Flag[] = [
 
 describe('parseCommandLine', () => {
   it('takes the forms that Go programs take', () => {
-    const parsed = parseCommandLine(['--rm=false', '-p80:80', '-eA=1', '-it', '--name=x', '-p', '81:81'], flags)
+    const parsed = parseCommandLine(
+      ['--rm=false', '-p80:80', '-eA=1', '-it', '--name=x', '-p', '81:81'],
+      flags,
+    )
     expect(parsed.flag('rm')).toBe(false)
     expect(parsed.list('publish')).toEqual(['80:80', '81:81'])
     expect(parsed.list('env')).toEqual(['A=1'])
@@ -27,7 +30,9 @@ describe('parseCommandLine', () => {
     expect([parsed.flag('tty'), parsed.list('env'), parsed.arguments]).toEqual([true, ['A=1'], ['image']])
   })
   it("leaves the container's own flags alone", () => {
-    const parsed = parseCommandLine(['--rm', 'busybox', 'ls', '-l', '--rm=x'], flags, { stopAtFirstArgument: true })
+    const parsed = parseCommandLine(['--rm', 'busybox', 'ls', '-l', '--rm=x'], flags, {
+      stopAtFirstArgument: true,
+    })
     expect(parsed.arguments).toEqual(['busybox', 'ls', '-l', '--rm=x'])
   })
   it('mixes flags and arguments elsewhere, up to --', () => {
@@ -36,7 +41,11 @@ describe('parseCommandLine', () => {
   })
   it('knows defaults and what was given', () => {
     const parsed = parseCommandLine(['--sig-proxy=0'], flags)
-    expect([parsed.flag('sig-proxy'), parsed.has('sig-proxy'), parsed.has('rm')]).toEqual([false, true, false])
+    expect([parsed.flag('sig-proxy'), parsed.has('sig-proxy'), parsed.has('rm')]).toEqual([
+      false,
+      true,
+      false,
+    ])
     expect(parseCommandLine([], flags).flag('sig-proxy')).toBe(true)
   })
   it.each([

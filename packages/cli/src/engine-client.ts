@@ -25,7 +25,9 @@ export class EngineClient {
   constructor(host: string) {
     const match = /^unix:\/\/(\/.*)$/.exec(host)
     if (!match) {
-      throw new HoldfastError('HF_BAD_REQUEST', `invalid host "${host}"`, { hint: 'Give it as unix:///path/to/socket.' })
+      throw new HoldfastError('HF_BAD_REQUEST', `invalid host "${host}"`, {
+        hint: 'Give it as unix:///path/to/socket.',
+      })
     }
     this.socketPath = match[1] as string
   }
@@ -50,7 +52,10 @@ export class EngineClient {
   }
 
   /** Takes the connection over for attach and exec: what follows on the socket is the container's stream. */
-  async hijack(path: string, call: Call = {}): Promise<{ socket: Socket; head: Buffer; contentType: string }> {
+  async hijack(
+    path: string,
+    call: Call = {},
+  ): Promise<{ socket: Socket; head: Buffer; contentType: string }> {
     const message = this.#request('POST', path, call, { Connection: 'Upgrade', Upgrade: 'tcp' })
     return await new Promise((resolve, reject) => {
       message.on('upgrade', (response, socket, head) =>
@@ -85,10 +90,14 @@ export class EngineClient {
       error.code === 'EACCES'
         ? 'Run as root, or as a member of the group that owns the socket.'
         : 'Start it with `hold supervisor`, or name its socket with -H unix:///path or HOLDFAST_HOST.'
-    return new HoldfastError('HF_INTERNAL', `no supervisor answers on ${this.socketPath} (${String(error.code)})`, {
-      hint,
-      cause: error,
-    })
+    return new HoldfastError(
+      'HF_INTERNAL',
+      `no supervisor answers on ${this.socketPath} (${String(error.code)})`,
+      {
+        hint,
+        cause: error,
+      },
+    )
   }
 }
 
@@ -114,11 +123,19 @@ async function engineError(response: IncomingMessage): Promise<HoldfastError> {
   } catch {
     parsed = { message: body || `the supervisor answered ${response.statusCode}` }
   }
-  return new HoldfastError(parsed.code ?? statusCodes[response.statusCode ?? 500] ?? 'HF_INTERNAL', parsed.message ?? '', {
-    hint: parsed.hint,
-    details: { status: response.statusCode },
-  })
+  return new HoldfastError(
+    parsed.code ?? statusCodes[response.statusCode ?? 500] ?? 'HF_INTERNAL',
+    parsed.message ?? '',
+    {
+      hint: parsed.hint,
+      details: { status: response.statusCode },
+    },
+  )
 }
 
 /** For an engine that sends no code of ours (dockerd). */
-const statusCodes: Record<number, ErrorCode> = { 400: 'HF_BAD_REQUEST', 404: 'HF_CONTAINER_NOT_FOUND', 501: 'HF_NOT_IMPLEMENTED' }
+const statusCodes: Record<number, ErrorCode> = {
+  400: 'HF_BAD_REQUEST',
+  404: 'HF_CONTAINER_NOT_FOUND',
+  501: 'HF_NOT_IMPLEMENTED',
+}

@@ -18,7 +18,9 @@ export function overview(commands: Command[]): string {
 export function commandHelp(command: Command): string {
   const head = [`Usage: hold ${command.name} ${command.usage}`, '', `${command.summary}.`]
   if (command.flags.length === 0) return head.join('\n')
-  const rows = [...command.flags].sort((a, b) => (a.name < b.name ? -1 : 1)).map((flag) => [flagForm(flag), flag.help])
+  const rows = [...command.flags]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((flag) => [flagForm(flag), flag.help])
   return [...head, '', table(['Options:', ''], rows)].join('\n')
 }
 

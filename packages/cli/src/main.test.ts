@@ -19,7 +19,14 @@ async function hold(...argv: string[]): Promise<{ code: number; stdout: string; 
 
 describe('hold', () => {
   it('reads --env-file itself, where Node would take it for its own', async () => {
-    const { code, stderr } = await hold('-H', 'unix:///nosuch.sock', 'run', '--env-file', '/nosuch.env', 'busybox')
+    const { code, stderr } = await hold(
+      '-H',
+      'unix:///nosuch.sock',
+      'run',
+      '--env-file',
+      '/nosuch.env',
+      'busybox',
+    )
     expect(stderr).toMatch(/^hold: .*\/nosuch\.env/)
     expect(code).toBe(125)
   })
@@ -34,7 +41,15 @@ describe('hold', () => {
   })
 
   it('refuses detach keys that are none before it asks for a container', async () => {
-    const { stderr } = await hold('-H', 'unix:///nosuch.sock', 'run', '-i', '--detach-keys', 'bogus-key', 'busybox')
+    const { stderr } = await hold(
+      '-H',
+      'unix:///nosuch.sock',
+      'run',
+      '-i',
+      '--detach-keys',
+      'bogus-key',
+      'busybox',
+    )
     expect(stderr).toContain('invalid detach keys: unknown key "bogus-key"')
   })
 

@@ -17,7 +17,10 @@ const globalFlags: Flag[] = [
 async function main(argv: string[]): Promise<number> {
   const global = parseCommandLine(argv, globalFlags, { stopAtFirstArgument: true })
   const client = new EngineClient(
-    global.text('host') ?? process.env['HOLDFAST_HOST'] ?? process.env['DOCKER_HOST'] ?? 'unix:///run/holdfast/holdfast.sock',
+    global.text('host') ??
+      process.env['HOLDFAST_HOST'] ??
+      process.env['DOCKER_HOST'] ??
+      'unix:///run/holdfast/holdfast.sock',
   )
   const context: CommandContext = {
     client,
@@ -49,7 +52,8 @@ function find(name: string): Command {
 /** `ns` has verbs of its own: two words. */
 function commandOf(words: string[]): Command {
   if (words[0] !== 'ns') return find(words[0] as string)
-  if (words[1] === undefined) throw usageError('hold ns needs a verb', '`hold ns ls`, `hold ns enter`, `hold ns create`, `hold ns rm`.')
+  if (words[1] === undefined)
+    throw usageError('hold ns needs a verb', '`hold ns ls`, `hold ns enter`, `hold ns create`, `hold ns rm`.')
   return find(`ns ${words[1]}`)
 }
 
@@ -59,12 +63,18 @@ async function runCommand(context: CommandContext, command: Command, argv: strin
     context.print(commandHelp(command))
     return 0
   }
-  const parsed = parseCommandLine(argv, command.flags, { stopAtFirstArgument: command.stopAtFirstArgument ?? false })
+  const parsed = parseCommandLine(argv, command.flags, {
+    stopAtFirstArgument: command.stopAtFirstArgument ?? false,
+  })
   const [least, most] = command.arguments
   const count = parsed.arguments.length
   if (count < least || count > most) {
-    const wanted = least === most ? `exactly ${least}` : count < least ? `at least ${least}` : `at most ${most}`
-    throw usageError(`"hold ${command.name}" takes ${wanted} argument${least === 1 && count < 1 ? '' : 's'}`, `Usage: hold ${command.name} ${command.usage}`)
+    const wanted =
+      least === most ? `exactly ${least}` : count < least ? `at least ${least}` : `at most ${most}`
+    throw usageError(
+      `"hold ${command.name}" takes ${wanted} argument${least === 1 && count < 1 ? '' : 's'}`,
+      `Usage: hold ${command.name} ${command.usage}`,
+    )
   }
   return await command.run(context, parsed)
 }
@@ -72,11 +82,15 @@ async function runCommand(context: CommandContext, command: Command, argv: strin
 function names(client: EngineClient): Parameters<typeof complete>[2] {
   return {
     containers: async (onlyRunning) =>
-      (await client.json<{ Names: string[] }[]>('GET', '/containers/json', { query: { all: Number(!onlyRunning) } })).flatMap(
-        ({ Names }) => Names.map((name) => name.replace(/^\//, '')),
-      ),
+      (
+        await client.json<{ Names: string[] }[]>('GET', '/containers/json', {
+          query: { all: Number(!onlyRunning) },
+        })
+      ).flatMap(({ Names }) => Names.map((name) => name.replace(/^\//, ''))),
     images: async () =>
-      (await client.json<{ RepoTags: string[] | null }[]>('GET', '/images/json')).flatMap(({ RepoTags }) => RepoTags ?? []),
+      (await client.json<{ RepoTags: string[] | null }[]>('GET', '/images/json')).flatMap(
+        ({ RepoTags }) => RepoTags ?? [],
+      ),
   }
 }
 
@@ -97,7 +111,10 @@ try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
   process.stderr.write(`hold: ${describeError(error)}\n`)
-  process.exitCode = exitCode(error, process.argv.find((word) => !word.startsWith('-') && commands.some(({ name }) => name === word)))
+  process.exitCode = exitCode(
+    error,
+    process.argv.find((word) => !word.startsWith('-') && commands.some(({ name }) => name === word)),
+  )
 }
 // Standard input may still be open: nothing more is read of it.
 process.exit()

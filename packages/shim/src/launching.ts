@@ -196,7 +196,9 @@ export async function openDoor(door: number, steps: readonly Step[]): Promise<vo
   } catch (error) {
     // Nobody behind it any more.
     if (!hasCode(error, 'EPIPE', 'ECONNRESET')) throw error
-    throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the process ended before it was started', { cause: error })
+    throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the process ended before it was started', {
+      cause: error,
+    })
   } finally {
     channel.rest()
     closeSync(door)

@@ -1,5 +1,6 @@
 /** A forked shim between two containers: it waits for a directory, holds that container, and waits again. */
 import { readdirSync } from 'node:fs'
+import { hasCode } from '@holdfast/errors'
 import { closeFd, readFd, watchFd, writeFd } from '@holdfast/core'
 import { adoptStandardStreams, hadDefect, runShim } from './shim-process.ts'
 
@@ -10,7 +11,7 @@ const shortLifeMs = 60_000
 export function awaitDirectory(channel: number): void {
   process.title = 'holdfast: shim (waiting)'
   const watch = watchFd(channel, { readable: true, hangup: true }, () => {
-    const line = readFd(channel, 65_536)
+    const line = readChannel(channel)
     if (line === undefined) return
     if (line.length === 0) process.exit(0) // the zygote is gone, or has enough of them
     watch.close()
@@ -24,11 +25,25 @@ export function awaitDirectory(channel: number): void {
         adoptStandardStreams('/dev/null')
         // Nothing of one container may be within reach of the next: what is open must be what was open before.
         const asBefore = openDescriptors() === descriptors
-        if (!asBefore || hadDefect() || performance.now() - begun > shortLifeMs || !sayReady(channel)) process.exit(0)
+        if (!asBefore || hadDefect() || performance.now() - begun > shortLifeMs || !sayReady(channel))
+          process.exit(0)
         awaitDirectory(channel)
       },
     })
   })
+}
+
+/**
+ * What the other side wrote; undefined: nothing yet; empty: it has gone. One that goes with something of ours unread
+ * resets the connection, and an error that nobody takes would leave a process with an empty event loop.
+ */
+export function readChannel(channel: number): Buffer | undefined {
+  try {
+    return readFd(channel, 65_536)
+  } catch (error) {
+    if (hasCode(error, 'ECONNRESET')) return Buffer.alloc(0)
+    throw error
+  }
 }
 
 function openDescriptors(): string {

@@ -22,7 +22,7 @@ import {
 } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 import { errorToJson } from '@holdfast/protocol'
-import { awaitDirectory } from './waiting-shim.ts'
+import { awaitDirectory, readChannel } from './waiting-shim.ts'
 
 interface ForkRequest {
   id: number
@@ -81,7 +81,7 @@ export class Zygote {
 
   #onRequest({ id, dir, create }: ForkRequest): 'zygote' | 'shim' {
     try {
-      for (let given = false; !given; ) {
+      for (let given = false; !given;) {
         if (this.#waiting.length === 0 && this.#forkWaiting() === 'shim') return 'shim'
         const shim = this.#waiting.pop()!
         given = tell(shim, JSON.stringify({ dir, create }) + '\n')
@@ -123,7 +123,7 @@ export class Zygote {
 
   /** It waits again, or it has ended. */
   #onShim(shim: ForkedShim): void {
-    const message = readFd(shim.channel, 64)
+    const message = readChannel(shim.channel)
     if (message === undefined) return
     if (message.length === 0 || this.#waiting.length >= mostWaiting) {
       this.#forget(shim)

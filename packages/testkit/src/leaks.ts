@@ -74,5 +74,8 @@ function cgroups(instance: string): string[] {
     .split('\n')
     .filter((line) => / - cgroup2? /.test(line))
     .map((line) => line.split(' ')[4] ?? '')
-  return mountPoints.map((mount) => join(mount, instance)).filter(existsSync).map((path) => `cgroup ${path}`)
+  return mountPoints
+    .map((mount) => join(mount, instance))
+    .filter(existsSync)
+    .map((path) => `cgroup ${path}`)
 }

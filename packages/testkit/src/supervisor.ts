@@ -50,8 +50,18 @@ export class TestSupervisor implements AsyncDisposable {
     const child = spawn(
       process.execPath,
       [
-        '--conditions=@holdfast/source', program, '--instance', instance, '--host', `unix://${this.socket}`,
-        '--data-root', join(root, 'data'), '--exec-root', join(root, 'run'), '--pidfile', join(root, 'pid'),
+        '--conditions=@holdfast/source',
+        program,
+        '--instance',
+        instance,
+        '--host',
+        `unix://${this.socket}`,
+        '--data-root',
+        join(root, 'data'),
+        '--exec-root',
+        join(root, 'run'),
+        '--pidfile',
+        join(root, 'pid'),
         ...this.#flags,
       ],
       { env: { PATH: process.env['PATH'] ?? '' }, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] },
@@ -65,10 +75,20 @@ export class TestSupervisor implements AsyncDisposable {
   }
 
   /** One request; the answer's body as text, and parsed where it is JSON. */
-  async request(method: string, path: string, body?: unknown): Promise<{ status: number; text: string; json: any }> {
+  async request(
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<{ status: number; text: string; json: any }> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const message = request(
-        { socketPath: this.socket, method, path, headers: { 'content-type': 'application/json' }, agent: false },
+        {
+          socketPath: this.socket,
+          method,
+          path,
+          headers: { 'content-type': 'application/json' },
+          agent: false,
+        },
         resolve,
       )
       message.on('error', reject)
@@ -111,8 +131,15 @@ export class TestSupervisor implements AsyncDisposable {
     const purge = spawn(
       process.execPath,
       [
-        '--conditions=@holdfast/source', program, '--instance', this.instance, '--purge',
-        '--data-root', join(this.root, 'data'), '--exec-root', join(this.root, 'run'),
+        '--conditions=@holdfast/source',
+        program,
+        '--instance',
+        this.instance,
+        '--purge',
+        '--data-root',
+        join(this.root, 'data'),
+        '--exec-root',
+        join(this.root, 'run'),
       ],
       { env: { PATH: process.env['PATH'] ?? '' }, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] },
     )

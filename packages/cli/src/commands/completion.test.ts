@@ -3,7 +3,10 @@ import { expect, it } from 'vitest'
 import { commands } from './index.ts'
 import { complete } from './completion.ts'
 
-const names = { containers: async (running: boolean) => (running ? ['web'] : ['web', 'old']), images: async () => ['busybox:latest'] }
+const names = {
+  containers: async (running: boolean) => (running ? ['web'] : ['web', 'old']),
+  images: async () => ['busybox:latest'],
+}
 const offer = (...words: string[]) => complete(words, commands, names)
 
 it('offers verbs, also of two words', async () => {

@@ -26,7 +26,8 @@ export const completion: Command = {
   flags: [],
   async run(context, parsed) {
     const script = scripts[parsed.arguments[0] as string]
-    if (script === undefined) throw usageError(`no completion for "${parsed.arguments[0]}"`, 'bash, zsh or fish.')
+    if (script === undefined)
+      throw usageError(`no completion for "${parsed.arguments[0]}"`, 'bash, zsh or fish.')
     context.print(script)
     return 0
   },
@@ -56,8 +57,15 @@ function verbs(commands: Command[], before: string[]): string[] {
   return [...new Set(next.filter((word) => word !== undefined))].sort()
 }
 
-async function offersOf(command: Command, before: string[], current: string, names: NameSource): Promise<string[]> {
-  const previous = command.flags.find((flag) => before.at(-1) === `--${flag.name}` || before.at(-1) === `-${flag.short}`)
+async function offersOf(
+  command: Command,
+  before: string[],
+  current: string,
+  names: NameSource,
+): Promise<string[]> {
+  const previous = command.flags.find(
+    (flag) => before.at(-1) === `--${flag.name}` || before.at(-1) === `-${flag.short}`,
+  )
   if (previous && previous.kind !== 'boolean') return previous.choices ?? []
   if (current.startsWith('-')) return command.flags.map((flag) => `--${flag.name}`).sort()
   if (command.completes === 'image') return await names.images()

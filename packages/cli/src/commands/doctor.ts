@@ -28,7 +28,11 @@ export const doctor: Command = {
     const findings = await examine(context.client, parsed.text('data-root') as string)
     if (parsed.flag('json')) context.print(JSON.stringify(findings, null, 2))
     else {
-      const rows = findings.map(({ check, state, detail, fix }) => [mark(state, context.terminal), check, detail + (fix ? `. ${fix}` : '')])
+      const rows = findings.map(({ check, state, detail, fix }) => [
+        mark(state, context.terminal),
+        check,
+        detail + (fix ? `. ${fix}` : ''),
+      ])
       context.print(table(['', 'CHECK', 'FINDING'], rows))
     }
     return findings.some(({ state }) => state === 'missing') ? 1 : 0
@@ -42,13 +46,28 @@ function mark(state: Finding['state'], colour: boolean): string {
 
 async function examine(client: EngineClient, dataRoot: string): Promise<Finding[]> {
   if (process.getuid?.() !== 0) {
-    return [{ check: 'root', state: 'missing', detail: 'not running as root', fix: 'Run it as root: Holdfast makes namespaces, mounts and links.' }]
+    return [
+      {
+        check: 'root',
+        state: 'missing',
+        detail: 'not running as root',
+        fix: 'Run it as root: Holdfast makes namespaces, mounts and links.',
+      },
+    ]
   }
   // Loaded here: the other verbs start faster without the addon.
   const { canIdmap, probeHost } = await import('@holdfast/core')
   const host = probeHost()
   const mapsIds = host.userNamespaces && canIdmap(existsSync(dataRoot) ? dataRoot : '/')
-  return [kernel(host), userNamespaces(host), ...idmaps(host, dataRoot, mapsIds), cgroups(host), ...rights(host), ...features(host), ...(await network(client))]
+  return [
+    kernel(host),
+    userNamespaces(host),
+    ...idmaps(host, dataRoot, mapsIds),
+    cgroups(host),
+    ...rights(host),
+    ...features(host),
+    ...(await network(client)),
+  ]
 }
 
 function kernel({ kernel }: HostProbe): Finding {
@@ -64,7 +83,9 @@ function userNamespaces(host: HostProbe): Finding {
   if (host.userNamespaces) return { check, state: 'ok', detail: 'each container can have one of its own' }
   const limit = read('/proc/sys/user/max_user_namespaces')
   return {
-    check, state: 'missing', detail: `can't be made (user.max_user_namespaces is ${limit})`,
+    check,
+    state: 'missing',
+    detail: `can't be made (user.max_user_namespaces is ${limit})`,
     fix: 'Set sysctl user.max_user_namespaces=15000, or run containers with --userns=host.',
   }
 }
@@ -74,12 +95,19 @@ function idmaps(host: HostProbe, dataRoot: string, works: boolean): Finding[] {
   const check = 'idmapped mounts'
   const overlay: Finding = host.overlayLowerFd
     ? { check: 'overlay', state: 'ok', detail: 'takes idmapped layers as descriptors' }
-    : { check: 'overlay', state: 'limited', detail: 'idmapped layers are attached in a private mount namespace and named by path (before Linux 6.15)' }
+    : {
+        check: 'overlay',
+        state: 'limited',
+        detail:
+          'idmapped layers are attached in a private mount namespace and named by path (before Linux 6.15)',
+      }
   return [
     works
       ? { check, state: 'ok', detail: `work on ${dataRoot}` }
       : {
-          check, state: 'missing', detail: `the file system of ${dataRoot} can't map ids`,
+          check,
+          state: 'missing',
+          detail: `the file system of ${dataRoot} can't map ids`,
           fix: 'Put --data-root on ext4, xfs, btrfs or tmpfs, or run containers with --userns=host.',
         },
     overlay,
@@ -92,25 +120,51 @@ function cgroups({ cgroup }: HostProbe): Finding {
     const missing = ['cpu', 'memory', 'pids'].filter((controller) => !cgroup.controllers.includes(controller))
     return missing.length === 0
       ? { check, state: 'ok', detail: `v2 at ${cgroup.mount}: ${cgroup.controllers.join(' ')}` }
-      : { check, state: 'limited', detail: `v2 without ${missing.join(', ')}`, fix: 'Enable them in cgroup.subtree_control of the root.' }
+      : {
+          check,
+          state: 'limited',
+          detail: `v2 without ${missing.join(', ')}`,
+          fix: 'Enable them in cgroup.subtree_control of the root.',
+        }
   }
   const controllers = cgroup.hierarchies.flatMap((hierarchy) => hierarchy.controllers)
-  return { check, state: 'limited', detail: `v1: ${controllers.join(' ')}`, fix: 'v2 is the mode to run in production: boot with systemd.unified_cgroup_hierarchy=1.' }
+  return {
+    check,
+    state: 'limited',
+    detail: `v1: ${controllers.join(' ')}`,
+    fix: 'v2 is the mode to run in production: boot with systemd.unified_cgroup_hierarchy=1.',
+  }
 }
 
 function rights({ capabilities }: HostProbe): Finding[] {
-  const needed = ['CAP_SYS_ADMIN', 'CAP_NET_ADMIN', 'CAP_SETUID', 'CAP_SETGID', 'CAP_CHOWN', 'CAP_MKNOD', 'CAP_DAC_OVERRIDE', 'CAP_SYS_PTRACE']
+  const needed = [
+    'CAP_SYS_ADMIN',
+    'CAP_NET_ADMIN',
+    'CAP_SETUID',
+    'CAP_SETGID',
+    'CAP_CHOWN',
+    'CAP_MKNOD',
+    'CAP_DAC_OVERRIDE',
+    'CAP_SYS_PTRACE',
+  ]
   const missing = needed.filter((name) => !capabilities.includes(name))
   const first: Finding =
     missing.length === 0
       ? { check: 'capabilities', state: 'ok', detail: 'all that are needed' }
-      : { check: 'capabilities', state: 'missing', detail: `without ${missing.join(', ')}`, fix: 'Start it where root has them.' }
+      : {
+          check: 'capabilities',
+          state: 'missing',
+          detail: `without ${missing.join(', ')}`,
+          fix: 'Start it where root has them.',
+        }
   if (capabilities.includes('CAP_SYS_RESOURCE')) return [first]
   return [
     first,
     {
-      check: 'CAP_SYS_RESOURCE', state: 'limited',
-      detail: 'missing: hard limits above the present ones and lower oom_score_adj are refused; --privileged grants what there is',
+      check: 'CAP_SYS_RESOURCE',
+      state: 'limited',
+      detail:
+        'missing: hard limits above the present ones and lower oom_score_adj are refused; --privileged grants what there is',
     },
   ]
 }
@@ -120,7 +174,11 @@ function features(host: HostProbe): Finding[] {
     there ? { check, state: 'ok', detail: 'there' } : { check, state: 'limited', detail: without }
   return [
     feature('time namespaces', host.timeNamespaces, 'missing: containers share the host’s clocks'),
-    feature('PIDFD_INFO_EXIT', host.pidfdInfoExit, 'missing before Linux 6.15: an exit that not even the keeper saw is recorded as unknown'),
+    feature(
+      'PIDFD_INFO_EXIT',
+      host.pidfdInfoExit,
+      'missing before Linux 6.15: an exit that not even the keeper saw is recorded as unknown',
+    ),
     feature('SO_PEERPIDFD', host.peerPidfd, 'missing before Linux 6.5: peers are known by pid alone'),
     feature('F_SEAL_EXEC', host.sealExec, 'missing before Linux 6.3: the launcher is sealed without it'),
   ]
@@ -130,9 +188,18 @@ function features(host: HostProbe): Finding[] {
 async function network(client: EngineClient): Promise<Finding[]> {
   try {
     const diagnosis = await client.json<Diagnosis[]>('GET', '/holdfast/diagnosis')
-    return diagnosis.map(({ check, ok, detail, fix }) => ({ check, state: ok ? 'ok' : 'limited', detail, ...(fix === '' ? {} : { fix }) }))
+    return diagnosis.map(({ check, ok, detail, fix }) => ({
+      check,
+      state: ok ? 'ok' : 'limited',
+      detail,
+      ...(fix === '' ? {} : { fix }),
+    }))
   } catch (error) {
-    const supervisor: Finding = { check: 'supervisor', state: 'limited', detail: describeError(error).replace(/\n.*/s, '') }
+    const supervisor: Finding = {
+      check: 'supervisor',
+      state: 'limited',
+      detail: describeError(error).replace(/\n.*/s, ''),
+    }
     return [supervisor, ...networkFromHere()]
   }
 }
@@ -150,10 +217,19 @@ function networkFromHere(): Finding[] {
   return [
     nft
       ? { check: 'nftables', state: 'ok', detail: nft }
-      : { check: 'nftables', state: 'missing', detail: 'nft is not on the PATH', fix: 'apt-get install nftables, or use --network none or host.' },
+      : {
+          check: 'nftables',
+          state: 'missing',
+          detail: 'nft is not on the PATH',
+          fix: 'apt-get install nftables, or use --network none or host.',
+        },
     forwarding === '1'
       ? { check: 'IPv4 forwarding', state: 'ok', detail: 'on' }
-      : { check: 'IPv4 forwarding', state: 'limited', detail: 'off; the supervisor switches it on with its first bridge' },
+      : {
+          check: 'IPv4 forwarding',
+          state: 'limited',
+          detail: 'off; the supervisor switches it on with its first bridge',
+        },
     existsSync('/proc/sys/net/ipv6')
       ? { check: 'IPv6', state: 'ok', detail: 'there' }
       : { check: 'IPv6', state: 'limited', detail: 'not in this kernel: networks are IPv4 only' },
@@ -162,14 +238,16 @@ function networkFromHere(): Finding[] {
 
 function onPath(program: string): string | undefined {
   const directories = ['/usr/sbin', '/sbin', ...(process.env['PATH'] ?? '').split(':')]
-  return directories.map((directory) => join(directory, program)).find((path) => {
-    try {
-      accessSync(path, constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
+  return directories
+    .map((directory) => join(directory, program))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK)
+        return true
+      } catch {
+        return false
+      }
+    })
 }
 
 function read(path: string): string {

@@ -18,7 +18,13 @@ export const exec: Command = {
     { name: 'env', short: 'e', kind: 'list', value: 'KEY=VALUE', help: 'Set a variable' },
     { name: 'env-file', kind: 'list', value: 'FILE', help: 'Read variables from a file' },
     { name: 'user', short: 'u', kind: 'string', value: 'USER[:GROUP]', help: 'User by name or number' },
-    { name: 'workdir', short: 'w', kind: 'string', value: 'DIR', help: 'Working directory inside the container' },
+    {
+      name: 'workdir',
+      short: 'w',
+      kind: 'string',
+      value: 'DIR',
+      help: 'Working directory inside the container',
+    },
     { name: 'privileged', kind: 'boolean', help: 'Give the command all that can be given' },
     { name: 'detach-keys', kind: 'string', value: 'KEYS', help: 'Keys that detach' },
   ],
@@ -29,20 +35,35 @@ export const exec: Command = {
       throw usageError('the input device is not a terminal', 'Leave -t away, or run it from a terminal.')
     }
     const detachKeys = detachKeysOf(parsed)
-    const { Id } = await client.json<{ Id: string }>('POST', `/containers/${encodeURIComponent(container)}/exec`, {
-      body: {
-        Cmd: command, Tty: tty, AttachStdin: stdin && !detach, AttachStdout: !detach, AttachStderr: !detach,
-        Env: readEnvironment(parsed.list('env-file'), parsed.list('env')),
-        User: parsed.text('user') ?? '', WorkingDir: parsed.text('workdir') ?? '', Privileged: parsed.flag('privileged'),
+    const { Id } = await client.json<{ Id: string }>(
+      'POST',
+      `/containers/${encodeURIComponent(container)}/exec`,
+      {
+        body: {
+          Cmd: command,
+          Tty: tty,
+          AttachStdin: stdin && !detach,
+          AttachStdout: !detach,
+          AttachStderr: !detach,
+          Env: readEnvironment(parsed.list('env-file'), parsed.list('env')),
+          User: parsed.text('user') ?? '',
+          WorkingDir: parsed.text('workdir') ?? '',
+          Privileged: parsed.flag('privileged'),
+        },
       },
-    })
+    )
     if (detach) {
       await client.json('POST', `/exec/${Id}/start`, { body: { Detach: true, Tty: tty } })
       return 0
     }
     const { socket, head } = await client.hijack(`/exec/${Id}/start`, { body: { Detach: false, Tty: tty } })
     const end = await copyStreams({
-      client, socket, head, tty, stdin, detachKeys,
+      client,
+      socket,
+      head,
+      tty,
+      stdin,
+      detachKeys,
       resizePath: `/exec/${Id}/resize`,
     })
     if (end === 'detached') return 0

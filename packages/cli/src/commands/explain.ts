@@ -19,7 +19,12 @@ export const explain: Command = {
     const { probeHost } = await import('@holdfast/core')
     const name = parsed.arguments[0] as string
     const { config, options: own } = existsSync(name) ? fromFile(name) : await fromContainer(context, name)
-    const options: PlanOptions = { ...own, stage: join(own.bundle, 'stage'), pivot: 'pivot', host: probeHost() }
+    const options: PlanOptions = {
+      ...own,
+      stage: join(own.bundle, 'stage'),
+      pivot: 'pivot',
+      host: probeHost(),
+    }
     context.print(explainPlan(planContainer(parseConfig(config), options)).trimEnd())
     return 0
   },
@@ -50,12 +55,16 @@ function parseFile(file: string): unknown {
 
 async function fromContainer({ client }: CommandContext, name: string): Promise<Source> {
   const { config, spec } = await client.json<{ config: unknown; spec: StoredSpec }>(
-    'GET', `/holdfast/containers/${encodeURIComponent(name)}/explain`,
+    'GET',
+    `/holdfast/containers/${encodeURIComponent(name)}/explain`,
   )
   return {
     config,
     options: {
-      id: spec.id, bundle: '/', init: spec.init, cgroupParent: spec.cgroupParent,
+      id: spec.id,
+      bundle: '/',
+      init: spec.init,
+      cgroupParent: spec.cgroupParent,
       ...(spec.rootfs ? { rootfs: spec.rootfs } : {}),
     },
   }

@@ -13,7 +13,13 @@ export const load: Command = {
   summary: 'Load images from an archive of `docker save` or an OCI layout',
   arguments: [0, 0],
   flags: [
-    { name: 'input', short: 'i', kind: 'string', value: 'FILE', help: 'Read from a file instead of standard input' },
+    {
+      name: 'input',
+      short: 'i',
+      kind: 'string',
+      value: 'FILE',
+      help: 'Read from a file instead of standard input',
+    },
     { name: 'quiet', short: 'q', kind: 'boolean', help: 'Only the result' },
   ],
   async run(context, parsed) {
@@ -29,14 +35,23 @@ export const importImage: Command = {
   summary: 'Make an image of one layer from a tar of a root file system',
   arguments: [1, 2],
   flags: [
-    { name: 'change', short: 'c', kind: 'list', value: 'INSTRUCTION', help: "Dockerfile instruction: CMD ['sh']" },
+    {
+      name: 'change',
+      short: 'c',
+      kind: 'list',
+      value: 'INSTRUCTION',
+      help: "Dockerfile instruction: CMD ['sh']",
+    },
     { name: 'message', short: 'm', kind: 'string', value: 'TEXT', help: "Comment in the image's history" },
     { name: 'platform', kind: 'string', value: 'OS/ARCH', help: 'Platform to record' },
   ],
   async run(context, parsed) {
     const [file = '-', reference] = parsed.arguments
     const query = {
-      fromSrc: '-', repo: reference, message: parsed.text('message'), platform: parsed.text('platform'),
+      fromSrc: '-',
+      repo: reference,
+      message: parsed.text('message'),
+      platform: parsed.text('platform'),
       changes: parsed.list('change'),
     }
     await progress(context, '/images/create', query, await input(file))
@@ -46,7 +61,8 @@ export const importImage: Command = {
 
 async function input(path: string): Promise<NodeJS.ReadableStream> {
   if (path === '-') {
-    if (process.stdin.isTTY) throw usageError('refusing to read an archive from a terminal', 'Name a file, or redirect its content.')
+    if (process.stdin.isTTY)
+      throw usageError('refusing to read an archive from a terminal', 'Name a file, or redirect its content.')
     return process.stdin
   }
   await stat(path)
@@ -54,7 +70,12 @@ async function input(path: string): Promise<NodeJS.ReadableStream> {
 }
 
 /** Sends a tar and prints the engine's JSON lines as they come. */
-async function progress(context: CommandContext, path: string, query: Query, stream: NodeJS.ReadableStream): Promise<void> {
+async function progress(
+  context: CommandContext,
+  path: string,
+  query: Query,
+  stream: NodeJS.ReadableStream,
+): Promise<void> {
   const response = await context.client.open('POST', path, { query, stream })
   let pending = ''
   for await (const chunk of response) {
@@ -85,7 +106,10 @@ export const tag: Command = {
     const colon = target.lastIndexOf(':')
     const hasTag = colon > target.lastIndexOf('/')
     await client.json('POST', `/images/${encodeURIComponent(source)}/tag`, {
-      query: { repo: hasTag ? target.slice(0, colon) : target, tag: hasTag ? target.slice(colon + 1) : 'latest' },
+      query: {
+        repo: hasTag ? target.slice(0, colon) : target,
+        tag: hasTag ? target.slice(colon + 1) : 'latest',
+      },
     })
     return 0
   },
@@ -98,14 +122,24 @@ export const rmi: Command = {
   completes: 'image',
   arguments: [1, Infinity],
   flags: [
-    { name: 'force', short: 'f', kind: 'boolean', help: 'Also where several names or stopped containers use it' },
+    {
+      name: 'force',
+      short: 'f',
+      kind: 'boolean',
+      help: 'Also where several names or stopped containers use it',
+    },
     { name: 'no-prune', kind: 'boolean', help: 'Keep untagged parents' },
   ],
   run: (context, parsed) =>
     forEach(context, parsed.arguments, async (image) => {
-      const removed = await context.client.json<Record<string, string>[]>('DELETE', `/images/${encodeURIComponent(image)}`, {
-        query: { force: Number(parsed.flag('force')), noprune: Number(parsed.flag('no-prune')) },
-      })
-      for (const item of removed) for (const [what, id] of Object.entries(item)) context.print(`${what}: ${id}`)
+      const removed = await context.client.json<Record<string, string>[]>(
+        'DELETE',
+        `/images/${encodeURIComponent(image)}`,
+        {
+          query: { force: Number(parsed.flag('force')), noprune: Number(parsed.flag('no-prune')) },
+        },
+      )
+      for (const item of removed)
+        for (const [what, id] of Object.entries(item)) context.print(`${what}: ${id}`)
     }),
 }

@@ -19,27 +19,45 @@ const signal: Flag = { name: 'signal', short: 's', kind: 'string', value: 'SIGNA
 /** POST /containers/NAME/VERB, then the name. */
 function simple({ name, summary, flags = [], query, completes = 'running' }: Verb): Command {
   return {
-    name, summary, flags, completes,
+    name,
+    summary,
+    flags,
+    completes,
     usage: '[OPTIONS] CONTAINER [CONTAINER...]',
     arguments: [1, Infinity],
     run: (context, parsed) =>
       forEach(context, parsed.arguments, async (container) => {
-        await context.client.json('POST', `/containers/${encodeURIComponent(container)}/${name}`, { query: query?.(parsed) ?? {} })
+        await context.client.json('POST', `/containers/${encodeURIComponent(container)}/${name}`, {
+          query: query?.(parsed) ?? {},
+        })
         context.print(container)
       }),
   }
 }
 
 export const stop = simple({
-  name: 'stop', summary: 'Stop containers', flags: [time, timeout, signal],
-  query: (parsed) => ({ t: parsed.number('time') ?? parsed.number('timeout'), signal: parsed.text('signal') }),
+  name: 'stop',
+  summary: 'Stop containers',
+  flags: [time, timeout, signal],
+  query: (parsed) => ({
+    t: parsed.number('time') ?? parsed.number('timeout'),
+    signal: parsed.text('signal'),
+  }),
 })
 export const restart = simple({
-  name: 'restart', summary: 'Restart containers', flags: [time, timeout, signal], completes: 'container',
-  query: (parsed) => ({ t: parsed.number('time') ?? parsed.number('timeout'), signal: parsed.text('signal') }),
+  name: 'restart',
+  summary: 'Restart containers',
+  flags: [time, timeout, signal],
+  completes: 'container',
+  query: (parsed) => ({
+    t: parsed.number('time') ?? parsed.number('timeout'),
+    signal: parsed.text('signal'),
+  }),
 })
 export const kill = simple({
-  name: 'kill', summary: 'Send a signal to containers', flags: [signal],
+  name: 'kill',
+  summary: 'Send a signal to containers',
+  flags: [signal],
   query: (parsed) => ({ signal: parsed.text('signal') }),
 })
 export const pause = simple({ name: 'pause', summary: 'Freeze all processes of containers' })
@@ -60,7 +78,10 @@ export const start: Command = {
     const [container = ''] = parsed.arguments
     if (parsed.flag('attach') || parsed.flag('interactive')) {
       return await attachTo(context, container, {
-        stdin: parsed.flag('interactive'), start: true, logs: false, proxy: true,
+        stdin: parsed.flag('interactive'),
+        start: true,
+        logs: false,
+        proxy: true,
         detachKeys: detachKeysOf(parsed),
       })
     }
@@ -84,7 +105,10 @@ export const attach: Command = {
   ],
   run: (context, parsed) =>
     attachTo(context, parsed.arguments[0] as string, {
-      stdin: !parsed.flag('no-stdin'), start: false, logs: false, proxy: parsed.flag('sig-proxy'),
+      stdin: !parsed.flag('no-stdin'),
+      start: false,
+      logs: false,
+      proxy: parsed.flag('sig-proxy'),
       detachKeys: detachKeysOf(parsed),
     }),
 }
@@ -100,7 +124,10 @@ interface AttachTo {
 async function attachTo(context: CommandContext, container: string, options: AttachTo): Promise<number> {
   const { client } = context
   const name = encodeURIComponent(container)
-  const { Id, Config } = await client.json<{ Id: string; Config: { Tty: boolean; OpenStdin: boolean } }>('GET', `/containers/${name}/json`)
+  const { Id, Config } = await client.json<{ Id: string; Config: { Tty: boolean; OpenStdin: boolean } }>(
+    'GET',
+    `/containers/${name}/json`,
+  )
   const stdin = options.stdin && Config.OpenStdin
   const { socket, head } = await client.hijack(`/containers/${Id}/attach`, {
     query: { stream: 1, stdin: Number(stdin), stdout: 1, stderr: 1 },
@@ -111,7 +138,13 @@ async function attachTo(context: CommandContext, container: string, options: Att
   if (options.start) await client.json('POST', `/containers/${Id}/start`)
   const stopProxy = options.proxy && !Config.Tty ? proxySignals(client, Id) : () => {}
   const end = await copyStreams({
-    client, socket, head, tty: Config.Tty, stdin, detachKeys: options.detachKeys, resizePath: `/containers/${Id}/resize`,
+    client,
+    socket,
+    head,
+    tty: Config.Tty,
+    stdin,
+    detachKeys: options.detachKeys,
+    resizePath: `/containers/${Id}/resize`,
   })
   stopProxy()
   if (end === 'detached') {
@@ -132,7 +165,10 @@ export const wait: Command = {
   flags: [],
   run: (context, parsed) =>
     forEach(context, parsed.arguments, async (container) => {
-      const { StatusCode } = await context.client.json<{ StatusCode: number }>('POST', `/containers/${encodeURIComponent(container)}/wait`)
+      const { StatusCode } = await context.client.json<{ StatusCode: number }>(
+        'POST',
+        `/containers/${encodeURIComponent(container)}/wait`,
+      )
       context.print(String(StatusCode))
     }),
 }

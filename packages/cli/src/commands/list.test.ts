@@ -6,14 +6,29 @@ import type { EngineClient } from '../engine-client.ts'
 import { ps } from './list.ts'
 
 const container = {
-  Id: 'a'.repeat(64), Names: ['/web'], Image: 'busybox', ImageID: '', Command: 'sleep 1', Created: 0, Ports: [], Labels: {},
-  State: 'running', Status: 'Up 2 seconds', Mounts: [], NetworkSettings: { Networks: {} },
+  Id: 'a'.repeat(64),
+  Names: ['/web'],
+  Image: 'busybox',
+  ImageID: '',
+  Command: 'sleep 1',
+  Created: 0,
+  Ports: [],
+  Labels: {},
+  State: 'running',
+  Status: 'Up 2 seconds',
+  Mounts: [],
+  NetworkSettings: { Networks: {} },
 }
 
 async function printed(...argv: string[]): Promise<string> {
   const lines: string[] = []
   const client = { json: async () => [container] } as unknown as EngineClient
-  const context: CommandContext = { client, terminal: false, print: (text) => lines.push(text), warn: () => {} }
+  const context: CommandContext = {
+    client,
+    terminal: false,
+    print: (text) => lines.push(text),
+    warn: () => {},
+  }
   await ps.run(context, parseCommandLine(argv, ps.flags))
   return lines.join('\n')
 }

@@ -23,17 +23,33 @@ export function filters(parsed: Parsed): string | undefined {
 }
 
 /** Rows as objects with docker's field names; printed as a table of `columns`, as JSON, or by a template. */
-function printRows(context: CommandContext, parsed: Parsed, rows: Record<string, string>[], columns: [string, string][]): void {
+function printRows(
+  context: CommandContext,
+  parsed: Parsed,
+  rows: Record<string, string>[],
+  columns: [string, string][],
+): void {
   const template = parsed.text('format')
   if (parsed.flag('quiet')) rows.forEach((row) => context.print(row['ID'] ?? ''))
   else if (template === undefined || template === 'table') {
-    context.print(table(columns.map(([heading]) => heading), rows.map((row) => columns.map(([, key]) => row[key] ?? ''))))
-  } else if (template.startsWith('table ')) printTemplateTable(context, template, rows, new Map(columns.map(([heading, key]) => [key, heading])))
+    context.print(
+      table(
+        columns.map(([heading]) => heading),
+        rows.map((row) => columns.map(([, key]) => row[key] ?? '')),
+      ),
+    )
+  } else if (template.startsWith('table '))
+    printTemplateTable(context, template, rows, new Map(columns.map(([heading, key]) => [key, heading])))
   else rows.forEach((row) => context.print(format(template, row)))
 }
 
 /** `table {{.ID}}\t{{.Names}}`: the headings come from the template itself, each field replaced by its column's. */
-function printTemplateTable(context: CommandContext, template: string, rows: Record<string, string>[], headings: Map<string, string>): void {
+function printTemplateTable(
+  context: CommandContext,
+  template: string,
+  rows: Record<string, string>[],
+  headings: Map<string, string>,
+): void {
   const heading = Object.fromEntries(
     [...headings.keys(), ...Object.keys(rows[0] ?? {})].map((key) => [key, headings.get(key) ?? spaced(key)]),
   )
@@ -79,14 +95,21 @@ export const ps: Command = {
     const limit = parsed.flag('latest') ? 1 : parsed.number('last')
     const list = await context.client.json<ContainerSummary[]>('GET', '/containers/json', {
       query: {
-        all: Number(parsed.flag('all') || limit !== undefined), limit, filters: filters(parsed),
+        all: Number(parsed.flag('all') || limit !== undefined),
+        limit,
+        filters: filters(parsed),
         size: parsed.flag('size') ? 1 : undefined,
       },
     })
     const rows = list.map((container) => containerRow(container, parsed.flag('no-trunc')))
     printRows(context, parsed, rows, [
-      ['CONTAINER ID', 'ID'], ['IMAGE', 'Image'], ['COMMAND', 'Command'], ['CREATED', 'RunningFor'],
-      ['STATUS', 'Status'], ['PORTS', 'Ports'], ['NAMES', 'Names'],
+      ['CONTAINER ID', 'ID'],
+      ['IMAGE', 'Image'],
+      ['COMMAND', 'Command'],
+      ['CREATED', 'RunningFor'],
+      ['STATUS', 'Status'],
+      ['PORTS', 'Ports'],
+      ['NAMES', 'Names'],
       ...(parsed.flag('size') ? [['SIZE', 'Size'] as [string, string]] : []),
     ])
     return 0
@@ -94,7 +117,8 @@ export const ps: Command = {
 }
 
 function containerRow(container: ContainerSummary, full: boolean): Record<string, string> {
-  const command = full || container.Command.length <= 20 ? container.Command : `${container.Command.slice(0, 19)}…`
+  const command =
+    full || container.Command.length <= 20 ? container.Command : `${container.Command.slice(0, 19)}…`
   return {
     ID: full ? container.Id : container.Id.slice(0, 12),
     Image: container.Image,
@@ -105,10 +129,15 @@ function containerRow(container: ContainerSummary, full: boolean): Record<string
     State: container.State,
     Ports: container.Ports.map(port).join(', '),
     Names: container.Names.map((name) => name.replace(/^\//, '')).join(','),
-    Labels: Object.entries(container.Labels).map(([key, value]) => `${key}=${value}`).join(','),
+    Labels: Object.entries(container.Labels)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(','),
     Mounts: container.Mounts.map((mount) => mount.Name ?? mount.Source).join(','),
     Networks: Object.keys(container.NetworkSettings.Networks).join(','),
-    Size: container.SizeRw === undefined ? '' : `${humanSize(container.SizeRw)} (virtual ${humanSize(container.SizeRootFs ?? 0)})`,
+    Size:
+      container.SizeRw === undefined
+        ? ''
+        : `${humanSize(container.SizeRw)} (virtual ${humanSize(container.SizeRootFs ?? 0)})`,
   }
 }
 
@@ -141,13 +170,19 @@ export const images: Command = {
     const given = JSON.parse(filters(parsed) ?? '{}') as Record<string, string[]>
     if (reference !== undefined) given['reference'] = [reference]
     const list = await context.client.json<ImageSummary[]>('GET', '/images/json', {
-      query: { all: Number(parsed.flag('all')), filters: Object.keys(given).length > 0 ? JSON.stringify(given) : undefined },
+      query: {
+        all: Number(parsed.flag('all')),
+        filters: Object.keys(given).length > 0 ? JSON.stringify(given) : undefined,
+      },
     })
     const rows = list.flatMap((image) => imageRows(image, parsed.flag('no-trunc')))
     printRows(context, parsed, rows, [
-      ['REPOSITORY', 'Repository'], ['TAG', 'Tag'],
+      ['REPOSITORY', 'Repository'],
+      ['TAG', 'Tag'],
       ...(parsed.flag('digests') ? [['DIGEST', 'Digest'] as [string, string]] : []),
-      ['IMAGE ID', 'ID'], ['CREATED', 'CreatedSince'], ['SIZE', 'Size'],
+      ['IMAGE ID', 'ID'],
+      ['CREATED', 'CreatedSince'],
+      ['SIZE', 'Size'],
     ])
     return 0
   },
@@ -162,7 +197,8 @@ function imageRows(image: ImageSummary, full: boolean): Record<string, string>[]
       ID: full ? image.Id : image.Id.replace('sha256:', '').slice(0, 12),
       Repository: repository,
       Tag: tag.slice(colon + 1),
-      Digest: image.RepoDigests?.find((digest) => digest.startsWith(`${repository}@`))?.split('@')[1] ?? '<none>',
+      Digest:
+        image.RepoDigests?.find((digest) => digest.startsWith(`${repository}@`))?.split('@')[1] ?? '<none>',
       CreatedAt: new Date(image.Created * 1000).toISOString(),
       CreatedSince: ago(image.Created),
       Size: humanSize(image.Size),

@@ -25,9 +25,13 @@ export const logs: Command = {
     const [since, until] = [parsed.text('since'), parsed.text('until')]
     const response = await client.open('GET', `/containers/${name}/logs`, {
       query: {
-        stdout: 1, stderr: 1, tail: parsed.text('tail'), follow: Number(parsed.flag('follow')),
+        stdout: 1,
+        stderr: 1,
+        tail: parsed.text('tail'),
+        follow: Number(parsed.flag('follow')),
         timestamps: Number(parsed.flag('timestamps')),
-        since: since === undefined ? undefined : instant(since), until: until === undefined ? undefined : instant(until),
+        since: since === undefined ? undefined : instant(since),
+        until: until === undefined ? undefined : instant(until),
       },
     })
     const frames = new Demultiplexer(process.stdout, process.stderr)

@@ -7,7 +7,13 @@ import { table } from '../render/table.ts'
 import { instant } from '../run/instant.ts'
 import { filters } from './list.ts'
 
-const formatFlag = { name: 'format', short: 'f', kind: 'string', value: 'FORMAT', help: 'json, or a Go template' } as const
+const formatFlag = {
+  name: 'format',
+  short: 'f',
+  kind: 'string',
+  value: 'FORMAT',
+  help: 'json, or a Go template',
+} as const
 
 export const inspect: Command = {
   name: 'inspect',
@@ -39,10 +45,18 @@ export const inspect: Command = {
   },
 }
 
-async function lookUp({ client }: CommandContext, name: string, type: string | undefined, size: boolean): Promise<unknown> {
+async function lookUp(
+  { client }: CommandContext,
+  name: string,
+  type: string | undefined,
+  size: boolean,
+): Promise<unknown> {
   const encoded = encodeURIComponent(name)
   try {
-    if (type !== 'image') return await client.json('GET', `/containers/${encoded}/json`, { query: { size: size ? 1 : undefined } })
+    if (type !== 'image')
+      return await client.json('GET', `/containers/${encoded}/json`, {
+        query: { size: size ? 1 : undefined },
+      })
   } catch (error) {
     if (type === 'container' || !hasCode(error, 'HF_CONTAINER_NOT_FOUND')) throw error
   }
@@ -60,7 +74,8 @@ export const top: Command = {
   async run(context, parsed) {
     const [container = '', ...options] = parsed.arguments
     const { Titles, Processes } = await context.client.json<{ Titles: string[]; Processes: string[][] }>(
-      'GET', `/containers/${encodeURIComponent(container)}/top`,
+      'GET',
+      `/containers/${encodeURIComponent(container)}/top`,
       { query: { ps_args: options.length > 0 ? options.join(' ') : undefined } },
     )
     context.print(table(Titles, Processes))
@@ -91,7 +106,8 @@ export const events: Command = {
     const response = await context.client.open('GET', '/events', {
       query: {
         filters: filters(parsed),
-        since: since === undefined ? undefined : instant(since), until: until === undefined ? undefined : instant(until),
+        since: since === undefined ? undefined : instant(since),
+        until: until === undefined ? undefined : instant(until),
       },
     })
     const template = parsed.text('format')
@@ -109,7 +125,9 @@ export const events: Command = {
 }
 
 function eventLine({ Type, Action, Actor, timeNano }: EngineEvent): string {
-  const attributes = Object.entries(Actor.Attributes).map(([key, value]) => `${key}=${value}`).join(', ')
+  const attributes = Object.entries(Actor.Attributes)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(', ')
   return `${new Date(timeNano / 1e6).toISOString()} ${Type} ${Action} ${Actor.ID} (${attributes})`
 }
 
@@ -124,10 +142,16 @@ export const version: Command = {
     const template = parsed.text('format')
     const both = { Client: { Version: server['Version'], NodeVersion: process.version }, Server: server }
     if (template !== undefined) context.print(format(template, both))
-    else context.print(facts([
-      ['Holdfast', server['Version']], ['API', `${server['ApiVersion']} (from ${server['MinAPIVersion']})`],
-      ['Node', process.version], ['Kernel', server['KernelVersion']], ['Platform', `${server['Os']}/${server['Arch']}`],
-    ]))
+    else
+      context.print(
+        facts([
+          ['Holdfast', server['Version']],
+          ['API', `${server['ApiVersion']} (from ${server['MinAPIVersion']})`],
+          ['Node', process.version],
+          ['Kernel', server['KernelVersion']],
+          ['Platform', `${server['Os']}/${server['Arch']}`],
+        ]),
+      )
     return 0
   },
 }
@@ -142,13 +166,24 @@ export const info: Command = {
     const engine = await context.client.json<Record<string, any>>('GET', '/info')
     const template = parsed.text('format')
     if (template !== undefined) context.print(format(template, engine))
-    else context.print(facts([
-      ['Name', engine['Name']], ['Version', engine['ServerVersion']],
-      ['Containers', `${engine['Containers']} (${engine['ContainersRunning']} running, ${engine['ContainersPaused']} paused, ${engine['ContainersStopped']} stopped)`],
-      ['Images', engine['Images']], ['Data root', engine['DockerRootDir']], ['Storage', engine['Driver']],
-      ['Cgroup version', engine['CgroupVersion']], ['Kernel', engine['KernelVersion']],
-      ['CPUs', engine['NCPU']], ['Memory', `${(Number(engine['MemTotal']) / 2 ** 30).toFixed(1)} GiB`],
-    ]))
+    else
+      context.print(
+        facts([
+          ['Name', engine['Name']],
+          ['Version', engine['ServerVersion']],
+          [
+            'Containers',
+            `${engine['Containers']} (${engine['ContainersRunning']} running, ${engine['ContainersPaused']} paused, ${engine['ContainersStopped']} stopped)`,
+          ],
+          ['Images', engine['Images']],
+          ['Data root', engine['DockerRootDir']],
+          ['Storage', engine['Driver']],
+          ['Cgroup version', engine['CgroupVersion']],
+          ['Kernel', engine['KernelVersion']],
+          ['CPUs', engine['NCPU']],
+          ['Memory', `${(Number(engine['MemTotal']) / 2 ** 30).toFixed(1)} GiB`],
+        ]),
+      )
     for (const warning of (engine['Warnings'] as string[] | null) ?? []) context.warn(warning)
     return 0
   },

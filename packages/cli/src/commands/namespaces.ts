@@ -39,7 +39,8 @@ export const list: Command = {
     const wantedTypes = parsed.list('type')
     const shown = reports.filter(
       ({ container, type }) =>
-        (wanted.length === 0 || wanted.some((name) => container?.name === name || container?.id.startsWith(name))) &&
+        (wanted.length === 0 ||
+          wanted.some((name) => container?.name === name || container?.id.startsWith(name))) &&
         (wantedTypes.length === 0 || wantedTypes.includes(type)),
     )
     // Named ones that a container is in are shown with it.
@@ -55,8 +56,13 @@ export const list: Command = {
         table(
           ['CONTAINER', 'TYPE', 'INODE', 'ORIGIN', 'SHARED WITH', 'PIDS', 'HELD BY'],
           [...shown, ...named.map(unused)].map((report) => [
-            report.container?.name ?? '-', report.type, String(report.ino), report.origin,
-            report.sharedWith.join(', ') || '-', pids(report.pids), report.heldBy.join(', '),
+            report.container?.name ?? '-',
+            report.type,
+            String(report.ino),
+            report.origin,
+            report.sharedWith.join(', ') || '-',
+            pids(report.pids),
+            report.heldBy.join(', '),
           ]),
         ),
       )
@@ -74,7 +80,14 @@ export const createNamed: Command = {
   usage: '[OPTIONS] TYPE/NAME',
   summary: 'Make a namespace with a name, for containers to join with --network ns:NAME, --ipc ns:NAME, …',
   arguments: [1, 1],
-  flags: [{ name: 'owner', kind: 'string', value: 'NAME', help: 'The named user namespace that it belongs to, and its members join' }],
+  flags: [
+    {
+      name: 'owner',
+      kind: 'string',
+      value: 'NAME',
+      help: 'The named user namespace that it belongs to, and its members join',
+    },
+  ],
   async run(context, parsed) {
     const [Type, Name] = typeAndName(parsed.arguments[0] as string)
     const { path } = await context.client.json<NamedNamespace>('POST', '/holdfast/namespaces', {
@@ -94,7 +107,10 @@ export const removeNamed: Command = {
   async run(context, parsed) {
     return await forEach(context, parsed.arguments, async (argument) => {
       const [type, name] = typeAndName(argument)
-      await context.client.json('DELETE', `/holdfast/namespaces/${encodeURIComponent(type)}/${encodeURIComponent(name)}`)
+      await context.client.json(
+        'DELETE',
+        `/holdfast/namespaces/${encodeURIComponent(type)}/${encodeURIComponent(name)}`,
+      )
       context.print(argument)
     })
   },
@@ -104,7 +120,10 @@ export const removeNamed: Command = {
 function typeAndName(argument: string): [string, string] {
   const [type = '', name = '', ...rest] = argument.split('/')
   if (type === '' || name === '' || rest.length > 0) {
-    throw usageError(`invalid namespace "${argument}": TYPE/NAME is expected`, 'For example net/shop or ipc/team.')
+    throw usageError(
+      `invalid namespace "${argument}": TYPE/NAME is expected`,
+      'For example net/shop or ipc/team.',
+    )
   }
   return [type, name]
 }
@@ -144,10 +163,14 @@ export const enter: Command = {
 
 async function initPid({ client }: CommandContext, container: string): Promise<number> {
   const { State } = await client.json<{ State: { Pid: number; Status: string } }>(
-    'GET', `/containers/${encodeURIComponent(container)}/json`,
+    'GET',
+    `/containers/${encodeURIComponent(container)}/json`,
   )
   if (State.Pid === 0) {
-    throw usageError(`container ${container} is ${State.Status}: it has no namespaces to enter`, `Start it with \`hold start ${container}\`.`)
+    throw usageError(
+      `container ${container} is ${State.Status}: it has no namespaces to enter`,
+      `Start it with \`hold start ${container}\`.`,
+    )
   }
   return State.Pid
 }

@@ -9,7 +9,11 @@ import { attached, createBody } from '../run/create-body.ts'
 import { detachKeysOf } from '../run/detach-keys.ts'
 import { createFlags, runFlags } from '../run/flags.ts'
 
-const shared = { usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]', stopAtFirstArgument: true, completes: 'image' } as const
+const shared = {
+  usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]',
+  stopAtFirstArgument: true,
+  completes: 'image',
+} as const
 
 export const create: Command = {
   ...shared,
@@ -48,12 +52,17 @@ async function createContainer(context: CommandContext, parsed: Parsed): Promise
   const body = createBody(parsed)
   const cidfile = parsed.text('cidfile')
   if (cidfile !== undefined && existsSync(cidfile)) {
-    throw usageError(`the container id file ${cidfile} is there already`, 'Remove it if its container is not in use any more.')
+    throw usageError(
+      `the container id file ${cidfile} is there already`,
+      'Remove it if its container is not in use any more.',
+    )
   }
   if (parsed.text('pull') === 'always') await pull(context, String(body['Image']))
   try {
     const { Id, Warnings } = await context.client.json<{ Id: string; Warnings: string[] | null }>(
-      'POST', '/containers/create', { query: { name: parsed.text('name'), platform: parsed.text('platform') }, body },
+      'POST',
+      '/containers/create',
+      { query: { name: parsed.text('name'), platform: parsed.text('platform') }, body },
     )
     for (const warning of Warnings ?? []) context.warn(`WARNING: ${warning}`)
     if (cidfile !== undefined) writeFileSync(cidfile, Id, { flag: 'wx' })
@@ -92,7 +101,12 @@ async function runAttached(
   const streams = attached(parsed)
   const tty = parsed.flag('tty')
   const { socket, head } = await client.hijack(`/containers/${id}/attach`, {
-    query: { stream: 1, stdin: Number(streams.stdin), stdout: Number(streams.stdout), stderr: Number(streams.stderr) },
+    query: {
+      stream: 1,
+      stdin: Number(streams.stdin),
+      stdout: Number(streams.stdout),
+      stderr: Number(streams.stderr),
+    },
   })
   const waiting = await client.open('POST', `/containers/${id}/wait`, {
     query: { condition: parsed.flag('rm') ? 'removed' : 'next-exit' },
@@ -106,7 +120,11 @@ async function runAttached(
   }
   const stopProxy = parsed.flag('sig-proxy') && !tty ? proxySignals(client, id) : () => {}
   const end = await copyStreams({
-    client, socket, head, tty, stdin: streams.stdin,
+    client,
+    socket,
+    head,
+    tty,
+    stdin: streams.stdin,
     detachKeys,
     resizePath: `/containers/${id}/resize`,
   })

@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest'
 
 import { format } from './format.ts'
 
-const data = { Name: 'web', Ports: ['80', '81'], State: { Running: true, Pid: 7 }, Labels: { b: '2', a: '1' }, Empty: [], List: [{ Port: 80 }, { Port: 90 }] }
+const data = {
+  Name: 'web',
+  Ports: ['80', '81'],
+  State: { Running: true, Pid: 7 },
+  Labels: { b: '2', a: '1' },
+  Empty: [],
+  List: [{ Port: 80 }, { Port: 90 }],
+}
 
 describe('format', () => {
   it.each([

@@ -13,7 +13,10 @@ interface Block {
 
 /** Prints one object by a template; `table ` in front is taken off. */
 export function format(template: string, data: unknown): string {
-  const source = template.replace(/^table\s+/, '').replaceAll('\\t', '\t').replaceAll('\\n', '\n')
+  const source = template
+    .replace(/^table\s+/, '')
+    .replaceAll('\\t', '\t')
+    .replaceAll('\\n', '\n')
   if (source === 'json') return JSON.stringify(data)
   const tokens = tokenize(source)
   const nodes = parse(tokens)
@@ -118,7 +121,9 @@ function show(value: unknown): string {
   if (value === null || value === undefined) return '<no value>'
   if (Array.isArray(value)) return `[${value.map(show).join(' ')}]`
   if (typeof value === 'object') {
-    return `map[${Object.entries(value).map(([key, item]) => `${key}:${show(item)}`).join(' ')}]`
+    return `map[${Object.entries(value)
+      .map(([key, item]) => `${key}:${show(item)}`)
+      .join(' ')}]`
   }
   return `${value as string | number | boolean}`
 }
@@ -162,13 +167,16 @@ const functions: Record<string, (...values: any[]) => unknown> = {
 function operand(word: string, scope: Scope): unknown {
   if (word === '.') return scope.dot
   if (word === '$') return scope.root
-  if (/^".*"$|^`.*`$/s.test(word)) return word.startsWith('`') ? word.slice(1, -1) : (JSON.parse(word) as string)
+  if (/^".*"$|^`.*`$/s.test(word))
+    return word.startsWith('`') ? word.slice(1, -1) : (JSON.parse(word) as string)
   if (/^-?\d+$/.test(word)) return Number(word)
   const [, inner, behind] = /^\((.*)\)((?:\.\w+)*)$/s.exec(word) ?? []
   if (inner !== undefined) return walk(evaluate(inner, scope), behind)
   const [, variable, path] = /^(\$\w*)?((?:\.\w+)+)?$/.exec(word) ?? []
-  if (variable === undefined && path === undefined) throw usageError(`"${word}" is not understood in a template`)
-  const start = variable === undefined ? scope.dot : variable === '$' ? scope.root : scope.variables.get(variable)
+  if (variable === undefined && path === undefined)
+    throw usageError(`"${word}" is not understood in a template`)
+  const start =
+    variable === undefined ? scope.dot : variable === '$' ? scope.root : scope.variables.get(variable)
   return walk(start, path)
 }
 

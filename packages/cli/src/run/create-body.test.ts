@@ -10,7 +10,11 @@ const body = (...argv: string[]): any =>
 
 describe('createBody', () => {
   it('takes the command from behind the image, with its own flags', () => {
-    expect(body('--rm', 'busybox', 'ls', '-l')).toMatchObject({ Image: 'busybox', Cmd: ['ls', '-l'], HostConfig: { AutoRemove: true } })
+    expect(body('--rm', 'busybox', 'ls', '-l')).toMatchObject({
+      Image: 'busybox',
+      Cmd: ['ls', '-l'],
+      HostConfig: { AutoRemove: true },
+    })
     expect(body('busybox').Cmd).toBeNull()
   })
   it('attaches to stdin only with -i, and to nothing with -d', () => {
@@ -23,13 +27,31 @@ describe('createBody', () => {
     expect('Entrypoint' in body('x')).toBe(false)
   })
   it('reads sizes, CPUs and limits', () => {
-    const { HostConfig } = body('-m', '64m', '--cpus', '1.5', '--memory-swap=-1', '--ulimit', 'nofile=10:20', '--pids-limit=7', 'x')
+    const { HostConfig } = body(
+      '-m',
+      '64m',
+      '--cpus',
+      '1.5',
+      '--memory-swap=-1',
+      '--ulimit',
+      'nofile=10:20',
+      '--pids-limit=7',
+      'x',
+    )
     expect(HostConfig).toMatchObject({ Memory: 64 << 20, NanoCpus: 1.5e9, MemorySwap: -1, PidsLimit: 7 })
     expect(HostConfig.Ulimits).toEqual([{ Name: 'nofile', Soft: 10, Hard: 20 }])
     expect(() => body('-m', 'lots', 'x')).toThrow('invalid size "lots"')
   })
   it('reads mounts and tmpfs', () => {
-    const { HostConfig } = body('--mount', 'type=bind,src=/a,dst=/b,ro', '--tmpfs', '/t:size=1m', '-v', '/x:/y:ro', 'x')
+    const { HostConfig } = body(
+      '--mount',
+      'type=bind,src=/a,dst=/b,ro',
+      '--tmpfs',
+      '/t:size=1m',
+      '-v',
+      '/x:/y:ro',
+      'x',
+    )
     expect(HostConfig.Mounts).toEqual([{ Type: 'bind', Source: '/a', Target: '/b', ReadOnly: true }])
     expect(HostConfig.Tmpfs).toEqual({ '/t': 'size=1m' })
     expect(HostConfig.Binds).toEqual(['/x:/y:ro'])
@@ -51,7 +73,10 @@ describe('ports', () => {
   it.each([
     ['80', { hostIp: '', host: undefined, container: [80, 80], protocol: 'tcp' }],
     ['8080:80', { hostIp: '', host: [8080, 8080], container: [80, 80], protocol: 'tcp' }],
-    ['127.0.0.1:8080:80/udp', { hostIp: '127.0.0.1', host: [8080, 8080], container: [80, 80], protocol: 'udp' }],
+    [
+      '127.0.0.1:8080:80/udp',
+      { hostIp: '127.0.0.1', host: [8080, 8080], container: [80, 80], protocol: 'udp' },
+    ],
     ['127.0.0.1::80', { hostIp: '127.0.0.1', host: undefined, container: [80, 80], protocol: 'tcp' }],
     ['[::1]:8080:80', { hostIp: '::1', host: [8080, 8080], container: [80, 80], protocol: 'tcp' }],
     ['8000-8002:80-82', { hostIp: '', host: [8000, 8002], container: [80, 82], protocol: 'tcp' }],
@@ -67,7 +92,10 @@ describe('ports', () => {
       '90/tcp': [{ HostIp: '', HostPort: '9000-9010' }],
     })
   })
-  it.each(['', 'http', '70000:80', '80:90-91', '8001-8000:80', '80:0', '0:80:90:100'])('refuses %j', (text) => {
-    expect(() => parsePort(text)).toThrow(/invalid port|differ in size/)
-  })
+  it.each(['', 'http', '70000:80', '80:90-91', '8001-8000:80', '80:0', '0:80:90:100'])(
+    'refuses %j',
+    (text) => {
+      expect(() => parsePort(text)).toThrow(/invalid port|differ in size/)
+    },
+  )
 })

@@ -45,7 +45,11 @@ export function attached(parsed: Parsed): { stdin: boolean; stdout: boolean; std
   const wrong = named.find((stream) => !['stdin', 'stdout', 'stderr'].includes(stream))
   if (wrong !== undefined) throw usageError(`invalid stream "${wrong}" for --attach: stdin, stdout or stderr`)
   if (named.length === 0) return { stdin: parsed.flag('interactive'), stdout: true, stderr: true }
-  return { stdin: named.includes('stdin'), stdout: named.includes('stdout'), stderr: named.includes('stderr') }
+  return {
+    stdin: named.includes('stdin'),
+    stdout: named.includes('stdout'),
+    stderr: named.includes('stderr'),
+  }
 }
 
 function processOptions(parsed: Parsed): Record<string, unknown> {
@@ -77,7 +81,10 @@ function storageOptions(parsed: Parsed): Record<string, unknown> {
     VolumesFrom: parsed.list('volumes-from'),
     ReadonlyRootfs: parsed.flag('read-only'),
     ShmSize: bytes(parsed.text('shm-size'), 'shm-size'),
-    LogConfig: { Type: parsed.text('log-driver') ?? '', Config: keyValues(parsed.list('log-opt'), 'log-opt') },
+    LogConfig: {
+      Type: parsed.text('log-driver') ?? '',
+      Config: keyValues(parsed.list('log-opt'), 'log-opt'),
+    },
     Devices: parsed.list('device').map(device),
     DeviceCgroupRules: parsed.list('device-cgroup-rule'),
   }
@@ -93,8 +100,10 @@ function bindSource(volume: string): string {
 function device(entry: string): { PathOnHost: string; PathInContainer: string; CgroupPermissions: string } {
   const [host = '', second, third] = entry.split(':')
   const isMode = (text: string): boolean => /^[rwm]+$/.test(text)
-  if (third === undefined && second !== undefined && isMode(second)) return { PathOnHost: host, PathInContainer: host, CgroupPermissions: second }
-  if (third !== undefined && !isMode(third)) throw usageError(`invalid device mode "${third}" in --device ${entry}`)
+  if (third === undefined && second !== undefined && isMode(second))
+    return { PathOnHost: host, PathInContainer: host, CgroupPermissions: second }
+  if (third !== undefined && !isMode(third))
+    throw usageError(`invalid device mode "${third}" in --device ${entry}`)
   return { PathOnHost: host, PathInContainer: second ?? host, CgroupPermissions: third ?? 'rwm' }
 }
 
@@ -157,7 +166,9 @@ function endpoint(parsed: Parsed, network: string): Record<string, unknown> {
   if (!ipv4 && !ipv6 && !mac && aliases.length === 0) return {}
   return {
     [network]: {
-      ...(ipv4 || ipv6 ? { IPAMConfig: { ...(ipv4 ? { IPv4Address: ipv4 } : {}), ...(ipv6 ? { IPv6Address: ipv6 } : {}) } } : {}),
+      ...(ipv4 || ipv6
+        ? { IPAMConfig: { ...(ipv4 ? { IPv4Address: ipv4 } : {}), ...(ipv6 ? { IPv6Address: ipv6 } : {}) } }
+        : {}),
       ...(mac ? { MacAddress: mac } : {}),
       ...(aliases.length > 0 ? { Aliases: aliases } : {}),
     },
@@ -166,6 +177,7 @@ function endpoint(parsed: Parsed, network: string): Record<string, unknown> {
 
 function restartPolicy(policy: string): { Name: string; MaximumRetryCount: number } {
   const [name = 'no', count] = policy.split(':')
-  if (count !== undefined && !/^\d+$/.test(count)) throw usageError(`invalid retry count in --restart ${policy}`)
+  if (count !== undefined && !/^\d+$/.test(count))
+    throw usageError(`invalid retry count in --restart ${policy}`)
   return { Name: name, MaximumRetryCount: Number(count ?? 0) }
 }

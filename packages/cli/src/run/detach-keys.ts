@@ -41,6 +41,7 @@ export class DetachKeys {
 function keyCode(key: string): number {
   if (key.length === 1) return key.charCodeAt(0)
   const letter = /^ctrl-([a-z@[\\\]^_])$/.exec(key)?.[1]
-  if (letter === undefined) throw usageError(`invalid detach keys: unknown key "${key}"`, 'For example ctrl-p,ctrl-q.')
+  if (letter === undefined)
+    throw usageError(`invalid detach keys: unknown key "${key}"`, 'For example ctrl-p,ctrl-q.')
   return letter.toUpperCase().charCodeAt(0) & 0x1f
 }

@@ -1,14 +1,25 @@
 import type { Flag } from '../command-line.ts'
 
 const list = (name: string, value: string, help: string, short?: string): Flag => ({
-  name, kind: 'list', value, help, ...(short ? { short } : {}),
+  name,
+  kind: 'list',
+  value,
+  help,
+  ...(short ? { short } : {}),
 })
 const text = (name: string, value: string, help: string, short?: string): Flag => ({
-  name, kind: 'string', value, help, ...(short ? { short } : {}),
+  name,
+  kind: 'string',
+  value,
+  help,
+  ...(short ? { short } : {}),
 })
 const number = (name: string, value: string, help: string): Flag => ({ name, kind: 'number', value, help })
 const boolean = (name: string, help: string, short?: string): Flag => ({
-  name, kind: 'boolean', help, ...(short ? { short } : {}),
+  name,
+  kind: 'boolean',
+  help,
+  ...(short ? { short } : {}),
 })
 
 /** The flags of `run` and `create`, in docker's words. */
@@ -34,7 +45,14 @@ export const createFlags: Flag[] = [
   number('stop-timeout', 'SECONDS', 'Time to stop before it is killed'),
   text('cidfile', 'FILE', "Write the container's id to a file"),
   text('platform', 'OS/ARCH', 'Platform of the image'),
-  { name: 'pull', kind: 'string', value: 'WHEN', default: 'missing', choices: ['missing', 'never', 'always'], help: 'Pull the image before running' },
+  {
+    name: 'pull',
+    kind: 'string',
+    value: 'WHEN',
+    default: 'missing',
+    choices: ['missing', 'never', 'always'],
+    help: 'Pull the image before running',
+  },
   list('volume', 'SOURCE:TARGET[:OPTIONS]', 'Bind a directory or a named volume', 'v'),
   list('mount', 'OPTIONS', 'Attach a bind, volume or tmpfs mount (type=bind,source=…,target=…)'),
   list('tmpfs', 'DIR[:OPTIONS]', 'Mount a tmpfs'),
@@ -87,7 +105,14 @@ export const createFlags: Flag[] = [
   text('cgroup-parent', 'PATH', 'Parent cgroup'),
   text('log-driver', 'DRIVER', 'json-file, none'),
   list('log-opt', 'KEY=VALUE', 'max-size, max-file'),
-  { name: 'restart', kind: 'string', value: 'POLICY', default: 'no', choices: ['no'], help: 'Restart policy' },
+  {
+    name: 'restart',
+    kind: 'string',
+    value: 'POLICY',
+    default: 'no',
+    choices: ['no'],
+    help: 'Restart policy',
+  },
 ]
 
 /** The flags that `run` has beside them. */

@@ -1,6 +1,15 @@
 import { usageError } from '../command-line.ts'
 
-const seconds: Record<string, number> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600, d: 86_400 }
+const seconds: Record<string, number> = {
+  ns: 1e-9,
+  us: 1e-6,
+  µs: 1e-6,
+  ms: 1e-3,
+  s: 1,
+  m: 60,
+  h: 3600,
+  d: 86_400,
+}
 
 /** A moment as the API wants it, seconds since the epoch: from RFC 3339, a number of seconds, or `42m` before now. */
 export function instant(text: string): string {

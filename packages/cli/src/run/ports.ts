@@ -18,7 +18,10 @@ export function parsePort(text: string): Publication {
   const container = range(containerPort, text)
   // `8080:80` matches as an address of digits only; an address has dots, brackets, or an empty port behind it.
   if (plain && !plain.includes('.') && hostPort === undefined) {
-    return checked({ hostIp: '', host: range(plain, text), container, protocol: protocol.toLowerCase() }, text)
+    return checked(
+      { hostIp: '', host: range(plain, text), container, protocol: protocol.toLowerCase() },
+      text,
+    )
   }
   const host = hostPort === undefined || hostPort === '' ? undefined : range(hostPort, text)
   return checked({ hostIp, host, container, protocol: protocol.toLowerCase() }, text)
@@ -34,8 +37,10 @@ function range(text: string, whole: string): [number, number] {
 function checked(publication: Publication, text: string): Publication {
   const { host, container } = publication
   const size = container[1] - container[0]
-  if (container[0] === 0) throw usageError(`invalid port in "${text}"`, 'Only the host’s port may be 0, to have one chosen.')
-  if (host && size > 0 && host[1] - host[0] !== size) throw usageError(`port ranges differ in size in "${text}"`)
+  if (container[0] === 0)
+    throw usageError(`invalid port in "${text}"`, 'Only the host’s port may be 0, to have one chosen.')
+  if (host && size > 0 && host[1] - host[0] !== size)
+    throw usageError(`port ranges differ in size in "${text}"`)
   return publication
 }
 

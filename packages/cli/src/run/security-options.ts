@@ -6,7 +6,8 @@ import { usageError } from '../command-line.ts'
 export function securityOptions(options: string[]): string[] {
   return options.map((option) => {
     const [, key, value] = /^([a-z-]+)[=:](.*)$/s.exec(option) ?? []
-    if (key !== 'seccomp' || value === 'unconfined' || value === 'builtin' || value === undefined) return option
+    if (key !== 'seccomp' || value === 'unconfined' || value === 'builtin' || value === undefined)
+      return option
     try {
       return `seccomp=${JSON.stringify(JSON.parse(readFileSync(value, 'utf8')))}`
     } catch (error) {

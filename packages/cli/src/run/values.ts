@@ -6,7 +6,8 @@ const units: Record<string, number> = { '': 1, b: 1, k: 1 << 10, m: 1 << 20, g: 
 export function bytes(value: string | undefined, flag: string): number {
   if (value === undefined) return 0
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?$/i.exec(value) ?? []
-  if (number === undefined) throw usageError(`invalid size "${value}" for --${flag}`, 'For example 64m or 1.5g.')
+  if (number === undefined)
+    throw usageError(`invalid size "${value}" for --${flag}`, 'For example 64m or 1.5g.')
   return Math.floor(Number(number) * (units[(unit ?? '').toLowerCase()] ?? 1))
 }
 
@@ -40,7 +41,10 @@ export function timeOffsets(entries: string[]): Record<string, number> {
     entries.map((entry) => {
       const [, clock, seconds] = /^(monotonic|boottime)=(-?\d{1,15})$/.exec(entry) ?? []
       if (clock === undefined) {
-        throw usageError(`invalid time offset "${entry}"`, 'For example boottime=86400 or monotonic=-60, in seconds.')
+        throw usageError(
+          `invalid time offset "${entry}"`,
+          'For example boottime=86400 or monotonic=-60, in seconds.',
+        )
       }
       return [clock, Number(seconds)]
     }),

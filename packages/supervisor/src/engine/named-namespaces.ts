@@ -54,7 +54,12 @@ export async function createNamed(
   return describe(context, type, name) as NamedNamespace
 }
 
-async function make(context: EngineContext, type: NamespaceType, name: string, owner: string): Promise<number> {
+async function make(
+  context: EngineContext,
+  type: NamespaceType,
+  name: string,
+  owner: string,
+): Promise<number> {
   if (type === 'user') return makeUser(context, name)
   const ownerFd = owner === '' ? undefined : openOwner(context, owner)
   try {
@@ -118,7 +123,9 @@ function usersOf(context: EngineContext, type: NamespaceType, path: string): str
     .list()
     .filter((container) => {
       const choice = choicesOf(context, container).namespaces[type]
-      return choice.kind === 'path' && choice.path === path && (type === 'user' || isRunning(container.record))
+      return (
+        choice.kind === 'path' && choice.path === path && (type === 'user' || isRunning(container.record))
+      )
     })
     .map(({ record }) => `container ${record.name}`)
   if (type !== 'user') return containers
@@ -140,7 +147,9 @@ export function listNamed(context: EngineContext): NamedNamespace[] {
 /** Id ranges that named user namespaces have, by the key under which they were taken. */
 export async function namedIdRanges(context: EngineContext): Promise<[string, NonNullable<IdRange>][]> {
   const users = listNamed(context).filter(({ type }) => type === 'user')
-  const ranges = await Promise.all(users.map(async ({ name, path }) => [name, await mapOfNamespace(path)] as const))
+  const ranges = await Promise.all(
+    users.map(async ({ name, path }) => [name, await mapOfNamespace(path)] as const),
+  )
   return ranges.flatMap(([name, range]) => (range ? [[rangeKey(name), range]] : []))
 }
 

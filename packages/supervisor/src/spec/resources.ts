@@ -132,7 +132,9 @@ function checkAvailable(field: string, noun: string, wanted: string, available: 
 function numbersOf(list: string): number[] {
   return list.split(',').flatMap((part) => {
     const [first = '', last = first] = part.split('-')
-    return first === '' ? [] : Array.from({ length: Number(last) - Number(first) + 1 }, (_, index) => Number(first) + index)
+    return first === ''
+      ? []
+      : Array.from({ length: Number(last) - Number(first) + 1 }, (_, index) => Number(first) + index)
   })
 }
 
