@@ -5,7 +5,6 @@ process.on('SIGUSR1', () => {})
 // Four threads for all file work would let a few slow reads stop everything else. Read at the pool's first use.
 process.env['UV_THREADPOOL_SIZE'] ??= '16'
 
-import './heap.ts'
 import { readFileSync } from 'node:fs'
 import { setCloexecFrom } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
