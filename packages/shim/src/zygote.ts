@@ -7,7 +7,7 @@
  *          ◄── "ready" ───────────────────── shim                     its container is deleted: it waits again
  *
  * A few shims are forked before anybody asks. One that has left its container comes back and waits for another: it
- * has its own copies of the pages that it writes to, and its code is warm, so that a second container costs half of
+ * has its own copies of the pages that it writes to, and its code is warm, so that a second container costs less than
  * the first. The end of stdin is the end of the zygote; shims that wait end with it, and those at work don't notice.
  */
 import {
