@@ -1,9 +1,9 @@
-// The birth of the init, and the points where it waits for the shim.
+// The birth of the init, and the point where it waits for createRuntime hooks.
 #include "launcher.h"
 
 #include <linux/prctl.h>
 
-// The sibling's parent is the keeper, which reaps it.
+// The sibling's parent is the keeper, or who started the launcher directly, which reaps it.
 static _Noreturn void announce_and_leave(struct launch *launch, long child, int pidfd)
 {
 	if (launch->header.mode == MODE_ENTER) {
@@ -23,10 +23,10 @@ long op_clone(struct launch *launch, struct reader *reader)
 
 	if (reader->broken)
 		return 0;
-	if (launch->header.mode == MODE_LAUNCH)
-		args.flags |= CLONE_PARENT; // takes the exit signal of this process
-	else
+	if (launch->header.mode == MODE_ENTER)
 		args.exit_signal = SIG_CHLD;
+	else
+		args.flags |= CLONE_PARENT; // takes the exit signal of this process
 	if (cgroup >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)cgroup;
@@ -36,7 +36,7 @@ long op_clone(struct launch *launch, struct reader *reader)
 		return failed(launch, "clone3", "", child);
 	if (child > 0)
 		announce_and_leave(launch, child, pidfd);
-	if (launch->header.mode == MODE_LAUNCH)
+	if (launch->header.mode != MODE_ENTER)
 		set_title(launch, "holdfast: init");
 	return 0;
 }
@@ -45,12 +45,5 @@ long op_sync(struct launch *launch, struct reader *reader)
 {
 	(void)reader;
 	long result = report(launch, MESSAGE_SYNC, 0, -1);
-	return result < 0 ? result : await_answer(launch);
-}
-
-long op_door(struct launch *launch, struct reader *reader)
-{
-	(void)reader;
-	long result = report(launch, MESSAGE_READY, 0, -1);
 	return result < 0 ? result : await_answer(launch);
 }

@@ -86,6 +86,89 @@ static long execute(const struct program *program)
 	}
 }
 
+// execvp(3) before its time, so that `create` says what `start` would: whether a file is there that may be executed.
+// What else the call may answer, a filter of the container's for instance, is left to the execution itself.
+static long executable(const char *path)
+{
+	struct kernel_stat_ids status;
+	long result = sys(faccessat, AT_FDCWD, path, 1 /* X_OK */);
+
+	if (result == -ENOENT || result == -ENOTDIR || result == -EACCES)
+		return result;
+	return stat_fd(AT_FDCWD, path, &status) == 0 && (status.mode & 0170000) == 0040000 ? -EACCES : 0;
+}
+
+static long look_up(const char *name, const char *at)
+{
+	char path[PATH_LIMIT];
+	long refused = 0;
+
+	for (const char *c = name; *c; c++)
+		if (*c == '/')
+			return executable(name);
+	for (;; at++) {
+		const char *start = at;
+		while (*at && *at != ':')
+			at++;
+		if (join_path(path, start, (size_t)(at - start), name)) {
+			long result = executable(path);
+			if (result == 0)
+				return 0;
+			if (result == -EACCES)
+				refused = result;
+		}
+		if (!*at)
+			return refused ? refused : -ENOENT;
+	}
+}
+
+long op_find_program(struct launch *launch, struct reader *reader)
+{
+	const char *name = read_text(reader), *path = read_text(reader);
+
+	if (reader->broken)
+		return 0;
+	long result = *name ? look_up(name, *path ? path : DEFAULT_PATH) : -ENOENT;
+	return result < 0 ? failed(launch, "execve", name, result) : 0;
+}
+
+// Out of the way of the numbers below `limit`.
+static long move_above(int *fd, int limit)
+{
+	if (*fd < 0 || *fd >= limit)
+		return 0;
+	long moved = sys(fcntl, *fd, F_DUPFD_CLOEXEC, limit);
+	if (moved < 0)
+		return moved;
+	sys(close, *fd);
+	*fd = (int)moved;
+	return 0;
+}
+
+// Descriptors that the program inherits, as 3 and on, in the table's order.
+long op_preserve(struct launch *launch, struct reader *reader)
+{
+	uint32_t count = read_u32(reader);
+	struct reader again = *reader;
+	int limit = STDERR + 1 + (int)count;
+	long result = 0;
+
+	if (count > 1000)
+		return failed(launch, "dup3", "too many descriptors to preserve", -EMFILE);
+	int *own[] = {&launch->report, &launch->proc, &launch->null};
+	for (size_t i = 0; i < sizeof own / sizeof *own && result >= 0; i++)
+		result = move_above(own[i], limit);
+	int moved[count + 1];
+	for (uint32_t i = 0; i < count && result >= 0; i++)
+		moved[i] = (int)(result = sys(fcntl, read_fd(&again), F_DUPFD_CLOEXEC, limit));
+	for (uint32_t i = 0; i < count && result >= 0; i++)
+		result = sys(dup3, moved[i], STDERR + 1 + (int)i, 0);
+	for (uint32_t i = 0; i < count && result >= 0; i++)
+		sys(close, moved[i]);
+	reader->broken |= again.broken;
+	return result < 0 ? failed(launch, "dup3", "descriptors to preserve", result) : 0;
+}
+
 static _Noreturn void become(struct launch *launch, const struct program *program)
 {
 	block_signals(0);

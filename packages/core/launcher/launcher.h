@@ -14,8 +14,9 @@
 #include "sys.h"
 #include "table.h"
 
-// How to run: as a container's launcher with a keeper, or as `enter`, where the caller waits for the program.
-enum { MODE_LAUNCH = 0, MODE_ENTER = 1 };
+// How to run: as a container's launcher with a keeper; as `enter`, where the launcher itself waits for the program; or
+// direct, where the init becomes a child of whoever started the launcher, and nothing else stays.
+enum { MODE_LAUNCH = 0, MODE_ENTER = 1, MODE_DIRECT = 2 };
 
 // The table's header, in the table's order.
 struct header {

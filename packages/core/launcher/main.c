@@ -152,7 +152,7 @@ static _Noreturn __attribute__((used)) void start(uintptr_t *stack)
 	if (launch.steps.broken)
 		leave(125);
 	launch.report = launch.header.report;
-	if (launch.header.mode == MODE_ENTER)
+	if (launch.header.mode != MODE_LAUNCH)
 		stage_one(&launch);
 	// Born into its cgroup rather than moved there: a write to cgroup.procs takes a lock of the whole machine and
 	// waits for an RCU grace period, milliseconds. From inside the user namespace it would not be allowed.

@@ -61,4 +61,6 @@
 	X(sync, 91, op_sync)                       \
 	X(door, 92, op_door)                       \
 	X(hook, 93, op_hook)                       \
-	X(exec, 94, op_exec)
+	X(exec, 94, op_exec)                       \
+	X(find_program, 95, op_find_program)       \
+	X(preserve, 96, op_preserve)

@@ -50,6 +50,8 @@ export const opcodes = {
   door: 92,
   hook: 93,
   exec: 94,
+  find_program: 95,
+  preserve: 96,
 } as const
 
 export type Opcode = keyof typeof opcodes

@@ -9,9 +9,14 @@ import { opcodes, type Opcode } from './launch-opcodes.ts'
 const firstFd = 4
 const none = 0xffff_ffff
 
+const modes = { launch: 0, enter: 1, direct: 2 } as const
+
 export interface TableHeader {
-  /** `launch`: with a keeper that stays. `enter`: the launcher itself waits for the program and ends as it does. */
-  mode: 'launch' | 'enter'
+  /**
+   * `launch`: with a keeper that stays. `enter`: the launcher itself waits for the program and ends as it does.
+   * `direct`: the init is a child of whoever started the launcher, and nothing else stays.
+   */
+  mode: keyof typeof modes
   report: string
   /** The directory of the exit record, and the record's name. */
   directory?: string
@@ -116,7 +121,7 @@ export class TableWriter {
     for (const name of [header.directory, header.trust]) if (name !== undefined) keep.push(name)
     // Ascending: the keeper closes what lies between them.
     const kept = keep.map((name) => this.#number(name)).sort((a, b) => a - b)
-    head.u32(this.#steps).u32(header.mode === 'enter' ? 1 : 0)
+    head.u32(this.#steps).u32(modes[header.mode])
     if (header.cgroup !== undefined) this.#number(header.cgroup)
     head.fd(header.report).fd(header.directory).fd(header.trust)
     head.u32(this.firstSlot)

@@ -155,6 +155,8 @@ const processSteps: Describe<Exclude<Step['do'], MountStep>> = {
       `else ${profile.defaultAction}`,
     ),
   chdir: (step) => call(step.do, quote(step.path), step.create && 'create'),
+  'find-program': (step) => call(step.do, quote(step.program)),
+  preserve: (step) => call(step.do, ...step.fds),
   door: () => '---- created; waits for start ----',
   exec: (step) =>
     call(

@@ -241,8 +241,18 @@ export type Step =
   | { do: 'seccomp'; profile: SeccompProfile }
   /** chdir(2) in the container, made if missing where `create`; getcwd(2) must then begin with "/". */
   | { do: 'chdir'; path: string; create: boolean }
-  /** Reports readiness and waits until `start` opens the door. Failures from here on belong to `start`. */
-  | { do: 'door' }
+  /**
+   * Looks the program up as `exec` will, so that `create` already fails where it isn't there or may not be executed.
+   * `path` is the PATH to search; without one the same default as `exec`'s.
+   */
+  | { do: 'find-program'; program: string; path?: string }
+  /**
+   * Reports readiness and waits until `start` opens the door. Failures from here on belong to `start`. With `listen`,
+   * a listening socket, whoever connects to it and writes a byte opens the door; else the report channel's other end.
+   */
+  | { do: 'door'; listen?: FdName }
+  /** Descriptors that the program inherits beside stdio, as 3 and on. */
+  | { do: 'preserve'; fds: FdName[] }
   /** execve(2), looked up along PATH of `env` as execvp(3). With `init` the program stays as PID 1 and reaps. */
   | { do: 'exec'; args: string[]; env: string[]; init: boolean }
 

@@ -15,6 +15,8 @@ const settingSteps = [
   'new-session',
   'session-keyring',
   'umask',
+  'preserve',
+  'find-program',
 ] as const
 
 type SettingStep = Extract<Step, { do: (typeof settingSteps)[number] }>
@@ -70,6 +72,15 @@ export function encodeSettingStep(table: TableWriter, step: SettingStep): void {
       return void table.step('session_keyring').text(step.name)
     case 'umask':
       return void table.step('umask').u32(step.mask)
+    case 'preserve':
+      table.step('preserve').u32(step.fds.length)
+      for (const name of step.fds) table.fd(name)
+      return
+    case 'find-program':
+      return void table
+        .step('find_program')
+        .text(step.program)
+        .text(step.path ?? '')
     default:
       return step satisfies never
   }

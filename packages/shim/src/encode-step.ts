@@ -54,8 +54,9 @@ export function encodeStep(table: TableWriter, step: Step): void {
     case 'chdir':
       return void table.step('chdir').text(step.path).flag(step.create)
     case 'sync':
+      return void table.step('sync')
     case 'door':
-      return void table.step(step.do)
+      return void table.step('door').fd(step.listen)
     case 'hook':
       return encodeHook(table, step)
     case 'console':

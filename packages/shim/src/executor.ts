@@ -80,7 +80,7 @@ export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<
 }
 
 /** Stage one counts too while it lives: in a cgroup for one process alone it could not make the init. */
-function roomToBeBorn(plan: ContainerPlan): boolean {
+export function roomToBeBorn(plan: Pick<ContainerPlan, 'preparations'>): boolean {
   return !plan.preparations.some(
     (each) =>
       each.do === 'make-cgroup' &&
@@ -95,12 +95,17 @@ function begin(
   fds: Readonly<Record<string, number>>,
   bornIn: string | undefined,
 ): Launching {
-  const steps = withStdio(plan.steps, options.stdio).map((step): Step =>
+  const steps = bornInside(withStdio(plan.steps, options.stdio), bornIn)
+  return new Launching(steps, { ...options, terminal: plan.terminal, bornIn }, fds)
+}
+
+/** What a process is born in it need not join. */
+export function bornInside(steps: readonly Step[], bornIn: string | undefined): Step[] {
+  return steps.map((step) =>
     step.do === 'join-cgroups'
       ? { ...step, procs: step.procs.filter((name) => name !== `${bornIn}:procs`) }
       : step,
   )
-  return new Launching(steps, { ...options, terminal: plan.terminal, bornIn }, fds)
 }
 
 /** An end that the caller doesn't give is the launcher's /dev/null. */
@@ -119,7 +124,7 @@ function deadlineOf(options: LaunchOptions): number {
 }
 
 /** `<as>:procs` of the container's cgroups, for the exec'd process to join by itself. */
-function openProcs(steps: readonly Step[], cgroups: readonly CgroupHandle[]): Record<string, number> {
+export function openProcs(steps: readonly Step[], cgroups: readonly CgroupHandle[]): Record<string, number> {
   const names = steps.flatMap((step) => (step.do === 'join-cgroups' ? step.procs : []))
   const fds: Record<string, number> = {}
   try {
