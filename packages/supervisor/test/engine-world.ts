@@ -1,5 +1,6 @@
 /** An engine of the test's own, in this process: roots, instance and id ranges that nobody else has. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pino } from 'pino'
 import { busyboxTar, findLeaks, uniqueInstance } from '@holdfast/testkit'
@@ -15,20 +16,30 @@ export class EngineWorld implements AsyncDisposable {
   engine!: ContainerEngine
   readonly log: string[] = []
   readonly #plain: boolean
+  #unmount: () => void = () => {}
 
   private constructor(plain: boolean) {
     this.#plain = plain
   }
 
-  static async open({ plainShims = false } = {}): Promise<EngineWorld> {
+  /** `diskMiB`: the data root is a file system of its own, of this size. */
+  static async open({ plainShims = false, diskMiB = 0 } = {}): Promise<EngineWorld> {
     const scratch = mkdtempSync('/tmp/hf-')
     const tar = busyboxTar(scratch)
     rmSync(scratch, { recursive: true })
     process.umask(0o077) // as the supervisor's program does
     const world = new EngineWorld(plainShims)
+    if (diskMiB > 0) world.#mountDisk(diskMiB)
     await world.reopen()
     await world.engine.images.import(Readable.from([tar]), { reference: 'busybox:latest' })
     return world
+  }
+
+  #mountDisk(size: number): void {
+    const path = `${this.root}/data`
+    mkdirSync(path)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}m`, 'tmpfs', path])
+    this.#unmount = () => execFileSync('umount', [path])
   }
 
   /** The next engine over the same roots; `close` the one before first. */
@@ -136,6 +147,7 @@ export class EngineWorld implements AsyncDisposable {
         await this.engine.remove(id, { force: true, volumes: true }).catch(() => {})
       await this.engine.purge()
       await this.engine.close()
+      this.#unmount()
       const deadline = Date.now() + 5000
       for (;;) {
         const leaks = findLeaks({ instance: this.instance, root: this.root })

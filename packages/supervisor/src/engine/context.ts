@@ -6,6 +6,7 @@ import type { IdRanges } from '../records/id-ranges.ts'
 import type { SpecHost } from '../spec/index.ts'
 import type { ZygoteClient } from '../shims/zygote-client.ts'
 import type { Containers } from './containers.ts'
+import type { DiskReserve } from './disk-reserve.ts'
 import type { EventBus } from './event-bus.ts'
 import type { Paths } from './paths.ts'
 import type { Volumes } from './volumes.ts'
@@ -20,6 +21,7 @@ export interface EngineContext {
   cgroupParent: string
   logger: Logger
   store: ContainerStore
+  reserve: DiskReserve
   containers: Containers
   images: ImageStore
   volumes: Volumes

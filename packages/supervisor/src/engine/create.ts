@@ -47,6 +47,7 @@ export async function createContainer(
   const name =
     wantedName === undefined ? makeName((each) => context.containers.isTaken(each)) : checkName(wantedName)
   const checked = check(context, config, host, networking)
+  context.reserve.fill()
   context.containers.reserve(name)
   const undo: (() => unknown)[] = [() => context.containers.unreserve(name)]
   try {

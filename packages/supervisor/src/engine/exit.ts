@@ -45,7 +45,7 @@ export function containerExited(
 /** Never throws: what could not be taken down stays in the books, and is tried again on remove and on restart. */
 async function cleanUp(context: EngineContext, container: Container): Promise<void> {
   const results = await Promise.allSettled([
-    disconnectNetwork(context, container),
+    context.reserve.runAsync(() => disconnectNetwork(context, container)),
     discardShim(context, container),
   ])
   for (const result of results) {

@@ -1,7 +1,7 @@
 /** Puts the engine together, and in order after whatever happened to the one before it. */
 import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync } from 'node:fs'
-import { openImageStore } from '@holdfast/images'
+import { openImageStore, type ImageStore } from '@holdfast/images'
 import type { Logger } from 'pino'
 import { ContainerStore } from '../records/container-store.ts'
 import { openDatabase } from '../records/database.ts'
@@ -12,6 +12,7 @@ import { Container } from './container.ts'
 import { Containers } from './containers.ts'
 import type { EngineContext } from './context.ts'
 import { ContainerEngine } from './container-engine.ts'
+import { DiskReserve } from './disk-reserve.ts'
 import { EventBus } from './event-bus.ts'
 import { openNetwork } from './open-network.ts'
 import { imageEvent } from './image-event.ts'
@@ -54,7 +55,8 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       { setAside },
       'the records are damaged and were put aside: containers are read from their own copies',
     )
-  const store = new ContainerStore(database, paths.containers)
+  const reserve = new DiskReserve(paths.reserve)
+  const store = new ContainerStore(database, paths.containers, reserve)
   const events = new EventBus()
   const undo: (() => unknown)[] = [() => database.close()]
   try {
@@ -67,11 +69,7 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
     })
     undo.push(() => idRanges.close())
     const [images, network] = await Promise.all([
-      openImageStore({
-        root: paths.images,
-        onEvent: (event) => imageEvent(events, event),
-        onWarning: (error) => logger.warn({ err: error }, 'from the image store'),
-      }),
+      openImages(paths, events, logger),
       openNetwork(options, paths, store),
     ])
     undo.push(
@@ -83,6 +81,7 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       paths,
       logger,
       store,
+      reserve,
       images,
       network,
       zygote,
@@ -122,6 +121,14 @@ function makeDirectories(paths: Paths): void {
   }
   chmodSync(paths.execRoot, 0o711) // the API's socket lies in it, and has an owner and a group of its own
   makeInitLayer(paths.initLayer)
+}
+
+function openImages(paths: Paths, events: EventBus, logger: Logger): Promise<ImageStore> {
+  return openImageStore({
+    root: paths.images,
+    onEvent: (event) => imageEvent(events, event),
+    onWarning: (error) => logger.warn({ err: error }, 'from the image store'),
+  })
 }
 
 /** It takes its time to warm up; nothing waits for it but the first shim. */

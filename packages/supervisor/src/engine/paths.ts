@@ -8,6 +8,8 @@ export interface Paths {
   dataRoot: string
   execRoot: string
   database: string
+  /** Blocks kept for what frees a full disk. */
+  reserve: string
   images: string
   volumes: string
   networks: string
@@ -27,6 +29,7 @@ export function pathsOf(dataRoot: string, execRoot: string): Paths {
     dataRoot,
     execRoot,
     database: join(dataRoot, 'holdfast.db'),
+    reserve: join(dataRoot, 'reserve'),
     images: join(dataRoot, 'images'),
     volumes: join(dataRoot, 'volumes'),
     networks: join(dataRoot, 'network'),

@@ -35,7 +35,7 @@ export async function removeContainer(
   }
   container.removing = true
   try {
-    await container.lock.run(() => removeLocked(context, container, options))
+    await container.lock.run(() => context.reserve.runAsync(() => removeLocked(context, container, options)))
   } catch (error) {
     container.removing = false
     throw error

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { DiskReserve } from '../engine/disk-reserve.ts'
 import { emptyConfig, emptyHostConfig } from '../engine/empty-config.ts'
 import { ContainerStore, emptyBookkeeping, type StoredContainer } from './container-store.ts'
 import { openDatabase } from './database.ts'
@@ -12,7 +13,15 @@ afterEach(() => rmSync(directory, { recursive: true }))
 
 function open() {
   const { database, setAside } = openDatabase(join(directory, 'holdfast.db'))
-  return { database, setAside, store: new ContainerStore(database, join(directory, 'containers')) }
+  return {
+    database,
+    setAside,
+    store: new ContainerStore(
+      database,
+      join(directory, 'containers'),
+      new DiskReserve(join(directory, 'reserve')),
+    ),
+  }
 }
 
 function container(digit: string): StoredContainer {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Attachment } from '@holdfast/network'
 import type { ContainerRecord } from '../engine/container-record.ts'
+import type { DiskReserve } from '../engine/disk-reserve.ts'
 import { emptyConfig, emptyHostConfig } from '../engine/empty-config.ts'
 
 /** The parts of a record that change; the rest is written once. */
@@ -37,6 +38,7 @@ const copyName = 'container.json'
 /** Containers in the database. Every method is one synchronous write of some tens of microseconds. */
 export class ContainerStore {
   readonly #directory: string
+  readonly #reserve: DiskReserve
   readonly #insert: StatementSync
   readonly #rename: StatementSync
   readonly #putState: StatementSync
@@ -45,10 +47,11 @@ export class ContainerStore {
   readonly #all: StatementSync
   readonly #database: DatabaseSync
 
-  /** `directory` holds one directory per container. */
-  constructor(database: DatabaseSync, directory: string) {
+  /** `directory` holds one directory per container. Nothing but an insert fails for want of room. */
+  constructor(database: DatabaseSync, directory: string, reserve: DiskReserve) {
     this.#database = database
     this.#directory = directory
+    this.#reserve = reserve
     this.#insert = database.prepare('INSERT INTO containers (id, name, spec) VALUES (?, ?, ?)')
     this.#rename = database.prepare('UPDATE containers SET name = ? WHERE id = ?')
     this.#putState = database.prepare('INSERT OR REPLACE INTO states (id, state) VALUES (?, ?)')
@@ -78,18 +81,20 @@ export class ContainerStore {
 
   /** Writes the parts that change. */
   save(container: StoredContainer): void {
-    this.#putState.run(container.record.id, stateText(container))
+    this.#reserve.run(() => this.#putState.run(container.record.id, stateText(container)))
   }
 
   rename(id: string, name: string): void {
-    this.#rename.run(name, id)
+    this.#reserve.run(() => this.#rename.run(name, id))
   }
 
   delete(id: string): void {
-    this.#transaction(() => {
-      this.#delete.run(id)
-      this.#deleteState.run(id)
-    })
+    this.#reserve.run(() =>
+      this.#transaction(() => {
+        this.#delete.run(id)
+        this.#deleteState.run(id)
+      }),
+    )
   }
 
   /**
@@ -156,7 +161,7 @@ export class ContainerStore {
       action()
       this.#database.exec('COMMIT')
     } catch (error) {
-      this.#database.exec('ROLLBACK')
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK') // a full disk has ended it already
       throw error
     }
   }
