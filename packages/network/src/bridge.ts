@@ -15,7 +15,18 @@ export interface BridgeOptions {
   /** A directory of ours for the leases; they survive restarts and kill -9. */
   stateDir: string
   mtu?: number
+  /** What leaves has the host's address; else it has the container's, and somebody must route back to it. */
   ipMasq: boolean
+  /**
+   * No way out: no default route, nothing passes but between its containers and the host's addresses in the
+   * subnets. Ports cannot be published.
+   */
+  internal?: boolean
+  /**
+   * Default true: other networks reach nothing but published ports. Networks that are not isolated reach each
+   * other, with their own addresses. An internal network is isolated.
+   */
+  isolated?: boolean
   /**
    * Addresses that `-p` without a host address binds, where the network has their family; default 0.0.0.0 and
    * ::.
@@ -31,9 +42,11 @@ export interface BridgeOptions {
 export interface PortMapping {
   protocol: 'tcp' | 'udp' | 'sctp'
   containerPort: number
+  /** With it each port up to this one is published, for `-p 8000-8010:80-90`: the host's range goes in step. */
+  containerPortEnd?: number
   /** 0: a free one is chosen. */
   hostPort: number
-  /** A range to choose from, for `-p 8000-8010:80`. */
+  /** Without `containerPortEnd` a range to choose from, for `-p 8000-8010:80`. */
   hostPortEnd?: number
   /** Absent: the network's default addresses. */
   hostIp?: string

@@ -5,22 +5,34 @@ import type { Ipam } from './ipam.ts'
 import type { NetlinkSocket, Turns } from './netlink.ts'
 import type { NetworkPlan } from './validate.ts'
 
-export interface NetworkContext {
+/**
+ * Enough to look after a network's bridge, rules and elements. The verbs that work without the long-lived
+ * object, an executable's for instance, have this and no more.
+ */
+export interface RulesContext {
   readonly options: BridgeOptions
   readonly plan: NetworkPlan
-  /** rtnetlink on the host's side, and whose turn it is on this and the sockets inside containers. */
+  /** rtnetlink on the host's side. */
   readonly route: NetlinkSocket
+  readonly netfilter: NetlinkSocket
+  /** What is published now, by attachment: it is written again where somebody flushed our table. */
+  readonly published: ReadonlyMap<string, Publication>
+  /** Whose an address is, for messages. */
+  readonly ownerOf?: (address: string) => string | undefined
+}
+
+export interface NetworkContext extends RulesContext {
+  /** Whose turn it is on `route` and the sockets inside containers. */
   readonly routeTurns: Turns
   /** A second one: deleting a link keeps a socket busy for 20 ms. */
   readonly removal: NetlinkSocket
-  readonly netfilter: NetlinkSocket
   readonly ipam: Ipam
   /** Whether this kernel has IPv6 at all. */
   readonly hasIpv6: boolean
   readonly held: HeldSockets
   /** The bridge as it is now; replaced when it had to be made again. */
   bridge: { index: number; mac: Buffer }
-  /** Published ports by attachment (`id interface`), to write them again where somebody flushed our table. */
+  /** By attachment (`id interface`). */
   readonly published: Map<string, Publication>
   /** Links on their way out. */
   readonly removals: Map<string, { timer?: NodeJS.Timeout; done?: Promise<void> }>

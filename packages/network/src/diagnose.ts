@@ -101,7 +101,10 @@ async function tryRules(): Promise<string> {
   try {
     const subnets = [parsePrefix('192.0.2.0/24', 'probe'), parsePrefix('2001:db8::/64', 'probe')]
     const table = `probe${randomBytes(4).toString('hex')}`
-    await nftApply(installText({ table, bridge: 'probe', subnets, ipMasq: true }, []), netns)
+    await nftApply(
+      installText({ table, bridge: 'probe', subnets, ipMasq: true, internal: false, isolated: true }, []),
+      netns,
+    )
     return 'the ruleset of a network was written'
   } finally {
     closeSync(netns)

@@ -168,6 +168,7 @@ export async function ensureRules(options: BridgeOptions, plan: NetworkPlan): Pr
   if (await isForeign(options)) throw foreignTable(options)
   const stale = await staleSources(rules, options.hostNetns)
   await nftApply(installText(rules, stale), options.hostNetns)
+  if (options.internal) return
   inNetns(options.hostNetns, () => {
     if (plan.families.includes(4)) writeSysctl('ipv4/ip_forward', '1')
     if (plan.families.includes(6)) enableIpv6Forwarding(options.bridge)
@@ -227,9 +228,9 @@ export async function removeRules(options: BridgeOptions, plan: NetworkPlan): Pr
   await nftApply(removeText(rules, !others), options.hostNetns)
 }
 
-function rulesOf(options: BridgeOptions, plan: NetworkPlan): NetworkRules {
-  const { table, bridge, ipMasq } = options
-  return { table, bridge, ipMasq, subnets: plan.ranges.map(({ subnet }) => subnet) }
+export function rulesOf(options: BridgeOptions, plan: NetworkPlan): NetworkRules {
+  const { table, bridge, ipMasq, internal = false, isolated = true } = options
+  return { table, bridge, ipMasq, internal, isolated, subnets: plan.ranges.map(({ subnet }) => subnet) }
 }
 
 /** A name for the host's end of a pair, which says nothing and meets no other. */

@@ -1,29 +1,19 @@
 /**
- * nf_tables elements and conntrack entries by netlink (linux/netfilter/nf_tables.h, nfnetlink_conntrack.h):
- * what changes with each container. Rules and chains are written by `nft`, in nft.ts.
+ * nf_tables elements by netlink (linux/netfilter/nf_tables.h): what changes with each container. Rules and
+ * chains are written by `nft`, in nft.ts.
  */
 import { NLM_F_CREATE, NLM_F_EXCL, type Reply, type Request } from './netlink.ts'
-import { attribute, attributeList, attributesOf, nested, text } from './netlink-attributes.ts'
+import { attribute, attributeList, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 
 const NFNL_MSG_BATCH_BEGIN = 16
 const NFNL_MSG_BATCH_END = 17
-const NFNL_SUBSYS_CTNETLINK = 1
-const NFNL_SUBSYS_NFTABLES = 10
+export const NFNL_SUBSYS_NFTABLES = 10
+const NFT_MSG_GETRULE = 7
 const NFT_MSG_NEWSETELEM = 12
 const NFT_MSG_GETSETELEM = 13
 const NFT_MSG_DELSETELEM = 14
-const IPCTNL_MSG_CT_GET = 1
-const IPCTNL_MSG_CT_DELETE = 2
-const CTA_TUPLE_ORIG = 1
-const CTA_TUPLE_REPLY = 2
-const CTA_TUPLE_IP = 1
-const CTA_TUPLE_PROTO = 2
-const CTA_ID = 12
-const CTA_FILTER = 25
 
-const NFPROTO_INET = 1
-const AF_INET = 2
-const AF_INET6 = 10
+const nfproto = { inet: 1, bridge: 7 } as const
 
 const NFTA_SET_ELEM_LIST_TABLE = 1
 const NFTA_SET_ELEM_LIST_SET = 2
@@ -31,32 +21,65 @@ const NFTA_SET_ELEM_LIST_ELEMENTS = 3
 const NFTA_LIST_ELEM = 1
 const NFTA_SET_ELEM_KEY = 1
 const NFTA_SET_ELEM_DATA = 2
+const NFTA_SET_ELEM_FLAGS = 3
+const NFTA_SET_ELEM_TIMEOUT = 4
+const NFTA_SET_ELEM_KEY_END = 10
 const NFTA_DATA_VALUE = 1
+const NFTA_RULE_TABLE = 1
+const NFTA_RULE_CHAIN = 2
 
-export interface MapElement {
+/** Of a set of intervals in one field: it ends the one that begins before it. */
+export const NFT_SET_ELEM_INTERVAL_END = 1
+
+export interface SetElement {
   /** Parts of the key, in the set's order; each is padded to four bytes, as nft does. */
   key: Buffer[]
-  data: Buffer[]
+  /** The last key of an interval, where the set is one of intervals in several fields. */
+  end?: Buffer[]
+  flags?: number
+  /** What a map maps the key to. */
+  data?: Buffer[]
+  /** Milliseconds; absent: for ever. */
+  timeout?: number
 }
 
 export interface ElementRequest {
+  /** Of the table; default inet. */
+  family?: keyof typeof nfproto
   table: string
   set: string
-  elements: MapElement[]
+  elements: SetElement[]
 }
 
-/** A batch is a transaction: all of it or nothing. EEXIST where a key is there already. */
-export function addElements(requests: ElementRequest[]): Request[] {
-  return batch(
-    merged(requests).map((request) => elementRequest(NFT_MSG_NEWSETELEM, 'NFT_MSG_NEWSETELEM', request)),
-  )
+export interface ElementChanges {
+  remove?: ElementRequest[]
+  add?: ElementRequest[]
+  /** Default true: EEXIST where a key is there already. False: it stays as it is. */
+  exclusive?: boolean
 }
 
-/** ENOENT where a key, the set or the table is gone already. */
-export function deleteElements(requests: ElementRequest[]): Request[] {
-  return batch(
-    merged(requests).map((request) => elementRequest(NFT_MSG_DELSETELEM, 'NFT_MSG_DELSETELEM', request)),
-  )
+/**
+ * One batch, which is a transaction: all of it or nothing. ENOENT where a key that is to be removed, the set or
+ * the table is not there.
+ */
+export function changeElements({ remove = [], add = [], exclusive = true }: ElementChanges): Request[] {
+  const flags = NLM_F_CREATE | (exclusive ? NLM_F_EXCL : 0)
+  return [
+    frame(NFNL_MSG_BATCH_BEGIN),
+    ...merged(remove).map((request) => elementRequest('NFT_MSG_DELSETELEM', 0, request)),
+    ...merged(add).map((request) => elementRequest('NFT_MSG_NEWSETELEM', flags, request)),
+    frame(NFNL_MSG_BATCH_END),
+  ]
+}
+
+/** EEXIST where a key is there already. */
+export function addElements(add: ElementRequest[]): Request[] {
+  return changeElements({ add })
+}
+
+/** ENOENT where one is not there. */
+export function deleteElements(remove: ElementRequest[]): Request[] {
+  return changeElements({ remove })
 }
 
 /**
@@ -68,12 +91,13 @@ const elementsPerMessage = 400
 function merged(requests: ElementRequest[]): ElementRequest[] {
   const messages: ElementRequest[] = []
   const open = new Map<string, ElementRequest>()
-  for (const { table, set, elements } of requests) {
+  for (const { elements, ...place } of requests) {
+    const key = `${place.family} ${place.set}`
     for (const element of elements) {
-      let message = open.get(set)
+      let message = open.get(key)
       if (!message || message.elements.length === elementsPerMessage) {
-        message = { table, set, elements: [] }
-        open.set(set, message)
+        message = { ...place, elements: [] }
+        open.set(key, message)
         messages.push(message)
       }
       message.elements.push(element)
@@ -82,144 +106,129 @@ function merged(requests: ElementRequest[]): ElementRequest[] {
   return messages
 }
 
-export function dumpElements(table: string, set: string): Request {
+export type SetName = Omit<ElementRequest, 'elements'>
+
+/** `tolerate`: ENOENT where the set may be missing. */
+export function dumpElements(set: SetName, tolerate: string[] = []): Request {
   return {
     type: (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETSETELEM,
-    what: `NFT_MSG_GETSETELEM ${table} ${set}`,
-    payload: [header(NFPROTO_INET), ...setName(table, set)],
+    what: `NFT_MSG_GETSETELEM ${set.table} ${set.set}`,
+    tolerate,
+    payload: [familyHeader(set), ...setName(set)],
   }
 }
 
-/** Key and data as one buffer each, their parts still padded. */
-export function parseElements({ data }: Reply): { key: Buffer; data: Buffer }[] {
+export interface FoundElement {
+  /** Key, last key and data as one buffer each, their parts still padded. */
+  key: Buffer
+  end: Buffer | undefined
+  data: Buffer | undefined
+  flags: number
+}
+
+/** The elements of a reply to a dump, or of a notification. */
+export function parseElements({ data }: Pick<Reply, 'data'>): FoundElement[] {
   const list = attributesOf(data.subarray(4)).get(NFTA_SET_ELEM_LIST_ELEMENTS)
   if (!list) return []
   return attributeList(list).flatMap((element) => {
     const attributes = attributesOf(element)
-    const key = attributes.get(NFTA_SET_ELEM_KEY)
-    const value = attributes.get(NFTA_SET_ELEM_DATA)
-    const keyBytes = key && attributesOf(key).get(NFTA_DATA_VALUE)
-    const valueBytes = value && attributesOf(value).get(NFTA_DATA_VALUE)
-    return keyBytes && valueBytes ? [{ key: keyBytes, data: valueBytes }] : []
+    const value = (type: number) => {
+      const attribute = attributes.get(type)
+      return attribute && attributesOf(attribute).get(NFTA_DATA_VALUE)
+    }
+    const key = value(NFTA_SET_ELEM_KEY)
+    if (!key) return []
+    const flags = attributes.get(NFTA_SET_ELEM_FLAGS)?.readUInt32BE() ?? 0
+    return [{ key, end: value(NFTA_SET_ELEM_KEY_END), data: value(NFTA_SET_ELEM_DATA), flags }]
   })
 }
 
-function batch(requests: Request[]): Request[] {
-  return [frame(NFNL_MSG_BATCH_BEGIN), ...requests, frame(NFNL_MSG_BATCH_END)]
+/** Every rule of a table; none where there is no such table. */
+export function dumpRules({ table, family }: Pick<SetName, 'table' | 'family'>): Request {
+  return {
+    type: (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETRULE,
+    what: `NFT_MSG_GETRULE ${table}`,
+    tolerate: ['ENOENT'],
+    payload: [familyHeader({ family }), attribute(NFTA_RULE_TABLE, text(table))],
+  }
+}
+
+/** The chain that a rule is in; undefined for one of another table, which kernels before 4.17 dump as well. */
+export function chainOf({ data }: Reply, table: string): string | undefined {
+  const attributes = attributesOf(data.subarray(4))
+  return textOf(attributes.get(NFTA_RULE_TABLE)) === table
+    ? textOf(attributes.get(NFTA_RULE_CHAIN))
+    : undefined
 }
 
 function frame(type: number): Request {
-  return { type, what: 'NFNL_MSG_BATCH', payload: [header(0, NFNL_SUBSYS_NFTABLES)], unanswered: true }
+  return { type, what: 'NFNL_MSG_BATCH', payload: [nfgenHeader(0, NFNL_SUBSYS_NFTABLES)], unanswered: true }
 }
 
-function elementRequest(message: number, name: string, { table, set, elements }: ElementRequest): Request {
+function elementRequest(
+  name: 'NFT_MSG_NEWSETELEM' | 'NFT_MSG_DELSETELEM',
+  flags: number,
+  request: ElementRequest,
+): Request {
+  const adds = name === 'NFT_MSG_NEWSETELEM'
+  const message = adds ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM
   return {
     type: (NFNL_SUBSYS_NFTABLES << 8) | message,
-    ...(message === NFT_MSG_NEWSETELEM && { flags: NLM_F_CREATE | NLM_F_EXCL }),
-    what: `${name} ${table} ${set}`,
+    flags,
+    what: `${name} ${request.table} ${request.set}`,
     payload: [
-      header(NFPROTO_INET),
-      ...setName(table, set),
+      familyHeader(request),
+      ...setName(request),
       nested(
         NFTA_SET_ELEM_LIST_ELEMENTS,
-        elements.map(({ key, data }) =>
-          nested(NFTA_LIST_ELEM, [
-            nested(NFTA_SET_ELEM_KEY, [attribute(NFTA_DATA_VALUE, concatenation(key))]),
-            ...(message === NFT_MSG_NEWSETELEM
-              ? [nested(NFTA_SET_ELEM_DATA, [attribute(NFTA_DATA_VALUE, concatenation(data))])]
-              : []),
-          ]),
-        ),
+        request.elements.map((element) => nested(NFTA_LIST_ELEM, elementAttributes(element, adds))),
       ),
     ],
   }
 }
 
-function setName(table: string, set: string): Buffer[] {
+function elementAttributes({ key, end, flags, data, timeout }: SetElement, adds: boolean): Buffer[] {
+  const value = (type: number, parts: Buffer[]) =>
+    nested(type, [attribute(NFTA_DATA_VALUE, concatenation(parts))])
+  return [
+    value(NFTA_SET_ELEM_KEY, key),
+    ...(end ? [value(NFTA_SET_ELEM_KEY_END, end)] : []),
+    ...(flags ? [attribute(NFTA_SET_ELEM_FLAGS, u32be(flags))] : []),
+    ...(adds && data ? [value(NFTA_SET_ELEM_DATA, data)] : []),
+    ...(adds && timeout !== undefined ? [attribute(NFTA_SET_ELEM_TIMEOUT, u64be(timeout))] : []),
+  ]
+}
+
+function setName({ table, set }: SetName): Buffer[] {
   return [attribute(NFTA_SET_ELEM_LIST_TABLE, text(table)), attribute(NFTA_SET_ELEM_LIST_SET, text(set))]
 }
 
-function concatenation(parts: Buffer[]): Buffer {
+/** The parts of a key or of data as they are in the kernel: each begins a register of four bytes. */
+export function concatenation(parts: Buffer[]): Buffer {
   return Buffer.concat(parts.flatMap((part) => [part, Buffer.alloc(-part.length & 3)]))
 }
 
+function familyHeader({ family = 'inet' }: { family?: keyof typeof nfproto | undefined }): Buffer {
+  return nfgenHeader(nfproto[family])
+}
+
 /** struct nfgenmsg: family, version 0, resource id in network order. */
-function header(family: number, resource = 0): Buffer {
+export function nfgenHeader(family: number, resource = 0): Buffer {
   return Buffer.of(family, 0, resource >> 8, resource & 0xff)
-}
-
-export interface ConntrackFilter {
-  protocol: number
-  /** Where the client sent to. Absent: anywhere. */
-  destination?: Buffer | undefined
-  destinationPort: number
-  /** Who answers: the container. Absent: anybody. */
-  answers?: Buffer | undefined
-}
-
-// Bits of CTA_FILTER_{ORIG,REPLY}_FLAGS, which parts of a tuple count.
-const F_IP_SRC = 1 << 0
-const F_IP_DST = 1 << 1
-const F_PROTO_NUM = 1 << 3
-const F_PROTO_DST_PORT = 1 << 5
-
-/**
- * Every entry that fits. The kernel does the search (Linux 5.8); deleting by such a filter is too new to rely
- * on.
- */
-export function dumpConntrack(filter: ConntrackFilter): Request {
-  const { destination, answers } = filter
-  const family = (destination ?? answers)?.length === 16 ? AF_INET6 : AF_INET
-  const originFlags = F_PROTO_NUM | F_PROTO_DST_PORT | (destination ? F_IP_DST : 0)
-  return {
-    type: (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET,
-    what: 'IPCTNL_MSG_CT_GET',
-    payload: [
-      header(family),
-      nested(CTA_TUPLE_ORIG, [
-        ...(destination ? [nested(CTA_TUPLE_IP, [ipAttribute(destination, 'destination')])] : []),
-        nested(CTA_TUPLE_PROTO, [
-          attribute(1 /* CTA_PROTO_NUM */, Buffer.of(filter.protocol)),
-          attribute(3 /* CTA_PROTO_DST_PORT */, portBytes(filter.destinationPort)),
-        ]),
-      ]),
-      ...(answers ? [nested(CTA_TUPLE_REPLY, [nested(CTA_TUPLE_IP, [ipAttribute(answers, 'source')])])] : []),
-      nested(CTA_FILTER, [
-        attribute(1 /* CTA_FILTER_ORIG_FLAGS */, flagBytes(originFlags)),
-        attribute(2 /* CTA_FILTER_REPLY_FLAGS */, flagBytes(answers ? F_IP_SRC : 0)),
-      ]),
-    ],
-  }
-}
-
-/** Deletes one entry of a dump, by the tuple of its original direction and its id. */
-export function deleteConntrack({ data }: Reply): Request {
-  const attributes = attributesOf(data.subarray(4))
-  const id = attributes.get(CTA_ID)
-  return {
-    type: (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE,
-    what: 'IPCTNL_MSG_CT_DELETE',
-    tolerate: ['ENOENT'], // it timed out meanwhile
-    payload: [
-      header(data.readUInt8(0)),
-      nested(CTA_TUPLE_ORIG, [attributes.get(CTA_TUPLE_ORIG) ?? Buffer.alloc(0)]),
-      ...(id ? [attribute(CTA_ID, id)] : []),
-    ],
-  }
-}
-
-function ipAttribute(address: Buffer, side: 'source' | 'destination'): Buffer {
-  const v4 = address.length === 4
-  if (side === 'source') return attribute(v4 ? 1 /* CTA_IP_V4_SRC */ : 3 /* CTA_IP_V6_SRC */, address)
-  return attribute(v4 ? 2 /* CTA_IP_V4_DST */ : 4 /* CTA_IP_V6_DST */, address)
 }
 
 export function portBytes(port: number): Buffer {
   return Buffer.of(port >> 8, port & 0xff)
 }
 
-function flagBytes(flags: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32LE(flags)
+function u32be(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+function u64be(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8)
+  bytes.writeBigUInt64BE(BigInt(Math.round(value)))
   return bytes
 }

@@ -58,6 +58,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
       route,
       routeTurns,
       ipam,
+      ownerOf: (address) => ipam.leases().find((lease) => lease.address === address)?.id,
       bridge,
       hasIpv6,
       removal: opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns)),

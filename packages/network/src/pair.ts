@@ -134,7 +134,7 @@ async function configureInside(
     ),
     setLink({ link: loopbackIndex, up: true }),
     setLink({ link: index, up: true }),
-    ...plan.ranges.map(({ gateway }) => addDefaultRoute(index, gateway)),
+    ...(plan.internal ? [] : plan.ranges.map(({ gateway }) => addDefaultRoute(index, gateway))),
   ])
 }
 

@@ -6,8 +6,9 @@
 import { parseAddress } from './address.ts'
 import type { Attachment } from './bridge.ts'
 import { attachmentKey, linkAliasPrefix, type NetworkContext } from './context.ts'
-import { addElements, deleteElements } from './nfnetlink.ts'
-import { describeElement, elementKey, elementsOf, presentElements } from './publish.ts'
+import { deleteElements } from './nfnetlink.ts'
+import { describeElement, elementKey, elementsOf, presentElements } from './port-elements.ts'
+import { addMissing } from './publish.ts'
 import { buryLink } from './removal.ts'
 import { dumpLinks, parseLink, setLink, type Link } from './rtnetlink.ts'
 
@@ -122,6 +123,8 @@ async function restoreElements(
     await context.netfilter.request(deleteElements([request]))
     report.push(`published port ${describeElement(request)}`)
   }
-  const missing = [...wanted].filter(([key]) => !present.has(key)).map(([, request]) => request)
-  if (missing.length > 0) await context.netfilter.request(addElements(missing))
+  await addMissing(
+    context,
+    [...wanted].filter(([key]) => !present.has(key)).map(([, request]) => request),
+  )
 }

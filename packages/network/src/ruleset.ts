@@ -4,9 +4,11 @@
  *
  * ```
  * raw prerouting   to or from 127.0.0.0/8 on any link but lo: drop  (route_localnet is on for our bridges)
+ *              from an internal network to anywhere but itself: drop
  * prerouting ┐
  * output     ┴ to an address of the host: protocol . [address .] port → container address . port
- * forward      out by a bridge of ours: replies, published ports, the bridge's own; the rest is dropped
+ * forward      out by a bridge of ours: replies, published ports, the bridge's own, between bridges that are not
+ *              isolated; the rest is dropped
  * postrouting  from 127.0.0.0/8 to a bridge, from a subnet to itself by way of a published port, from a subnet
  *              to elsewhere: masquerade
  * ```
@@ -21,6 +23,10 @@ export interface NetworkRules {
   bridge: string
   subnets: Prefix[]
   ipMasq: boolean
+  /** No way out, and no ports published. */
+  internal: boolean
+  /** False: networks that are not isolated either reach it. */
+  isolated: boolean
 }
 
 /** Maps of published ports: for one address of the host, and for any. */
@@ -48,9 +54,32 @@ export function removeText({ table, bridge, subnets }: NetworkRules, last: boole
     ...subnets.map(
       (subnet) => `delete element inet ${table} ${sourceMaps[subnet.family]} { ${formatPrefix(subnet)} }`,
     ),
+    ...optionalElements(table, bridge, { internal: false, isolated: true }),
     `delete chain inet ${table} ${leaveChain(bridge)}`,
     `delete chain inet ${table} ${sourceChain(bridge)}`,
+    `delete chain inet ${table} ${insideChain(bridge)}`,
   ])
+}
+
+/**
+ * Elements that are there or not as the options are. What may be missing is added before it is deleted, as nft
+ * 1.0.6 has no `destroy`.
+ */
+function optionalElements(
+  table: string,
+  bridge: string,
+  { internal, isolated }: Pick<NetworkRules, 'internal' | 'isolated'>,
+): string[] {
+  const inside = `element inet ${table} inside { "${bridge}" : jump ${insideChain(bridge)} }`
+  const each = (element: string, there: boolean) => [
+    `add ${element}`,
+    ...(there ? [] : [`delete ${element}`]),
+  ]
+  return [
+    ...each(inside, internal),
+    ...each(`element inet ${table} internal { "${bridge}" }`, internal),
+    ...each(`element inet ${table} open { "${bridge}" }`, !isolated),
+  ]
 }
 
 export function leaveChain(bridge: string): string {
@@ -61,6 +90,10 @@ export function sourceChain(bridge: string): string {
   return `source-${bridge}`
 }
 
+function insideChain(bridge: string): string {
+  return `inside-${bridge}`
+}
+
 function baseText(table: string, bridge: string): string {
   const ports = 'meta l4proto { tcp, udp, sctp }'
   return `
@@ -68,7 +101,11 @@ add table inet ${table}
 # Before the maps: nft moves the elements of an interval map up to its declaration.
 add chain inet ${table} ${leaveChain(bridge)}
 add chain inet ${table} ${sourceChain(bridge)}
+add chain inet ${table} ${insideChain(bridge)}
 add set inet ${table} bridges { type ifname; }
+add set inet ${table} internal { type ifname; }
+add set inet ${table} open { type ifname; }
+add map inet ${table} inside { type ifname : verdict; }
 add map inet ${table} leave { type ifname : verdict; }
 add map inet ${table} source4 { type ipv4_addr : verdict; flags interval; }
 add map inet ${table} source6 { type ipv6_addr : verdict; flags interval; }
@@ -88,8 +125,11 @@ add chain inet ${table} publish
 flush chain inet ${table} raw
 add rule inet ${table} raw iifname != "lo" ip daddr 127.0.0.0/8 drop
 add rule inet ${table} raw iifname != "lo" ip saddr 127.0.0.0/8 drop
+add rule inet ${table} raw iifname vmap @inside
 
+# An internal network's containers could else leave by a port that is published on the gateway's address.
 flush chain inet ${table} prerouting
+add rule inet ${table} prerouting iifname @internal return
 add rule inet ${table} prerouting fib daddr type local jump publish
 flush chain inet ${table} output
 add rule inet ${table} output fib daddr type local jump publish
@@ -113,29 +153,45 @@ add rule inet ${table} postrouting ip6 saddr vmap @source6
 `
 }
 
-function networkText({ table, bridge, subnets, ipMasq }: NetworkRules, stale: Prefix[]): string {
+function networkText(rules: NetworkRules, stale: Prefix[]): string {
+  const { table, bridge, subnets, ipMasq, internal, isolated } = rules
   const leave = `inet ${table} ${leaveChain(bridge)}`
   const source = `inet ${table} ${sourceChain(bridge)}`
+  const inside = `inet ${table} ${insideChain(bridge)}`
   const jump = (subnet: Prefix) =>
     `element inet ${table} ${sourceMaps[subnet.family]} { ${formatPrefix(subnet)} : jump ${sourceChain(bridge)} }`
   return lines([
     `flush chain ${leave}`,
     `add rule ${leave} ct state established,related accept`,
-    `add rule ${leave} ct status dnat accept`,
+    ...(internal ? [] : [`add rule ${leave} ct status dnat accept`]),
     `add rule ${leave} iifname "${bridge}" accept`,
+    ...(isolated ? [] : [`add rule ${leave} iifname @open accept`]),
     `add rule ${leave} drop`,
+    `flush chain ${inside}`,
+    ...subnets.map(
+      (subnet) => `add rule ${inside} ${protocolOf(subnet)} daddr ${formatPrefix(subnet)} return`,
+    ),
+    `add rule ${inside} ip daddr { 224.0.0.0/4, 255.255.255.255 } return`,
+    `add rule ${inside} ip6 daddr { fe80::/10, ff00::/8 } return`,
+    `add rule ${inside} drop`,
     `flush chain ${source}`,
     // By address and not by interface: with bridge-nf-call-iptables the packet never seems to change interfaces.
-    ...subnets.map((subnet) => {
-      const protocol = subnet.family === 4 ? 'ip' : 'ip6'
-      return `add rule ${source} ${protocol} daddr ${formatPrefix(subnet)} ct status dnat masquerade`
-    }),
-    ...(ipMasq ? [`add rule ${source} oifname != "${bridge}" masquerade`] : []),
+    ...subnets.map(
+      (subnet) =>
+        `add rule ${source} ${protocolOf(subnet)} daddr ${formatPrefix(subnet)} ct status dnat masquerade`,
+    ),
+    ...(isolated ? [] : [`add rule ${source} oifname @open return`]),
+    ...(ipMasq && !internal ? [`add rule ${source} oifname != "${bridge}" masquerade`] : []),
+    ...optionalElements(table, bridge, rules),
     `add element inet ${table} bridges { "${bridge}" }`,
     `add element inet ${table} leave { "${bridge}" : jump ${leaveChain(bridge)} }`,
     ...stale.map((subnet) => `delete ${jump(subnet)}`),
     ...subnets.map((subnet) => `add ${jump(subnet)}`),
   ])
+}
+
+function protocolOf({ family }: Prefix): 'ip' | 'ip6' {
+  return family === 4 ? 'ip' : 'ip6'
 }
 
 function lines(commands: string[]): string {

@@ -1,8 +1,8 @@
 /** Connection tracking of udp ports that are published or withdrawn. */
 import { addressBytes, parseAddress } from './address.ts'
 import type { PublishedPort } from './bridge.ts'
-import type { NetworkContext } from './context.ts'
-import { deleteConntrack, dumpConntrack, type ConntrackFilter } from './nfnetlink.ts'
+import type { RulesContext } from './context.ts'
+import { deleteConntrack, dumpConntrack, type ConntrackFilter } from './conntrack.ts'
 import { protocolNumbers } from './port-holder.ts'
 import { dumpAddresses, parseAddressReply } from './rtnetlink.ts'
 
@@ -11,7 +11,7 @@ import { dumpAddresses, parseAddressReply } from './rtnetlink.ts'
  * the port was published must learn of the container, one to a container that is gone must end.
  */
 export async function forgetFlows(
-  context: NetworkContext,
+  context: RulesContext,
   addresses: string[],
   ports: PublishedPort[],
   when: 'publish' | 'withdraw',
@@ -33,10 +33,7 @@ export async function forgetFlows(
   }
 }
 
-async function forget(
-  { netfilter }: NetworkContext,
-  filter: Omit<ConntrackFilter, 'protocol'>,
-): Promise<void> {
+async function forget({ netfilter }: RulesContext, filter: Omit<ConntrackFilter, 'protocol'>): Promise<void> {
   const entries = await netfilter.dump(dumpConntrack({ protocol: protocolNumbers.udp, ...filter }))
   // A few at a time: their answers must fit into the socket's buffer.
   for (let at = 0; at < entries.length; at += 64) {
@@ -44,7 +41,7 @@ async function forget(
   }
 }
 
-async function localAddresses(context: NetworkContext): Promise<Buffer[]> {
+async function localAddresses(context: RulesContext): Promise<Buffer[]> {
   const replies = await context.route.dump(dumpAddresses())
   return replies.map(parseAddressReply).flatMap((each) => (each ? [addressBytes(each.address)] : []))
 }

@@ -16,6 +16,7 @@ import type { Range } from './ipam.ts'
 export interface NetworkPlan {
   ranges: Range[]
   families: Family[]
+  internal: boolean
   defaultHostIps: Address[]
 }
 
@@ -29,13 +30,20 @@ export function validateOptions(options: BridgeOptions): NetworkPlan {
     throw bad('table', `'${options.table}' is no table name`)
   if (options.name === '') throw bad('name', 'a network needs a name')
   if (options.mtu !== undefined) checkNumber(options.mtu, 68, 65_535, 'mtu')
+  if (options.internal && options.isolated === false)
+    throw bad('isolated', 'an internal network is isolated from the others')
   if (options.subnets.length === 0) throw bad('subnets', 'a network needs a subnet')
   const ranges = options.subnets.map((entry, index) => validateSubnet(entry, `subnets[${index}]`))
   const families = ranges.map(({ subnet }) => subnet.family)
   if (new Set(families).size !== families.length)
     throw bad('subnets', 'a network has one subnet per family at most')
   const hostIps = options.defaultHostIps ?? ['0.0.0.0', '::']
-  return { ranges, families, defaultHostIps: hostIps.map((ip) => parseAddress(ip, 'defaultHostIps')) }
+  return {
+    ranges,
+    families,
+    internal: options.internal ?? false,
+    defaultHostIps: hostIps.map((ip) => parseAddress(ip, 'defaultHostIps')),
+  }
 }
 
 function validateSubnet(entry: BridgeOptions['subnets'][number], field: string): Range {
@@ -101,9 +109,11 @@ export function validateAttach(plan: NetworkPlan, request: AttachRequest): Attac
 }
 
 export function validatePorts(plan: NetworkPlan, mappings: PortMapping[]): CheckedMapping[] {
-  return mappings.map((mapping, index) => {
+  if (plan.internal && mappings.length > 0) throw bad('ports', 'an internal network publishes no ports')
+  return mappings.flatMap((mapping, index) => {
     const field = `ports[${index}]`
     const { protocol, containerPort, hostPort, hostPortEnd = hostPort } = mapping
+    const { containerPortEnd = containerPort } = mapping
     if (!['tcp', 'udp', 'sctp'].includes(protocol))
       throw bad(`${field}.protocol`, `'${protocol}' is no protocol`)
     checkNumber(containerPort, 1, 65_535, `${field}.containerPort`)
@@ -114,7 +124,15 @@ export function validatePorts(plan: NetworkPlan, mappings: PortMapping[]): Check
         ? plan.defaultHostIps.filter(({ family }) => plan.families.includes(family))
         : [parseAddress(mapping.hostIp, `${field}.hostIp`)]
     if (hostPort === 0 && hostPortEnd !== 0) throw bad(`${field}.hostPort`, 'a range starts at 1 or above')
-    return { protocol, containerPort, first: hostPort, last: hostPortEnd, hostIps }
+    if (containerPortEnd === containerPort)
+      return [{ protocol, containerPort, first: hostPort, last: hostPortEnd, hostIps }]
+    checkNumber(containerPortEnd, containerPort, 65_535, `${field}.containerPortEnd`)
+    if (hostPort !== 0 && hostPortEnd - hostPort !== containerPortEnd - containerPort)
+      throw bad(`${field}.hostPortEnd`, 'two ranges that go in step have one length')
+    return Array.from({ length: containerPortEnd - containerPort + 1 }, (_, step) => {
+      const port = hostPort === 0 ? 0 : hostPort + step
+      return { protocol, containerPort: containerPort + step, first: port, last: port, hostIps }
+    })
   })
 }
 
