@@ -56,6 +56,23 @@ const superblockFlags = new Set(['sync', 'async', 'dirsync', 'lazytime', 'nolazy
 /** mandatory locking went with Linux 5.15, i_version is the file system's own business, log noise is nobody's. */
 const withoutEffect = new Set(['mand', 'nomand', 'iversion', 'noiversion', 'silent', 'loud'])
 
+/** With the r in front: for the whole tree, by mount_setattr(2). */
+const forTheTree = (names: string[]): string[] => names.map((name) => `r${name}`)
+
+const attributeNames = [...Object.keys(flags), ...Object.keys(accessTimes)]
+const shapeNames = ['bind', 'idmap', ...Object.keys(propagations)]
+
+/** Every option that is known by name; any other goes to the file system. */
+export const mountOptionNames: readonly string[] = [
+  ...['defaults', 'remount', 'tmpcopyup'],
+  ...attributeNames,
+  ...forTheTree(attributeNames),
+  ...shapeNames,
+  ...forTheTree(shapeNames),
+  ...superblockFlags,
+  ...withoutEffect,
+].toSorted()
+
 export function parseMountOptions(type: string, options: string[], path: string): MountOptions {
   const result: MountOptions = {
     bind: type === 'bind' ? 'top' : 'no',

@@ -19,14 +19,19 @@ import {
 } from './reader.ts'
 import { refuseUnsupported } from './unsupported.ts'
 
+/** The oldest and the newest version of the specification whose configurations are read. */
+export const supportedVersions = { min: '1.0.0', max: '1.3.0' } as const
+
+const newestMinor = Number(supportedVersions.max.split('.')[1])
+
 /** 1.x.y, whatever comes after it: SemVer promises that a 1.x reads older ones. */
 const ociVersion: Reader<string> = (value, path) => {
   const version = string(value, path)
   const [, major, minor] =
     /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/.exec(version) ?? []
   if (major === undefined) throw invalid(path, `must be a SemVer version, not ${JSON.stringify(version)}`)
-  if (major !== '1' || Number(minor) > 3)
-    throw invalid(path, `is ${version}; versions 1.0 to 1.3 of the specification are supported`)
+  if (major !== '1' || Number(minor) > newestMinor)
+    throw invalid(path, `is ${version}; versions 1.0 to 1.${newestMinor} of the specification are supported`)
   return version
 }
 

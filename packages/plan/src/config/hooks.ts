@@ -9,14 +9,19 @@ const hook = struct({
   timeout: optional(integer(1, 2 ** 31 / 1000)),
 })
 
-export const hooks = struct({
+const hookLists = {
   prestart: optional(list(hook)),
   createRuntime: optional(list(hook)),
   createContainer: optional(list(hook)),
   startContainer: optional(list(hook)),
   poststart: optional(list(hook)),
   poststop: optional(list(hook)),
-})
+}
+
+/** In the order of a container's life. */
+export const hookKinds: readonly string[] = Object.keys(hookLists)
+
+export const hooks = struct(hookLists)
 
 export type OciHook = Infer<typeof hook>
 export type OciHooks = Infer<typeof hooks>

@@ -32,11 +32,30 @@ const device = struct({
 
 const timeOffset = struct({ secs: optional(int64), nanosecs: optional(integer(0, 999_999_999)) })
 
+export const namespaceTypes = ['pid', 'network', 'mount', 'ipc', 'uts', 'user', 'cgroup', 'time'] as const
+
+/** set_mempolicy(2). */
+export const memoryPolicyModes = [
+  'MPOL_DEFAULT',
+  'MPOL_BIND',
+  'MPOL_INTERLEAVE',
+  'MPOL_WEIGHTED_INTERLEAVE',
+  'MPOL_PREFERRED',
+  'MPOL_PREFERRED_MANY',
+  'MPOL_LOCAL',
+] as const
+
+export const memoryPolicyFlags = [
+  'MPOL_F_NUMA_BALANCING',
+  'MPOL_F_RELATIVE_NODES',
+  'MPOL_F_STATIC_NODES',
+] as const
+
 const linuxShape = struct({
   namespaces: optional(
     list(
       struct({
-        type: oneOf('pid', 'network', 'mount', 'ipc', 'uts', 'user', 'cgroup', 'time'),
+        type: oneOf(...namespaceTypes),
         path: optional(string),
       }),
     ),
@@ -57,17 +76,9 @@ const linuxShape = struct({
   personality: optional(struct({ domain: oneOf('LINUX', 'LINUX32'), flags: optional(list(string)) })),
   memoryPolicy: optional(
     struct({
-      mode: oneOf(
-        'MPOL_DEFAULT',
-        'MPOL_BIND',
-        'MPOL_INTERLEAVE',
-        'MPOL_WEIGHTED_INTERLEAVE',
-        'MPOL_PREFERRED',
-        'MPOL_PREFERRED_MANY',
-        'MPOL_LOCAL',
-      ),
+      mode: oneOf(...memoryPolicyModes),
       nodes: optional(string),
-      flags: optional(list(oneOf('MPOL_F_NUMA_BALANCING', 'MPOL_F_RELATIVE_NODES', 'MPOL_F_STATIC_NODES'))),
+      flags: optional(list(oneOf(...memoryPolicyFlags))),
     }),
   ),
   mountLabel: optional(string),
