@@ -3,7 +3,6 @@
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitBpf(env, exports);
-  InitCapability(env, exports);
   InitDescriptor(env, exports);
   InitFile(env, exports);
   InitFork(env, exports);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { HoldfastError } from '@holdfast/errors'
 import { AT_FDCWD } from './argument.ts'
-import { capabilitySets } from './capability.ts'
+import { boundingCapabilities } from './capability.ts'
 import { closeFd } from './descriptor.ts'
 import { F_SEAL_EXEC, memfdCreate, memfdSeals } from './memfd.ts'
 import {
@@ -37,8 +37,8 @@ export interface HostProbe {
   kernel: { release: string; major: number; minor: number }
   architecture: 'x86_64' | 'aarch64'
   cgroup: CgroupLayout
-  /** Names of our bounding set. */
-  capabilities: string[]
+  /** Numbers of our bounding set. */
+  capabilities: number[]
   /** overlay takes detached (and, where the file system of / can, idmapped) clones as lowerdir+ descriptors. */
   overlayLowerFd: boolean
   /** User namespaces can be made. */
@@ -67,7 +67,7 @@ function probe(): HostProbe {
       kernel: { release: release(), major, minor },
       architecture: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
       cgroup: parseCgroupLayout(readFileSync('/proc/self/mountinfo', 'utf8'), readControllers),
-      capabilities: capabilitySets().bounding,
+      capabilities: boundingCapabilities(),
       overlayLowerFd: overlayTakesDetached(userns),
       userNamespaces: userns !== undefined,
       timeNamespaces: exists('/proc/self/ns/time'),

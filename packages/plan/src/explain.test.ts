@@ -13,7 +13,7 @@ const examples = new URL('../../../examples/', import.meta.url)
 const planOf = (name: string, host = hostV2) =>
   planContainer(
     parseConfigJson(readFileSync(new URL(name, examples), 'utf8')),
-    planOptions({ host: { ...host, capabilities: [...allCapabilities] } }),
+    planOptions({ host: { ...host, capabilities: [...allCapabilities.keys()] } }),
   )
 
 describe('explain', () => {

@@ -23,7 +23,7 @@ export const hostV2: HostFacts = {
     controllers: ['cpu', 'cpuset', 'io', 'memory', 'pids', 'hugetlb', 'rdma'],
   },
   overlayLowerFd: true,
-  capabilities: ['CAP_CHOWN', 'CAP_KILL', 'CAP_SYS_ADMIN'],
+  capabilities: [0, 5, 21], // CHOWN, KILL, SYS_ADMIN
   architecture: 'x86_64',
 }
 

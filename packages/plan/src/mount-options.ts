@@ -64,7 +64,9 @@ const shapeNames = ['bind', 'idmap', ...Object.keys(propagations)]
 
 /** Every option that is known by name; any other goes to the file system. */
 export const mountOptionNames: readonly string[] = [
-  ...['defaults', 'remount', 'tmpcopyup'],
+  'defaults',
+  'remount',
+  'tmpcopyup',
   ...attributeNames,
   ...forTheTree(attributeNames),
   ...shapeNames,

@@ -82,9 +82,8 @@ export interface HostFacts {
     | { version: 1; hierarchies: CgroupHierarchy[] }
   /** overlay accepts detached idmapped clones as lowerdir+ descriptors. */
   overlayLowerFd: boolean
-  /** Names of the capabilities in the shim's own bounding set: what it can grant. */
-  capabilities: string[]
-  /** Whether the shim may raise hard rlimits and lower oom_score_adj. */
+  /** Numbers of the capabilities in the shim's own bounding set: what it can grant. */
+  capabilities: number[]
   architecture: 'x86_64' | 'aarch64'
 }
 

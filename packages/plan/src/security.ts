@@ -3,7 +3,7 @@ import type { OciCapabilities, OciProcess } from './config/process.ts'
 import type { Container } from './container.ts'
 import type { HostFacts } from './plan.ts'
 import type { SeccompProfile, Step } from './step.ts'
-import { allCapabilities } from './config/capability-names.ts'
+import { allCapabilities, capabilityNames } from './config/capability-names.ts'
 import { normalize } from './paths.ts'
 
 /** After the pivot: the paths are the container's, and everything that should lie beneath them is mounted. */
@@ -54,7 +54,7 @@ function grantable(
   host: HostFacts,
   warnings: string[],
 ): Record<'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient', string[]> {
-  const known = new Set(host.capabilities)
+  const known = new Set(capabilityNames(host.capabilities))
   const within = (set: keyof OciCapabilities, why: string, ...limits: Set<string>[]): string[] =>
     [...new Set(asked[set])].filter((name) => {
       const granted = limits.every((limit) => limit.has(name))

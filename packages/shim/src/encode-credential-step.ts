@@ -1,6 +1,6 @@
 /** Steps that say who the program is and what it may do: `credentials.c` of the launcher. */
-import { capabilityMask, compileSeccomp, type TableWriter } from '@holdfast/core'
-import type { SeccompProfile, Step } from '@holdfast/plan'
+import { compileSeccomp, type TableWriter } from '@holdfast/core'
+import { capabilityMask, type SeccompProfile, type Step } from '@holdfast/plan'
 
 const credentialSteps = ['bounding-set', 'user', 'no-new-privileges', 'capabilities', 'seccomp'] as const
 

@@ -1,7 +1,7 @@
 /** An exec's process, drawn from the container's own: what `docker exec` inherits and what it may change. */
 import { HoldfastError } from '@holdfast/errors'
 import { probeHost } from '@holdfast/core'
-import { readProcess, resolveUser, type OciProcess, type ResolvedUser } from '@holdfast/plan'
+import { capabilityNames, readProcess, resolveUser, type OciProcess, type ResolvedUser } from '@holdfast/plan'
 import type { ExecSpec } from '@holdfast/protocol'
 import { readContainerFile } from './container-files.ts'
 
@@ -36,7 +36,9 @@ export function execProcess(spec: ExecSpec, own: OciProcess, root: number): OciP
 
 /** A root user has all that the bounding set allows; another has none until it executes a file that grants some. */
 function capabilities(spec: ExecSpec, own: OciProcess, uid: number): Record<string, string[]> {
-  const bounding = spec.privileged ? probeHost().capabilities : (own.capabilities?.bounding ?? [])
+  const bounding = spec.privileged
+    ? capabilityNames(probeHost().capabilities)
+    : (own.capabilities?.bounding ?? [])
   const held = uid === 0 ? bounding : []
   return { bounding: [...bounding], effective: [...held], permitted: [...held], inheritable: [], ambient: [] }
 }

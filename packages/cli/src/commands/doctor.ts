@@ -57,6 +57,7 @@ async function examine(client: EngineClient, dataRoot: string): Promise<Finding[
   }
   // Loaded here: the other verbs start faster without the addon.
   const { canIdmap, probeHost } = await import('@holdfast/core')
+  const { capabilityNames } = await import('@holdfast/plan')
   const host = probeHost()
   const mapsIds = host.userNamespaces && canIdmap(existsSync(dataRoot) ? dataRoot : '/')
   return [
@@ -64,7 +65,7 @@ async function examine(client: EngineClient, dataRoot: string): Promise<Finding[
     userNamespaces(host),
     ...idmaps(host, dataRoot, mapsIds),
     cgroups(host),
-    ...rights(host),
+    ...rights(capabilityNames(host.capabilities)),
     ...features(host),
     ...(await network(client)),
   ]
@@ -136,7 +137,7 @@ function cgroups({ cgroup }: HostProbe): Finding {
   }
 }
 
-function rights({ capabilities }: HostProbe): Finding[] {
+function rights(capabilities: string[]): Finding[] {
   const needed = [
     'CAP_SYS_ADMIN',
     'CAP_NET_ADMIN',

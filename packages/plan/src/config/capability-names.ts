@@ -1,3 +1,9 @@
+/**
+ * Names of capabilities, as configurations have them. The kernel knows numbers alone, and so do `core` and the
+ * launcher: names become numbers where a plan is encoded, and a host's numbers become names here.
+ */
+import { HoldfastError } from '@holdfast/errors'
+
 /** Every capability of Linux, in the order of their numbers (capabilities(7), include/uapi/linux/capability.h). */
 export const allCapabilities: readonly string[] = [
   'CAP_CHOWN',
@@ -42,3 +48,17 @@ export const allCapabilities: readonly string[] = [
   'CAP_BPF',
   'CAP_CHECKPOINT_RESTORE',
 ]
+
+/** One bit for each, by its number. Throws HF_INVALID_CONFIG for a name that Linux doesn't have. */
+export function capabilityMask(names: readonly string[]): bigint {
+  return names.reduce((mask, name) => {
+    const number = allCapabilities.indexOf(name)
+    if (number < 0) throw new HoldfastError('HF_INVALID_CONFIG', `unknown capability: ${name}`)
+    return mask | (1n << BigInt(number))
+  }, 0n)
+}
+
+/** Without those that are newer than this list. */
+export function capabilityNames(numbers: readonly number[]): string[] {
+  return numbers.flatMap((number) => allCapabilities[number] ?? [])
+}

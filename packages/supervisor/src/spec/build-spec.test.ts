@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseConfigJson, planContainer } from '@holdfast/plan'
+import { allCapabilities, parseConfigJson, planContainer } from '@holdfast/plan'
 import { buildSpec } from './build-spec.ts'
 import { defaultCapabilities } from './capabilities.ts'
 import { config, host, input, refusal } from './input.test-support.ts'
@@ -28,7 +28,7 @@ describe('a default container', () => {
       host: {
         cgroup: { version: 2 as const, mount: '/sys/fs/cgroup', controllers: [] },
         overlayLowerFd: true,
-        capabilities: host.capabilities,
+        capabilities: host.capabilities.map((name) => allCapabilities.indexOf(name)),
         architecture: 'x86_64' as const,
       },
     }

@@ -1,7 +1,8 @@
 /** What the container policy must know of this machine. This file reads /proc and /sys. */
 import { existsSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, release } from 'node:os'
-import { allCapabilities } from '@holdfast/plan'
+import { boundingCapabilities } from '@holdfast/core'
+import { capabilityNames } from '@holdfast/plan'
 import { unsupported } from './refuse.ts'
 import type { SpecHost } from './spec-input.ts'
 
@@ -12,7 +13,7 @@ export function readSpecHost(): SpecHost {
   return {
     architecture: architecture(),
     cgroupVersion: statfsSync('/sys/fs/cgroup').type === cgroup2Magic ? 2 : 1,
-    capabilities: boundingSet(),
+    capabilities: capabilityNames(boundingCapabilities()), // what this process can hand on
     cpus: availableParallelism(),
     cpuset: { cpus: kernelList('cpu'), mems: kernelList('node') },
     swapLimit: countsSwap(),
@@ -25,13 +26,6 @@ function architecture(): SpecHost['architecture'] {
   if (process.arch === 'x64') return 'x86_64'
   if (process.arch === 'arm64') return 'aarch64'
   throw unsupported('architecture', `${process.arch} is neither x86_64 nor aarch64`)
-}
-
-/** What this process can hand on: one bit for each capability, by number. */
-function boundingSet(): string[] {
-  const [, mask = '0'] = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
-  const bits = BigInt(`0x${mask}`)
-  return allCapabilities.filter((_, number) => (bits >> BigInt(number)) & 1n)
 }
 
 function thermalThrottle(): string[] {
