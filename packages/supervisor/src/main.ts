@@ -1,102 +1,36 @@
 #!/usr/bin/env node
-/** `hold supervisor`: the engine as a service. */
+/** `hold supervisor`: becomes the service, by execve(2): the same process, with the flags that Node takes at its start alone. */
 // First of all: without a handler Node answers SIGUSR1 by opening its debugger to whoever can reach loopback.
 process.on('SIGUSR1', () => {})
-// Four threads for all file work would let a few slow reads stop everything else. Read at the pool's first use.
-process.env['UV_THREADPOOL_SIZE'] ??= '16'
 
-import { readFileSync } from 'node:fs'
-import { setCloexecFrom } from '@holdfast/core'
-import { HoldfastError } from '@holdfast/errors'
-import { pino, destination } from 'pino'
-import { serveApi, type ApiServer } from './api/serve.ts'
-import type { ContainerEngine } from './engine/container-engine.ts'
-import { openEngine } from './engine/open-engine.ts'
-import { parseFlags, usage, type Flags } from './flags.ts'
-import { lockInstance } from './instance-lock.ts'
-import { notifyReady } from './notify-ready.ts'
+import { fileURLToPath } from 'node:url'
+import { programFile } from './program-file.ts'
 
-const version = (
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-).version
+/**
+ * For a small heap: what is young is collected after 1 MiB instead of 16, and one thread does all of V8's work. Each of
+ * its helpers would have a stack and an arena of malloc's, and the service waits for other things than the processor.
+ */
+const nodeFlags = [
+  '--max-semi-space-size=1',
+  '--v8-pool-size=0',
+  '--single-threaded',
+  '--optimize-for-size',
+  '--disable-warning=ExperimentalWarning',
+]
 
-/** How long the end may take before the process ends anyway: containers don't need us. */
-const shutdownDeadlineMs = 10_000
+const inSources = import.meta.url.endsWith('.ts')
+/** A socket that was handed over to this process would be closed on the way: a unit file that does so names the flags. */
+const socketActivated = process.argv.some((argument) => /^(--host=|-H=?)?fd:/.test(argument))
 
-try {
-  const flags = parseFlags(process.argv.slice(2))
-  if (flags.help) process.stdout.write(usage)
-  else if (flags.version) process.stdout.write(`Holdfast version ${version}\n`)
-  else await run(flags)
-} catch (error) {
-  fail(error)
-}
+if (inSources || socketActivated) await import('./service.ts')
+else becomeService()
 
-async function run(flags: Flags): Promise<void> {
-  checkEnvironment()
-  process.umask(0o077)
-  setCloexecFrom(3) // what we inherited must not reach what we start
-  process.title = 'holdfast: supervisor'
-  const logger = pino(
-    { level: flags.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    destination({ fd: 2, sync: true }),
+function becomeService(): void {
+  const service = programFile(fileURLToPath(new URL('./service.js', import.meta.url)))
+  process.execve!(
+    process.execPath,
+    [process.execPath, ...process.execArgv, ...nodeFlags, service, ...process.argv.slice(2)],
+    // One arena for all threads of the pool: they hardly ever allocate, and keep what they once took.
+    { ...(process.env as Record<string, string>), MALLOC_ARENA_MAX: '1' },
   )
-  using lock = lockInstance(flags)
-  const engine = await openEngine({ ...flags, purging: flags.purge, logger, version })
-  if (flags.purge) {
-    try {
-      await engine.purge()
-    } finally {
-      await engine.close()
-    }
-    return
-  }
-  const server = await serveApi({ engine, hosts: flags.hosts, group: flags.group, logger, version })
-  lock.writePid()
-  await notifyReady()
-  logger.info({ hosts: flags.hosts, instance: flags.instance, version }, 'ready')
-  await untilSignal()
-  logger.info('ending; containers go on')
-  await shutDown(server, engine)
-}
-
-/** These would run code of somebody's in a root service, and in every process that it starts. */
-function checkEnvironment(): void {
-  for (const name of ['NODE_OPTIONS', 'NODE_PATH', 'LD_PRELOAD']) {
-    if (!process.env[name]) continue
-    throw new HoldfastError('HF_FORBIDDEN', `the supervisor does not run with ${name} set`, {
-      hint: `Unset ${name}: it would run other code with root's rights.`,
-    })
-  }
-  // Read by every Node process at its start, at a cost of 40 ms; nothing here makes TLS connections with it.
-  delete process.env['NODE_EXTRA_CA_CERTS']
-  if (process.getuid?.() !== 0) {
-    throw new HoldfastError('HF_NO_ROOT', 'the supervisor needs root rights', {
-      hint: 'Start it with sudo, or as a system service.',
-    })
-  }
-}
-
-function untilSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('SIGTERM', () => resolve())
-    process.once('SIGINT', () => resolve())
-  })
-}
-
-async function shutDown(server: ApiServer, engine: ContainerEngine): Promise<void> {
-  const timer = setTimeout(() => process.exit(1), shutdownDeadlineMs)
-  await server.close()
-  await engine.close()
-  clearTimeout(timer)
-}
-
-function fail(error: unknown): void {
-  const { message, hint } =
-    error instanceof Error
-      ? (error as Error & { hint?: string })
-      : { message: String(error), hint: undefined }
-  process.stderr.write(`hold supervisor: ${message}\n${hint === undefined ? '' : `  ${hint}\n`}`)
-  if (!(error instanceof HoldfastError) && error instanceof Error) process.stderr.write(`${error.stack}\n`)
-  process.exitCode = 1
 }

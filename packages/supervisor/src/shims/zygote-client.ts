@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { HoldfastError } from '@holdfast/errors'
+import { programFile } from '../program-file.ts'
 
 export interface ZygoteOptions {
   /** `fork` (default); `plain` starts every shim as a Node process of its own. */
@@ -212,7 +213,7 @@ function spawnNode(
   options: ZygoteOptions,
   stdio: ('pipe' | 'ignore')[],
 ): ChildProcess {
-  const script = fileURLToPath(import.meta.resolve(`@holdfast/shim/${program}`))
+  const script = programFile(fileURLToPath(import.meta.resolve(`@holdfast/shim/${program}`)))
   const flags = [
     '--v8-pool-size=0',
     '--single-threaded',

@@ -1,0 +1,98 @@
+// Makes one file of each long-lived program's compiled modules, beside them: `dist/service.bundle.js`,
+// `dist/main-zygote.bundle.js`. They are started instead of the modules wherever they are there and not older: a
+// hundred and fifty modules cost a process 20 MiB of V8's heap (docs/decisions/0043). Names and lines stay as they
+// are, so that a stack trace can be read.
+import { renameSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { rolldown, type Plugin } from 'rolldown'
+
+const programs = ['supervisor/dist/service.js', 'shim/dist/main-zygote.js']
+
+/** What libraries load and, here, hardly ever use: loaded when something is taken out of it. */
+const seldomUsed = new Set(['node:https', 'node:tls', 'node:zlib', 'node:worker_threads', 'node:querystring'])
+
+const packages = join(dirname(fileURLToPath(import.meta.url)), '../packages')
+for (const program of programs) await bundle(join(packages, program))
+
+async function bundle(input: string): Promise<void> {
+  const file = input.replace(/\.js$/, '.bundle.js')
+  const build = await rolldown({
+    input,
+    platform: 'node',
+    plugins: [builtinModules(), ownLocation(dirname(input))],
+    treeshake: { propertyReadSideEffects: false },
+  })
+  // ASCII: with one other character in it V8 would keep two bytes for each.
+  await build.write({
+    file: `${file}.new`,
+    format: 'esm',
+    codeSplitting: false,
+    comments: false,
+    plugins: [ascii()],
+  })
+  await build.close()
+  renameSync(`${file}.new`, file)
+}
+
+/**
+ * Node's own modules by `process.getBuiltinModule`. An `import` of node:http would read every export to make a
+ * namespace of them, and so load fetch, WebSocket and what belongs to them.
+ */
+function builtinModules(): Plugin {
+  return {
+    name: 'builtin-modules',
+    resolveId(source, _importer, { kind }) {
+      const name = source.startsWith('node:') ? source : `node:${source}`
+      // The bundler's own runtime imports node:module.
+      if (name === 'node:module' || !/^node:[a-z_/]+$/.test(name) || !process.getBuiltinModule(name))
+        return null
+      return { id: `\0${kind === 'require-call' ? 'require' : 'import'} ${name}`, moduleSideEffects: false }
+    },
+    load(id) {
+      const [, kind, name = ''] = /^\0(require|import) (node:.*)$/.exec(id) ?? []
+      if (kind === undefined) return null
+      const code = kind === 'require' ? requiredModule(name) : importedModule(name)
+      return { code, moduleType: 'js' }
+    },
+  }
+}
+
+function requiredModule(name: string): string {
+  const loaded = `process.getBuiltinModule('${name}')`
+  return seldomUsed.has(name)
+    ? `module.exports = new Proxy({}, { get: (_, key) => ${loaded}[key] })`
+    : `module.exports = ${loaded}`
+}
+
+function importedModule(name: string): string {
+  const names = Object.keys(process.getBuiltinModule(name) ?? {}).filter((key) => /^[A-Za-z_]\w*$/.test(key))
+  return [
+    `const builtin = process.getBuiltinModule('${name}')`,
+    'export default builtin',
+    ...names.map((key) => `const $${key} = builtin.${key}\nexport { $${key} as ${key} }`),
+  ].join('\n')
+}
+
+/** `import.meta.url` of another package's module leads to that package's `dist`, as it does without a bundle. */
+function ownLocation(own: string): Plugin {
+  return {
+    name: 'own-location',
+    transform(code, id) {
+      const [, name] = /packages\/([a-z]+)\/dist\/[^/]+$/.exec(id) ?? []
+      if (name === undefined || dirname(id) === own || !code.includes('import.meta.url')) return null
+      return code.replaceAll('import.meta.url', `import.meta.resolve('@holdfast/${name}')`)
+    },
+  }
+}
+
+function ascii(): Plugin {
+  return {
+    name: 'ascii',
+    renderChunk: (code) =>
+      code.replaceAll(
+        /[\u0080-\uffff]/g,
+        (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+      ),
+  }
+}
