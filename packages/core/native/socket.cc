@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <cstring>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -153,6 +154,12 @@ static Napi::Value ListenSocket(const Napi::CallbackInfo& info) {
   return Result(info.Env(), listen(Fd(info, 0), Flags(info, 1)));
 }
 
+// netlink(7): what the kernel tells this group comes on this socket too.
+static Napi::Value JoinNetlinkGroup(const Napi::CallbackInfo& info) {
+  int group = static_cast<int>(Int(info, 1, 1, 1 << 16));
+  return Result(info.Env(), setsockopt(Fd(info, 0), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group));
+}
+
 void InitSocket(Napi::Env env, Napi::Object exports) {
   exports["peerCredentials"] = Napi::Function::New(env, PeerCredentials);
   exports["peerPidfd"] = Napi::Function::New(env, PeerPidfd);
@@ -163,5 +170,6 @@ void InitSocket(Napi::Env env, Napi::Object exports) {
   exports["bindSocket"] = Napi::Function::New(env, BindSocket);
   exports["setReuseAddress"] = Napi::Function::New(env, SetReuseAddress);
   exports["setV6Only"] = Napi::Function::New(env, SetV6Only);
+  exports["joinNetlinkGroup"] = Napi::Function::New(env, JoinNetlinkGroup);
   exports["listenSocket"] = Napi::Function::New(env, ListenSocket);
 }

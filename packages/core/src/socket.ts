@@ -24,6 +24,7 @@ const native = addon as {
   setReuseAddress(fd: number): number
   setV6Only(fd: number): number
   listenSocket(fd: number, backlog: number): number
+  joinNetlinkGroup(fd: number, group: number): number
 }
 
 export interface PeerCredentials {
@@ -153,6 +154,15 @@ export function openSocketIn(netnsFd: number, options: SocketInOptions): number 
 /** An AF_NETLINK socket of another network namespace, blocking as netlink libraries expect. */
 export function openNetlinkSocketIn(netnsFd: number, protocol: number): number {
   return openIn(netnsFd, families.netlink, SOCK_RAW, checkInteger(protocol, 'protocol', 0, 31))
+}
+
+/** NETLINK_ADD_MEMBERSHIP: RTNLGRP_…, NFNLGRP_…. What the kernel tells the group comes on this socket too. */
+export function joinNetlinkGroup(fd: number, group: number): void {
+  check(
+    native.joinNetlinkGroup(checkFd(fd), checkInteger(group, 'group', 1, 0xffff)),
+    'setsockopt(NETLINK_ADD_MEMBERSHIP)',
+    { hints: { EPERM: 'CAP_NET_ADMIN is needed: run Holdfast as root.' } },
+  )
 }
 
 function openIn(netnsFd: number, family: number, type: number, protocol: number): number {

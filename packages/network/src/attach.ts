@@ -21,8 +21,9 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
       `${request.id} is attached to network ${context.options.name} already`,
     )
   }
-  context.published.set(key, { addresses: [], ports: [] })
-  const owner: LeaseOwner = { id: request.id, interface: request.interface, link: randomLinkName() }
+  const { id, interface: name } = request
+  context.published.set(key, { id, interface: name, link: undefined, addresses: [], ports: [] })
+  const owner: LeaseOwner = { id, interface: name, link: randomLinkName() }
   let addresses: Address[] = []
   let ports: PublishedPort[] = []
   try {
@@ -32,10 +33,10 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
     const mac = wishedMac ?? macBytes(macOf(addresses[0]!), 'mac')
     await connect(context, request, { link: owner.link, mac, addresses, hairpin: ports.length > 0 })
     await translatePorts(context, texts, ports)
-    context.published.set(key, { addresses: texts, ports })
+    context.published.set(key, { id, interface: name, link: owner.link, addresses: texts, ports })
     return {
-      id: request.id,
-      interface: request.interface,
+      id,
+      interface: name,
       hostInterface: owner.link,
       mac: macText(mac),
       addresses: context.plan.ranges.map(({ subnet, gateway }, index) => ({

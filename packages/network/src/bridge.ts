@@ -3,6 +3,9 @@
  * state.
  */
 
+import type { NetworkEvent } from './network-event.ts'
+import type { Repair } from './repair.ts'
+
 export interface BridgeOptions {
   /** The network's name, for messages, rules and the IPAM store. */
   name: string
@@ -38,6 +41,9 @@ export interface BridgeOptions {
    */
   hostNetns?: number
 }
+
+/** What bridge and rules are made from; the leases aside. */
+export type RulesOptions = Omit<BridgeOptions, 'stateDir'>
 
 export interface PortMapping {
   protocol: 'tcp' | 'udp' | 'sctp'
@@ -114,6 +120,17 @@ export interface BridgeNetwork {
    * log.
    */
   restore(attachments: Attachment[]): Promise<string[]>
+  /**
+   * Calls `listener` for what happens to the network from outside, after it was repaired: links lost, the
+   * bridge deleted, rules flushed, packets refused. Returns what ends it. What is damaged is repaired whether
+   * anybody listens or not.
+   */
+  watch(listener: (event: NetworkEvent) => void): () => void
+  /**
+   * Looks now for what is not as it should be, and puts it right (`fix`, the default). The object looks by
+   * itself whenever the kernel tells of a change.
+   */
+  repair(options?: { fix?: boolean }): Promise<Repair[]>
   /** Closes sockets; the network and its containers go on. */
   close(): Promise<void>
   /** Removes bridge, rules and leases. Refused while something is attached. */

@@ -1,5 +1,5 @@
 /** What the verbs of one open network share. */
-import type { BridgeOptions, PublishedPort } from './bridge.ts'
+import type { Attachment, BridgeOptions, PublishedPort, RulesOptions } from './bridge.ts'
 import type { HeldSockets } from './held-sockets.ts'
 import type { Ipam } from './ipam.ts'
 import type { NetlinkSocket, Turns } from './netlink.ts'
@@ -10,7 +10,7 @@ import type { NetworkPlan } from './validate.ts'
  * object, an executable's for instance, have this and no more.
  */
 export interface RulesContext {
-  readonly options: BridgeOptions
+  readonly options: RulesOptions
   readonly plan: NetworkPlan
   /** rtnetlink on the host's side. */
   readonly route: NetlinkSocket
@@ -22,6 +22,7 @@ export interface RulesContext {
 }
 
 export interface NetworkContext extends RulesContext {
+  readonly options: BridgeOptions
   /** Whose turn it is on `route` and the sockets inside containers. */
   readonly routeTurns: Turns
   /** A second one: deleting a link keeps a socket busy for 20 ms. */
@@ -38,9 +39,21 @@ export interface NetworkContext extends RulesContext {
   readonly removals: Map<string, { timer?: NodeJS.Timeout; done?: Promise<void> }>
 }
 
+/** An attachment, as far as rules and links must be kept up for it. */
 export interface Publication {
+  id: string
+  interface: string
+  /** The host's end of the pair; undefined until it is attached. */
+  link: string | undefined
+  /** The link is known to be gone. */
+  lost?: boolean
   addresses: string[]
   ports: PublishedPort[]
+}
+
+export function publicationOf(attachment: Attachment): Publication {
+  const { id, interface: name, hostInterface: link, ports } = attachment
+  return { id, interface: name, link, addresses: attachment.addresses.map(({ address }) => address), ports }
 }
 
 export function attachmentKey({ id, interface: name }: { id: string; interface: string }): string {
@@ -60,6 +73,6 @@ export function linkAliasPrefix(bridge: string): string {
 }
 
 /** What marks a bridge as ours. */
-export function bridgeAlias({ table, name }: BridgeOptions): string {
+export function bridgeAlias({ table, name }: RulesOptions): string {
   return `holdfast network ${table}/${name}`
 }

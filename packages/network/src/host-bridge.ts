@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatPrefix, macBytes, macOf, parsePrefix, type Prefix, networkOf, overlaps } from './address.ts'
-import type { BridgeOptions } from './bridge.ts'
+import type { RulesOptions } from './bridge.ts'
 import { bridgeAlias } from './context.ts'
 import { inNetns, listSysctls, readSysctl, writeSysctl } from './netns.ts'
 import type { NetlinkSocket } from './netlink.ts'
@@ -29,7 +29,7 @@ import type { NetworkPlan } from './validate.ts'
 const linkLocal = 0xfe80n >> 6n
 
 export interface BridgeSetup {
-  options: BridgeOptions
+  options: RulesOptions
   plan: NetworkPlan
   route: NetlinkSocket
 }
@@ -78,7 +78,7 @@ async function configureBridge({
 /** False where somebody was faster: another process of ours, or a stranger, whom the caller will find. */
 async function createBridge(
   route: NetlinkSocket,
-  options: BridgeOptions,
+  options: RulesOptions,
   plan: NetworkPlan,
 ): Promise<boolean> {
   try {
@@ -105,7 +105,7 @@ function bridgeMac(plan: NetworkPlan): Buffer {
 }
 
 /** The mark is written after the link is made. Without one, as a kill in between leaves it, its MAC tells. */
-function refuseForeign(link: Link, options: BridgeOptions, plan: NetworkPlan): void {
+function refuseForeign(link: Link, options: RulesOptions, plan: NetworkPlan): void {
   const marked = link.alias === bridgeAlias(options)
   const unmarked = link.alias === undefined && link.mac === macOf(plan.ranges[0]!.gateway)
   if (link.kind === 'bridge' && (marked || unmarked)) return
@@ -163,12 +163,12 @@ async function refuseOverlap(route: NetlinkSocket, wanted: Prefix[], others: Lin
 }
 
 /** Forwarding on, and our rules in place. */
-export async function ensureRules(options: BridgeOptions, plan: NetworkPlan): Promise<void> {
+export async function ensureRules(options: RulesOptions, plan: NetworkPlan): Promise<void> {
   const rules = rulesOf(options, plan)
   if (await isForeign(options)) throw foreignTable(options)
   const stale = await staleSources(rules, options.hostNetns)
   await nftApply(installText(rules, stale), options.hostNetns)
-  if (options.internal) return
+  if (plan.internal) return
   inNetns(options.hostNetns, () => {
     if (plan.families.includes(4)) writeSysctl('ipv4/ip_forward', '1')
     if (plan.families.includes(6)) enableIpv6Forwarding(options.bridge)
@@ -192,7 +192,7 @@ function enableIpv6Forwarding(bridge: string): void {
 /**
  * A table of this name with chains that are not ours: his may have the names of ours, and would be flushed.
  */
-async function isForeign({ table, hostNetns }: BridgeOptions): Promise<boolean> {
+async function isForeign({ table, hostNetns }: RulesOptions): Promise<boolean> {
   const objects = (await nftList(['chains', 'inet'], hostNetns)) ?? []
   const names = objects.flatMap(({ chain }) => (chain?.table === table ? [chain.name] : []))
   return names.length > 0 && !['raw', 'publish', 'postrouting'].every((name) => names.includes(name))
@@ -207,7 +207,7 @@ async function staleSources(rules: NetworkRules, netns: number | undefined): Pro
   return present.filter((subnet) => !wanted.includes(subnet)).map((subnet) => parsePrefix(subnet, 'source'))
 }
 
-function foreignTable({ table }: BridgeOptions): HoldfastError {
+function foreignTable({ table }: RulesOptions): HoldfastError {
   return new HoldfastError(
     'HF_NETWORK_FAILED',
     `the host has an nftables table inet ${table}, and it is not ours`,
@@ -218,7 +218,7 @@ function foreignTable({ table }: BridgeOptions): HoldfastError {
   )
 }
 
-export async function removeRules(options: BridgeOptions, plan: NetworkPlan): Promise<void> {
+export async function removeRules(options: RulesOptions, plan: NetworkPlan): Promise<void> {
   const rules = rulesOf(options, plan)
   const objects = await nftList(['table', 'inet', options.table], options.hostNetns)
   if (!objects) return
@@ -228,7 +228,7 @@ export async function removeRules(options: BridgeOptions, plan: NetworkPlan): Pr
   await nftApply(removeText(rules, !others), options.hostNetns)
 }
 
-export function rulesOf(options: BridgeOptions, plan: NetworkPlan): NetworkRules {
+export function rulesOf(options: RulesOptions, plan: NetworkPlan): NetworkRules {
   const { table, bridge, ipMasq, internal = false, isolated = true } = options
   return { table, bridge, ipMasq, internal, isolated, subnets: plan.ranges.map(({ subnet }) => subnet) }
 }

@@ -78,6 +78,7 @@ export class NetlinkSocket {
   readonly #turns: Turns
   #sequence = 1
   #closed = false
+  #port = 0
 
   constructor(fd: number, turns: Turns) {
     this.#fd = fd
@@ -124,6 +125,11 @@ export class NetlinkSocket {
     })
   }
 
+  /** The socket's own address, which notifications bear that it caused; 0 before the first answer. */
+  get port(): number {
+    return this.#port
+  }
+
   close(): void {
     if (this.#closed) return
     this.#closed = true
@@ -153,6 +159,7 @@ export class NetlinkSocket {
         const index = message.seq - first
         const request = requests[index]
         if (!request) continue // an answer to an earlier request that was given up
+        this.#port = message.port
         if (message.type !== NLMSG_ERROR) {
           replies[index]!.push({ type: message.type, data: Buffer.from(message.data) })
           continue

@@ -80,7 +80,7 @@ export function elementKey({ set, elements }: ElementRequest): string {
 export function describeElement({ set, elements }: ElementRequest): string {
   return elements
     .map(({ key, data = [] }) => {
-      const [place, target] = [Buffer.concat(key), Buffer.concat(data)]
+      const [place, target] = [concatenation(key), concatenation(data)]
       const size = target.length === 8 ? 4 : 16
       const number = place[0]
       const protocol =

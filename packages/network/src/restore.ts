@@ -5,7 +5,7 @@
  */
 import { parseAddress } from './address.ts'
 import type { Attachment } from './bridge.ts'
-import { attachmentKey, linkAliasPrefix, type NetworkContext } from './context.ts'
+import { attachmentKey, linkAliasPrefix, publicationOf, type NetworkContext } from './context.ts'
 import { deleteElements } from './nfnetlink.ts'
 import { describeElement, elementKey, elementsOf, presentElements } from './port-elements.ts'
 import { addMissing } from './publish.ts'
@@ -17,10 +17,7 @@ export async function restore(context: NetworkContext, living: Attachment[]): Pr
   const report: string[] = []
   context.published.clear()
   for (const attachment of living) {
-    context.published.set(attachmentKey(attachment), {
-      addresses: attachment.addresses.map(({ address }) => address),
-      ports: attachment.ports,
-    })
+    context.published.set(attachmentKey(attachment), publicationOf(attachment))
   }
   await restoreLinks(context, living, report)
   await restoreLeases(context, living, report)
@@ -38,7 +35,12 @@ export async function enslaveAll(context: NetworkContext): Promise<void> {
   }
 }
 
-async function enslave({ route, bridge }: NetworkContext, link: Link, hairpin: boolean): Promise<void> {
+/** `hairpin`: it has published ports, which it may reach itself by the host's address. */
+export async function enslave(
+  { route, bridge }: Pick<NetworkContext, 'route' | 'bridge'>,
+  link: Link,
+  hairpin: boolean,
+): Promise<void> {
   if (link.master === bridge.index && link.up) return
   await route.request([
     setLink({ link: link.name, master: bridge.index, up: true }),

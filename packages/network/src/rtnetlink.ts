@@ -5,13 +5,14 @@ import { bridgeInfo, bridgePortInfo, isForwarding, kindOf, vethInfo } from './li
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 
-const RTM_NEWLINK = 16
-const RTM_DELLINK = 17
+export const RTM_NEWLINK = 16
+export const RTM_DELLINK = 17
 const RTM_GETLINK = 18
 const RTM_NEWADDR = 20
-const RTM_DELADDR = 21
+export const RTM_DELADDR = 21
 const RTM_GETADDR = 22
-const RTM_NEWROUTE = 24
+export const RTM_NEWROUTE = 24
+export const RTM_DELROUTE = 25
 const RTM_GETROUTE = 26
 const RTM_NEWNEIGH = 28
 
@@ -36,7 +37,9 @@ export const IPV4_DEVCONF_ROUTE_LOCALNET = 26
 export const IN6_ADDR_GEN_MODE_NONE = 1
 
 const IFF_UP = 1
-const RT_TABLE_MAIN = 254
+export const RT_TABLE_MAIN = 254
+const RT_SCOPE_UNIVERSE = 0
+const RT_SCOPE_LINK = 253
 const RTN_UNICAST = 1
 
 export interface Link {
@@ -266,6 +269,29 @@ export function addDefaultRoute(index: number, gateway: Address): Request {
       }),
       attribute(5 /* RTA_GATEWAY */, addressBytes(gateway)),
       attribute(4 /* RTA_OIF */, u32(index)),
+    ],
+  }
+}
+
+/** The route to a link's own network, as the kernel makes it with the address. */
+export function addLinkRoute(index: number, destination: Prefix, source: Address): Request {
+  return {
+    type: RTM_NEWROUTE,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    what: `RTM_NEWROUTE on link ${index}`,
+    payload: [
+      formatRoute({
+        family: destination.family === 4 ? AF_INET : AF_INET6,
+        dstLen: destination.length,
+        table: RT_TABLE_MAIN,
+        protocol: 'KERNEL',
+        scope: destination.family === 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+        type: RTN_UNICAST,
+      }),
+      attribute(1 /* RTA_DST */, addressBytes(destination)),
+      attribute(4 /* RTA_OIF */, u32(index)),
+      ...(destination.family === 4 ? [attribute(7 /* RTA_PREFSRC */, addressBytes(source))] : []),
+      ...(destination.family === 6 ? [attribute(6 /* RTA_PRIORITY */, u32(256))] : []),
     ],
   }
 }

@@ -10,7 +10,7 @@ import {
   type Address,
   type Family,
 } from './address.ts'
-import type { AttachRequest, BridgeOptions, PortMapping } from './bridge.ts'
+import type { AttachRequest, RulesOptions, PortMapping } from './bridge.ts'
 import type { Range } from './ipam.ts'
 
 export interface NetworkPlan {
@@ -20,7 +20,7 @@ export interface NetworkPlan {
   defaultHostIps: Address[]
 }
 
-export function validateOptions(options: BridgeOptions): NetworkPlan {
+export function validateOptions(options: RulesOptions): NetworkPlan {
   checkLinkName(options.bridge, 'bridge')
   // It becomes part of nft's text.
   if (!/^[\w.-]+$/.test(options.bridge))
@@ -46,7 +46,7 @@ export function validateOptions(options: BridgeOptions): NetworkPlan {
   }
 }
 
-function validateSubnet(entry: BridgeOptions['subnets'][number], field: string): Range {
+function validateSubnet(entry: RulesOptions['subnets'][number], field: string): Range {
   const subnet = parsePrefix(entry.subnet, `${field}.subnet`)
   if (subnet.length > (subnet.family === 4 ? 30 : 126)) {
     throw bad(`${field}.subnet`, `${entry.subnet} has no room for a gateway and a container`)

@@ -1,0 +1,61 @@
+/**
+ * Whether the rules that `nft` wrote once are still there, asked by netlink: `nft` takes 4 ms to start, and lists
+ * in its own words.
+ */
+import { addressBytes } from './address.ts'
+import type { RulesContext } from './context.ts'
+import { rulesOf } from './host-bridge.ts'
+import { chainOf, dumpElements, dumpRules, parseElements } from './nfnetlink.ts'
+import { installText } from './ruleset.ts'
+
+/** Chains and sets of our table that are not what they should be; `['table']` where all are. */
+export async function missingRules(
+  context: Pick<RulesContext, 'options' | 'plan' | 'netfilter'>,
+): Promise<string[]> {
+  const { options, plan, netfilter } = context
+  const expected = rulesPerChain(installText(rulesOf(options, plan), []))
+  const found = new Map<string, number>()
+  for (const reply of await netfilter.dump(dumpRules(options))) {
+    const chain = chainOf(reply, options.table)
+    if (chain !== undefined) found.set(chain, (found.get(chain) ?? 0) + 1)
+  }
+  if (found.size === 0) return ['table']
+  // More than expected is somebody's addition, which is his business.
+  const chains = [...expected]
+    .filter(([chain, count]) => (found.get(chain) ?? 0) < count)
+    .map(([chain]) => chain)
+  return [...chains, ...(await missingSets(context))]
+}
+
+function rulesPerChain(text: string): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const [, chain] of text.matchAll(/^add rule \S+ \S+ (\S+) /gm))
+    counts.set(chain!, (counts.get(chain!) ?? 0) + 1)
+  return counts
+}
+
+/** The sets that send packets of this bridge and its subnets to its chains. */
+async function missingSets({
+  options,
+  plan,
+  netfilter,
+}: Pick<RulesContext, 'options' | 'plan' | 'netfilter'>): Promise<string[]> {
+  const bridge = Buffer.alloc(16)
+  bridge.write(options.bridge)
+  const wanted: [set: string, key: Buffer][] = [
+    ['bridges', bridge],
+    ['leave', bridge],
+    ...(options.internal ? (['inside', 'internal'] as const) : []).map((set): [string, Buffer] => [
+      set,
+      bridge,
+    ]),
+    ...(options.isolated === false ? [['open', bridge] as [string, Buffer]] : []),
+    ...plan.ranges.map(({ subnet }): [string, Buffer] => [`source${subnet.family}`, addressBytes(subnet)]),
+  ]
+  const missing: string[] = []
+  for (const [set, key] of wanted) {
+    const replies = await netfilter.dump(dumpElements({ table: options.table, set }, ['ENOENT']))
+    if (!replies.flatMap(parseElements).some((element) => element.key.equals(key))) missing.push(set)
+  }
+  return missing
+}
