@@ -10,10 +10,11 @@ const layers: Record<string, string[]> = {
   core: ['errors'],
   plan: ['errors'],
   protocol: ['errors'],
-  shim: ['protocol', 'plan', 'core', 'errors'],
-  network: ['core', 'errors'],
+  resolver: ['errors'],
+  shim: ['protocol', 'plan', 'resolver', 'core', 'errors'],
+  network: ['core', 'resolver', 'errors'],
   images: ['core', 'errors'],
-  supervisor: ['protocol', 'plan', 'network', 'images', 'core', 'errors'],
+  supervisor: ['protocol', 'plan', 'network', 'images', 'resolver', 'core', 'errors'],
   cli: ['plan', 'core', 'errors'],
   testkit: ['plan', 'protocol', 'core', 'errors'],
 }
@@ -22,7 +23,7 @@ const layers: Record<string, string[]> = {
 const programs: Record<string, string[]> = { supervisor: ['shim'], cli: ['supervisor'] }
 
 /** Layers that may not touch Node at all: they are pure. */
-const pure = new Set(['plan', 'protocol', 'errors'])
+const pure = new Set(['plan', 'protocol', 'resolver', 'errors'])
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const write = process.argv.includes('--write')

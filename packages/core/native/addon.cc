@@ -3,6 +3,7 @@
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitBpf(env, exports);
+  InitDatagram(env, exports);
   InitDescriptor(env, exports);
   InitFile(env, exports);
   InitFork(env, exports);

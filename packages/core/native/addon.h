@@ -94,6 +94,7 @@ inline auto* Out(const Napi::CallbackInfo& info, size_t index, size_t length) {
 }
 
 void InitBpf(Napi::Env env, Napi::Object exports);
+void InitDatagram(Napi::Env env, Napi::Object exports);
 void InitDescriptor(Napi::Env env, Napi::Object exports);
 void InitFile(Napi::Env env, Napi::Object exports);
 void InitFork(Napi::Env env, Napi::Object exports);

@@ -104,10 +104,11 @@ static Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
 // everybody else's networking in a container's namespace, so the process ends rather than go on.
 static Napi::Value OpenSocketIn(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  if (gettid() != getpid()) return Value(env, -EXDEV);
   int family = Flags(info, 1);
   int type = Flags(info, 2) | SOCK_CLOEXEC | (family == AF_NETLINK ? 0 : SOCK_NONBLOCK);
   int protocol = Flags(info, 3);
+  if (Int(info, 0, -1, INT32_MAX) < 0) return Result(env, socket(family, type, protocol));  // our own
+  if (gettid() != getpid()) return Value(env, -EXDEV);
   UniqueFd own(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!own) return Result(env, -1);
   if (setns(Fd(info, 0), CLONE_NEWNET) < 0) return Result(env, -1);
@@ -118,8 +119,8 @@ static Napi::Value OpenSocketIn(const Napi::CallbackInfo& info) {
   return Value(env, fd < 0 ? -error : fd);
 }
 
-static Napi::Value BindSocket(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
+// bind(2) or connect(2) with a numeric address; EAFNOSUPPORT where it is none of that family.
+static Napi::Value WithName(const Napi::CallbackInfo& info, int (*call)(int, const sockaddr*, socklen_t)) {
   int fd = Fd(info, 0);
   std::string address = Text(info, 2);
   uint16_t port = htons(static_cast<uint16_t>(Int(info, 3, 0, 65535)));
@@ -127,14 +128,22 @@ static Napi::Value BindSocket(const Napi::CallbackInfo& info) {
     sockaddr_in6 name = {};
     name.sin6_family = AF_INET6;
     name.sin6_port = port;
-    if (inet_pton(AF_INET6, address.c_str(), &name.sin6_addr) != 1) return Value(env, -EAFNOSUPPORT);
-    return Result(env, bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name));
+    if (inet_pton(AF_INET6, address.c_str(), &name.sin6_addr) != 1) return Value(info.Env(), -EAFNOSUPPORT);
+    return Result(info.Env(), call(fd, reinterpret_cast<sockaddr*>(&name), sizeof name));
   }
   sockaddr_in name = {};
   name.sin_family = AF_INET;
   name.sin_port = port;
-  if (inet_pton(AF_INET, address.c_str(), &name.sin_addr) != 1) return Value(env, -EAFNOSUPPORT);
-  return Result(env, bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name));
+  if (inet_pton(AF_INET, address.c_str(), &name.sin_addr) != 1) return Value(info.Env(), -EAFNOSUPPORT);
+  return Result(info.Env(), call(fd, reinterpret_cast<sockaddr*>(&name), sizeof name));
+}
+
+static Napi::Value BindSocket(const Napi::CallbackInfo& info) {
+  return WithName(info, bind);
+}
+
+static Napi::Value ConnectSocket(const Napi::CallbackInfo& info) {
+  return WithName(info, connect);
 }
 
 static Napi::Value SetFlag(const Napi::CallbackInfo& info, int level, int option) {
@@ -144,6 +153,11 @@ static Napi::Value SetFlag(const Napi::CallbackInfo& info, int level, int option
 
 static Napi::Value SetReuseAddress(const Napi::CallbackInfo& info) {
   return SetFlag(info, SOL_SOCKET, SO_REUSEADDR);
+}
+
+// bind(2) to an address that is not there yet, as 127.0.0.11 while the loopback is down.
+static Napi::Value SetFreeBind(const Napi::CallbackInfo& info) {
+  return SetFlag(info, IPPROTO_IP, IP_FREEBIND);
 }
 
 static Napi::Value SetV6Only(const Napi::CallbackInfo& info) {
@@ -168,7 +182,9 @@ void InitSocket(Napi::Env env, Napi::Object exports) {
   exports["receiveMessage"] = Napi::Function::New(env, ReceiveMessage);
   exports["openSocketIn"] = Napi::Function::New(env, OpenSocketIn);
   exports["bindSocket"] = Napi::Function::New(env, BindSocket);
+  exports["connectSocket"] = Napi::Function::New(env, ConnectSocket);
   exports["setReuseAddress"] = Napi::Function::New(env, SetReuseAddress);
+  exports["setFreeBind"] = Napi::Function::New(env, SetFreeBind);
   exports["setV6Only"] = Napi::Function::New(env, SetV6Only);
   exports["joinNetlinkGroup"] = Napi::Function::New(env, JoinNetlinkGroup);
   exports["listenSocket"] = Napi::Function::New(env, ListenSocket);

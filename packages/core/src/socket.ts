@@ -22,7 +22,9 @@ const native = addon as {
   openSocketIn(netnsFd: number, family: number, type: number, protocol: number): number
   bindSocket(fd: number, family: number, address: string, port: number): number
   setReuseAddress(fd: number): number
+  setFreeBind(fd: number): number
   setV6Only(fd: number): number
+  connectSocket(fd: number, family: number, address: string, port: number): number
   listenSocket(fd: number, backlog: number): number
   joinNetlinkGroup(fd: number, group: number): number
 }
@@ -115,32 +117,35 @@ export interface SocketInOptions {
   bind?: { address: string; port: number }
   /** SO_REUSEADDR. */
   reuse?: boolean
+  /** IP_FREEBIND: the address need not be there yet. */
+  freebind?: boolean
   /** listen(2) with this backlog. */
   listen?: number
+  /** connect(2) to a numeric address; a stream's connection is still being made when the call returns. */
+  connect?: { address: string; port: number }
 }
 
 const families = { inet: 2, inet6: 10, netlink: 16, packet: 17 } as const
 const types = { stream: SOCK_STREAM, dgram: SOCK_DGRAM, raw: SOCK_RAW } as const
 
 /**
- * A non-blocking socket that belongs to another network namespace. A socket belongs to the namespace that its thread
+ * A non-blocking socket that belongs to another network namespace (undefined: our own). A socket belongs to the namespace that its thread
  * was in when it was made, so the thread goes there and back within one call; were it unable to come back, the
  * process would end. Main thread only. IPv6 sockets are IPv6 only.
  */
-export function openSocketIn(netnsFd: number, options: SocketInOptions): number {
-  const { family, type, protocol = 0, bind } = options
+export function openSocketIn(netnsFd: number | undefined, options: SocketInOptions): number {
+  const { family, type, protocol = 0, bind, connect } = options
   if (families[family] === undefined) throw bad('family', `is unknown: ${String(family)}`)
   if (types[type] === undefined) throw bad('type', `is unknown: ${String(type)}`)
-  if (bind) {
-    checkPath(bind.address, 'bind.address')
-    checkInteger(bind.port, 'bind.port', 0, 65535)
-    if (family === 'packet') throw bad('bind', 'does not apply to packet sockets')
-  }
+  checkName(bind, 'bind', family)
+  checkName(connect, 'connect', family)
   const fd = openIn(netnsFd, families[family], types[type], checkInteger(protocol, 'protocol', 0, 0xffff))
   try {
     if (options.reuse === true) check(native.setReuseAddress(fd), 'setsockopt(SO_REUSEADDR)')
     if (family === 'inet6') check(native.setV6Only(fd), 'setsockopt(IPV6_V6ONLY)')
-    if (bind) bindSocket(fd, families[family], bind)
+    if (options.freebind === true) check(native.setFreeBind(fd), 'setsockopt(IP_FREEBIND)')
+    if (bind) name('bind', { fd, family, place: bind })
+    if (connect) name('connect', { fd, family, place: connect })
     if (options.listen !== undefined) {
       check(native.listenSocket(fd, checkInteger(options.listen, 'listen', 1, 65535)), 'listen')
     }
@@ -165,15 +170,37 @@ export function joinNetlinkGroup(fd: number, group: number): void {
   )
 }
 
-function openIn(netnsFd: number, family: number, type: number, protocol: number): number {
-  return check(native.openSocketIn(checkFd(netnsFd, 'netnsFd'), family, type, protocol), 'socket', {
+function openIn(netnsFd: number | undefined, family: number, type: number, protocol: number): number {
+  const netns = netnsFd === undefined ? -1 : checkFd(netnsFd, 'netnsFd')
+  return check(native.openSocketIn(netns, family, type, protocol), 'socket', {
     hints: { EINVAL: 'The descriptor is no network namespace.', EXDEV: 'Only the main thread may do this.' },
   })
 }
 
-function bindSocket(fd: number, family: number, { address, port }: { address: string; port: number }): void {
-  const result = native.bindSocket(fd, family, address, port)
-  if (result < 0 && errnoName(-result) === 'EAFNOSUPPORT')
-    throw bad('bind.address', `is not an address: ${address}`)
-  check(result, 'bind', { path: family === families.inet6 ? `[${address}]:${port}` : `${address}:${port}` })
+interface Place {
+  address: string
+  port: number
+}
+
+function checkName(place: Place | undefined, field: string, family: SocketInOptions['family']): void {
+  if (!place) return
+  checkPath(place.address, `${field}.address`)
+  checkInteger(place.port, `${field}.port`, 0, 65535)
+  if (family === 'packet') throw bad(field, 'does not apply to packet sockets')
+}
+
+function name(
+  syscall: 'bind' | 'connect',
+  { fd, family, place }: { fd: number; family: SocketInOptions['family']; place: Place },
+): void {
+  const { address, port } = place
+  const number = families[family]
+  const result =
+    syscall === 'bind'
+      ? native.bindSocket(fd, number, address, port)
+      : native.connectSocket(fd, number, address, port)
+  const errno = result < 0 ? errnoName(-result) : ''
+  if (errno === 'EINPROGRESS') return
+  if (errno === 'EAFNOSUPPORT') throw bad(`${syscall}.address`, `is not an address: ${address}`)
+  check(result, syscall, { path: family === 'inet6' ? `[${address}]:${port}` : `${address}:${port}` })
 }

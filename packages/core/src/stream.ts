@@ -1,0 +1,51 @@
+/** TCP inside another network namespace: Node's own sockets over descriptors that were opened there. */
+import { createServer, Socket, connect as connectHere, type Server } from 'node:net'
+import { closeFd } from './descriptor.ts'
+import { openSocketIn } from './socket.ts'
+
+export interface StreamPlace {
+  /** Descriptor of the network namespace; absent: our own. */
+  netns?: number | undefined
+  /** Numeric. */
+  address: string
+  port: number
+  /** IP_FREEBIND, for a listener: the address need not be there yet. */
+  freebind?: boolean
+}
+
+const backlog = 511
+
+/**
+ * Listens; both directions of a connection end for themselves. Throws SyscallError where the address is taken or not
+ * there. `onConnection` gets the socket, which reports its errors as Node's do.
+ */
+export function listenIn(place: StreamPlace, onConnection: (socket: Socket) => void): Server {
+  const { netns, address, port, freebind = false } = place
+  const fd = openSocketIn(netns, {
+    family: familyOf(address),
+    type: 'stream',
+    bind: { address, port },
+    reuse: true, // beside connections of an earlier listener in TIME-WAIT
+    freebind,
+    listen: backlog,
+  })
+  const server = createServer({ allowHalfOpen: true }, onConnection)
+  server.listen({ fd })
+  return server
+}
+
+/** A connection that is being made: what is written waits for it; a failure is the socket's 'error'. */
+export function connectIn({ netns, address, port }: StreamPlace): Socket {
+  if (netns === undefined) return connectHere({ host: address, port, allowHalfOpen: true })
+  const fd = openSocketIn(netns, { family: familyOf(address), type: 'stream', connect: { address, port } })
+  try {
+    return new Socket({ fd, allowHalfOpen: true, readable: true, writable: true })
+  } catch (error) {
+    closeFd(fd)
+    throw error
+  }
+}
+
+function familyOf(address: string): 'inet' | 'inet6' {
+  return address.includes(':') ? 'inet6' : 'inet'
+}

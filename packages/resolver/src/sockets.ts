@@ -1,0 +1,46 @@
+/** What this package needs of sockets; it opens none itself. `@holdfast/core` has functions of these shapes. */
+
+export interface Place {
+  /** Descriptor of a network namespace; absent: the caller's own. */
+  netns?: number | undefined
+  address: string
+  port: number
+}
+
+export interface Datagrams {
+  /** `peer` as it came with a message; absent: to whom the socket is connected. false: not sent. */
+  send(message: Uint8Array, peer?: Uint8Array): boolean
+  close(): void
+}
+
+export interface ByteStream {
+  /** Bytes that were written and not taken yet. */
+  readonly writableLength: number
+  write(bytes: Uint8Array): unknown
+  end(): unknown
+  destroy(): unknown
+  setTimeout(ms: number, onIdle: () => void): unknown
+  on(event: 'data', listener: (chunk: Uint8Array) => void): unknown
+  on(event: 'end' | 'close', listener: () => void): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+}
+
+export interface StreamServer {
+  close(): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+}
+
+export interface DnsSockets {
+  /** Message and peer are views that the next message overwrites. */
+  openDatagrams(
+    options: {
+      netns?: number | undefined
+      bind?: { address: string; port: number }
+      connect?: { address: string; port: number }
+      freebind?: boolean
+    },
+    handlers: { onMessage: (message: Uint8Array, peer: Uint8Array) => void; onError: (code: string) => void },
+  ): Datagrams
+  listenIn(place: Place & { freebind?: boolean }, onConnection: (stream: ByteStream) => void): StreamServer
+  connectIn(place: Place): ByteStream
+}
