@@ -6,3 +6,13 @@ export { diagnoseHost, type Diagnosis } from './diagnose.ts'
 export type { Damage, LinkOfAttachment, NetworkEvent, Refusal } from './network-event.ts'
 export type { Repair } from './repair.ts'
 export { repairNetwork, type RepairOptions } from './repair-network.ts'
+export { openResolver, type Resolver, type ResolverOptions } from './resolver.ts'
+export {
+  changeTable,
+  resolvConf,
+  type DnsChange,
+  type DnsHost,
+  type DnsTable,
+  type LearnedAddresses,
+  type Upstream,
+} from '@holdfast/resolver'
