@@ -6,7 +6,7 @@
 #include <linux/poll.h>
 #include <linux/time_types.h>
 
-#define ARGUMENT_LIMIT 256
+#define ARGUMENT_LIMIT 1024
 
 static bool read_vector(struct reader *reader, const char **vector, uint32_t limit)
 {
@@ -51,7 +51,10 @@ static _Noreturn void run_hook(struct launch *launch, long state, const char *pa
 	sys(dup3, launch->null, STDOUT, 0);
 	sys(dup3, launch->null, STDERR, 0);
 	block_signals(0);
-	long result = sys(execve, path, args, env);
+	// Before the pivot a hook stands in what will be the root, and finds by relative paths what is mounted there.
+	long result = launch->stage < 0 ? 0 : sys(fchdir, launch->root);
+	if (result == 0)
+		result = sys(execve, path, args, env);
 	// The first error that the shim receives counts: this one says more than the parent's "hook failed".
 	report_error(launch, failed(launch, "execve", path, result));
 	leave(127);

@@ -9,7 +9,7 @@
 
 long op_enter_root(struct launch *launch, struct reader *reader)
 {
-	const char *staged = read_text(reader);
+	const char *staged = read_text(reader), *at = read_text(reader);
 
 	if (reader->broken)
 		return 0;
@@ -23,7 +23,14 @@ long op_enter_root(struct launch *launch, struct reader *reader)
 		return failed(launch, "open_tree", "root", tree);
 	// pivot_root(2) wants the new root to be a mount of this namespace that isn't locked: a clone is not.
 	launch->root = (int)tree;
-	return attach_tree(launch, (int)tree, launch->stage, "root");
+	if (!*at)
+		return attach_tree(launch, (int)tree, launch->stage, "root");
+	long target = sys(openat, AT_FDCWD, at, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (target < 0)
+		return failed(launch, "openat", at, target);
+	long result = attach_tree(launch, (int)tree, (int)target, at);
+	sys(close, target);
+	return result;
 }
 
 // Attaches `tree` onto `target`, with the propagation that follows in the table, and closes it.
@@ -130,6 +137,10 @@ long op_remount(struct launch *launch, struct reader *reader)
 	if (target < 0)
 		return target;
 	long result = apply_tree_attributes(launch, (int)target, reader);
+	uint32_t propagation = read_u32(reader);
+	bool recursive = read_u32(reader);
+	if (result == 0 && !reader->broken)
+		result = set_propagation(launch, (int)target, propagation, recursive);
 	sys(close, target);
 	return result;
 }

@@ -11,6 +11,7 @@
 #include <linux/stat.h>
 
 #define PATH_LIMIT 4096
+#define LINK_LIMIT 40 // the kernel's own, MAXSYMLINKS
 
 static bool is_guarded(const char *path)
 {
@@ -62,14 +63,6 @@ long open_beneath(struct launch *launch, const char *path, uint64_t flags)
 	return fd < 0 ? failed(launch, "openat2", path, fd) : fd;
 }
 
-// The end of the component that starts at `at`.
-static const char *component_end(const char *at)
-{
-	while (*at && *at != '/')
-		at++;
-	return at;
-}
-
 // Makes one missing entry in `parent` and opens it. It was missing a moment ago; a link that appears there since is
 // not followed.
 static long make_entry(struct launch *launch, int parent, const char *name, enum kind kind, uint32_t mode)
@@ -98,38 +91,81 @@ enum kind kind_of(int fd)
 	return stat_fd(fd, "", &status) == 0 && (status.mode & 0170000) == 0040000 ? KIND_DIRECTORY : KIND_FILE;
 }
 
+// What is being made: the path as it has become by links that lead nowhere yet, and the component at hand.
+struct making {
+	char path[PATH_LIMIT];
+	size_t at, end;
+	int links;
+};
+
+// Puts what a link says in its place: the rest of the path comes behind it. What is above it stays in front of a
+// relative one. The root is where "/" and ".." end, as with links that lead somewhere.
+static long substitute(struct making *making, const char *target)
+{
+	char joined[PATH_LIMIT];
+	struct line line = {joined, joined + sizeof joined - 1, false};
+
+	if (++making->links > LINK_LIMIT)
+		return -ELOOP;
+	making->path[making->at] = 0;
+	put_text(&line, *target == '/' ? "" : making->path);
+	put_text(&line, target);
+	put_text(&line, making->path + making->end);
+	*line.at = 0;
+	if (line.full)
+		return -ENAMETOOLONG;
+	memcpy(making->path, joined, (size_t)(line.at - joined) + 1);
+	making->end = 0;
+	return 0;
+}
+
+// Opens the component at hand, or makes it. A link that leads nowhere becomes a part of the path, and the walk starts
+// again at the root, which is returned.
+static long open_or_make(struct launch *launch, struct making *making, int parent, bool last, enum kind kind, uint32_t mode)
+{
+	char target[PATH_LIMIT], after = making->path[making->end];
+
+	making->path[making->end] = 0;
+	const char *name = making->path + making->at;
+	long fd = resolve(launch, making->path, O_PATH | (last ? 0 : O_DIRECTORY), 0);
+	long size = fd == -ENOENT ? sys(readlinkat, parent, name, target, sizeof target - 1) : -EINVAL;
+	if (fd == -ENOENT && size < 0)
+		fd = make_entry(launch, parent, name, last ? kind : KIND_DIRECTORY, last ? mode : 0755);
+	making->path[making->end] = after;
+	if (size < 0)
+		return fd;
+	target[size] = 0;
+	fd = substitute(making, target);
+	return fd < 0 ? fd : resolve(launch, "/", O_PATH | O_DIRECTORY, 0);
+}
+
 long make_beneath(struct launch *launch, const char *path, enum kind kind, uint32_t mode)
 {
-	char prefix[PATH_LIMIT];
+	struct making making = {.end = 0};
 	size_t length = text_length(path);
-	const char *at = path;
-	long fd, parent = -1;
+	long fd = resolve(launch, path, O_PATH, 0);
 
-	fd = resolve(launch, path, O_PATH, 0);
 	if (fd != -ENOENT)
 		return fd < 0 ? failed(launch, "openat2", path, fd) : fd;
-	if (length >= sizeof prefix)
+	if (length >= sizeof making.path)
 		return failed(launch, "openat2", path, -ENAMETOOLONG);
-	parent = open_beneath(launch, "/", O_PATH | O_DIRECTORY);
+	memcpy(making.path, path, length + 1);
+	long parent = open_beneath(launch, "/", O_PATH | O_DIRECTORY);
 	while (parent >= 0) {
-		while (*at == '/')
-			at++;
-		const char *end = component_end(at);
-		if (end == at)
+		making.at = making.end;
+		while (making.path[making.at] == '/')
+			making.at++;
+		making.end = making.at;
+		while (making.path[making.end] && making.path[making.end] != '/')
+			making.end++;
+		if (making.end == making.at)
 			return parent;
-		memcpy(prefix, path, (size_t)(end - path));
-		prefix[end - path] = 0;
-		const char *name = prefix + (at - path);
-		const char *rest = end;
-		while (*rest == '/')
+		size_t rest = making.end;
+		while (making.path[rest] == '/')
 			rest++;
-		bool last = !*rest;
-		fd = resolve(launch, prefix, O_PATH | (last ? 0 : O_DIRECTORY), 0);
-		if (fd == -ENOENT)
-			fd = make_entry(launch, (int)parent, name, last ? kind : KIND_DIRECTORY, last ? mode : 0755);
+		fd = open_or_make(launch, &making, (int)parent, !making.path[rest], kind, mode);
 		sys(close, parent);
 		parent = fd;
-		at = end;
 	}
 	return failed(launch, "openat2", path, parent);
 }

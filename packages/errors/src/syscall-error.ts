@@ -9,6 +9,8 @@ export interface SyscallErrorOptions {
   dest?: string | undefined
   /** The step of a plan that failed, as `hold explain` prints it. */
   step?: string | undefined
+  /** JSON path of the configuration's field that the step comes from. */
+  field?: string | undefined
   /** What the reader can do about it. */
   hint?: string | undefined
 }
@@ -21,12 +23,14 @@ export class SyscallError extends Error {
   readonly path: string | undefined
   readonly dest: string | undefined
   readonly step: string | undefined
+  readonly field: string | undefined
   readonly hint: string | undefined
 
   constructor(options: SyscallErrorOptions) {
-    const { code, syscall, path, dest, step } = options
+    const { code, syscall, path, dest, step, field } = options
     const where = path === undefined ? '' : ` '${path}'${dest === undefined ? '' : ` -> '${dest}'`}`
-    super(`${syscall}${where}: ${code}${step === undefined ? '' : ` (step: ${step})`}`)
+    const from = [field, step && `step: ${step}`].filter(Boolean).join('; ')
+    super(`${syscall}${where}: ${code}${from === '' ? '' : ` (${from})`}`)
     this.name = 'SyscallError'
     this.errno = options.errno
     this.code = code
@@ -34,6 +38,7 @@ export class SyscallError extends Error {
     this.path = path
     this.dest = dest
     this.step = step
+    this.field = field
     this.hint = options.hint
   }
 }

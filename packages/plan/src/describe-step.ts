@@ -65,7 +65,7 @@ const mountSteps: Describe<MountStep> = {
       step.mountPoints.length > 0 &&
         `mount-points=${step.mountPoints.map(({ path }) => quote(path)).join(':')}`,
     ),
-  'enter-root': (step) => call(step.do, step.staged),
+  'enter-root': (step) => call(step.do, step.staged, step.at && `at ${quote(step.at)}`),
   mount: (step) =>
     call(
       step.do,
@@ -79,7 +79,7 @@ const mountSteps: Describe<MountStep> = {
       propagation(step.propagation),
     ),
   attach: (step) => call(step.do, step.staged, quote(step.target), propagation(step.propagation)),
-  remount: (step) => call(step.do, quote(step.target), tree(step.attributes)),
+  remount: (step) => call(step.do, quote(step.target), tree(step.attributes), propagation(step.propagation)),
   mknod: (step) =>
     call(step.do, quote(step.path), device(step.device), octal(step.mode), `${step.uid}:${step.gid}`),
   symlink: (step) =>

@@ -49,17 +49,29 @@ export function planDevices(container: Container, { targets }: MountSteps): Devi
   const configured = container.config.linux?.devices ?? []
   // A /dev of the host's choosing is left as it is, but for what the configuration asks for by name.
   const ownDev = !targets.some((target) => target.bind && target.path === '/dev')
-  const devices = new Map<string, OciDevice>()
-  for (const device of [...(ownDev ? defaultDevices : []), ...configured])
-    devices.set(normalize(device.path), device)
+  const devices = new Map<string, { device: OciDevice; field?: string }>()
+  for (const device of ownDev ? defaultDevices : []) devices.set(device.path, { device })
+  configured.forEach((device, index) =>
+    devices.set(normalize(device.path), { device, field: `linux.devices[${index}]` }),
+  )
   devices.delete('/dev/ptmx')
   const steps: DeviceSteps = { staged: [], made: [] }
-  for (const [path, device] of devices) planDevice(container, path, device, steps)
+  for (const [path, { device, field }] of devices) {
+    const own: DeviceSteps = { staged: [], made: [] }
+    planDevice(container, path, device, { steps: own, number: steps.staged.length })
+    for (const list of ['staged', 'made'] as const)
+      steps[list].push(...own[list].map((step) => ({ ...step, ...(field && { field }) })))
+  }
   if (ownDev) steps.made.push(...links)
   return steps
 }
 
-function planDevice(container: Container, path: string, device: OciDevice, steps: DeviceSteps): void {
+function planDevice(
+  container: Container,
+  path: string,
+  device: OciDevice,
+  { steps, number: count }: { steps: DeviceSteps; number: number },
+): void {
   const { fileMode = 0o666, uid = 0, gid = 0 } = device
   const mode = fileMode & 0o7777 // some callers leave the file type's bits in
   const number = deviceNumber(device)
@@ -68,7 +80,7 @@ function planDevice(container: Container, path: string, device: OciDevice, steps
     return
   }
   const { uidMappings, gidMappings } = container.config.linux ?? {}
-  const as = `device:${steps.staged.length}` // a file name in the stage area: no slash
+  const as = `device:${count}` // a file name in the stage area: no slash
   steps.staged.push({
     do: 'stage-device',
     as,

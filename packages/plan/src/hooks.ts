@@ -21,8 +21,9 @@ export function syncForHooks({ config }: Container): Step[] {
 
 export function containerHooks(container: Container, kind: 'createContainer' | 'startContainer'): Step[] {
   const status = kind === 'createContainer' ? 'creating' : 'created'
-  return (container.config.hooks?.[kind] ?? []).map((hook) => ({
+  return (container.config.hooks?.[kind] ?? []).map((hook, index) => ({
     do: 'hook',
+    field: `hooks.${kind}[${index}]`,
     kind,
     ...shimHook(hook),
     state: hookState(container, status),

@@ -74,8 +74,11 @@ export const ownUser: Json = {
   gidMappings: [{ containerID: 0, hostID: 1_879_048_192, size: 65_536 }],
 }
 
+/** Without the fields that they come from: those have a test of their own. */
 export function stepsOf<K extends Step['do']>(steps: Step[], kind: K): Extract<Step, { do: K }>[] {
-  return steps.filter((step): step is Extract<Step, { do: K }> => step.do === kind)
+  return steps
+    .filter((step): step is Extract<Step, { do: K }> => step.do === kind)
+    .map(({ field: _from, ...step }) => step as unknown as Extract<Step, { do: K }>)
 }
 
 /** Where the first step of this kind stands. */

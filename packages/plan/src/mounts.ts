@@ -11,7 +11,13 @@ import type { FdName, Step } from './step.ts'
 
 export function planMounts(container: Container): MountSteps {
   const steps = emptyMountSteps()
-  container.config.mounts?.forEach((mount, index) => planMount(container, mount, index, steps))
+  container.config.mounts?.forEach((mount, index) => {
+    const own = emptyMountSteps()
+    own.targets = steps.targets // earlier ones count: staged mounts are named by how many there are
+    planMount(container, mount, index, own)
+    for (const list of ['peers', 'staged', 'attached', 'late'] as const)
+      steps[list].push(...own[list].map((step) => ({ ...step, field: `mounts[${index}]` })))
+  })
   return steps
 }
 
@@ -27,9 +33,14 @@ function planMount(container: Container, mount: OciMount, index: number, steps: 
   if (mount.uidMappings?.length && options.bind === 'no')
     throw invalid(`${path}.uidMappings`, 'is for bind mounts alone')
   if (options.remount) {
-    if (options.data.length > 0)
+    if (options.data.length > 0 || options.copyUp || options.idmap !== 'no')
       throw unsupported(`${path}.options`, 'a remount changes attributes, not file systems')
-    steps.attached.push({ do: 'remount', target, attributes: options.attributes })
+    steps.attached.push({
+      do: 'remount',
+      target,
+      attributes: options.attributes,
+      ...(options.propagation && { propagation: options.propagation }),
+    })
   } else if (options.bind !== 'no') planBind(container, mount, index, options, target, steps)
   else if (mount.type === 'cgroup') cgroupMount(container, target, options, steps)
   else if (!mount.type || mount.type === 'none')
@@ -108,7 +119,9 @@ function planFilesystem(
     )
   if (options.attributes.recursive) {
     // Nothing lies beneath a new mount: recursive attributes are the plain ones.
-    Object.assign(options.attributes.set, options.attributes.recursive.set)
+    const { set, clear } = options.attributes.recursive
+    for (const name of clear) delete options.attributes.set[name]
+    Object.assign(options.attributes.set, set)
   }
   const attributes = { ...options.attributes.set }
   // Mount points and device nodes are still to be made inside.

@@ -26,14 +26,25 @@ describe('namespaces', () => {
     const { preparations, steps } = plan(
       configJson({}, { ...ownUser, ...listed('mount', 'user', ['network', '/n'], ['pid', '/p']) }),
     )
-    expect(preparations).toContainEqual({ do: 'open-namespace', namespace: 'net', path: '/n', as: 'ns:net' })
+    expect(preparations).toContainEqual({
+      do: 'open-namespace',
+      namespace: 'net',
+      path: '/n',
+      as: 'ns:net',
+      field: 'linux.namespaces[2].path',
+    })
     expect(stepsOf(steps, 'join').map(({ namespace }) => namespace)).toEqual(['net', 'pid', 'user'])
     expect(stepsOf(steps, 'clone')[0]?.namespaces).toEqual(['mnt'])
   })
 
   it('joins a user namespace of another, last, and becomes its root', () => {
     const { preparations, steps } = plan(configJson({}, listed('mount', ['user', '/u'])))
-    expect(preparations[0]).toEqual({ do: 'open-namespace', namespace: 'user', path: '/u', as: 'userns' })
+    expect(preparations[0]).toMatchObject({
+      do: 'open-namespace',
+      namespace: 'user',
+      path: '/u',
+      as: 'userns',
+    })
     const join = indexOf(steps, 'join')
     expect(steps.slice(join, join + 3).map((step) => step.do)).toEqual(['join', 'become-root', 'clone'])
   })
@@ -152,7 +163,7 @@ describe('sysctls', () => {
 
   it.each([
     ['net.core.somaxconn', listed('mount', 'ipc')],
-    ['net.core.somaxconn', listed('mount', ['network', '/n'])],
+    ['kernel.domainname', listed('mount', 'ipc')],
     ['kernel.shmmax', listed('mount', 'network')],
   ])('refuses %s without a namespace of its own: %j', (key, linux) => {
     expect(refusal(sysctl({ [key]: '1' }, linux))).toMatchObject({
@@ -170,6 +181,24 @@ describe('sysctls', () => {
     'net.core.x+kernel.core_pattern',
   ])('refuses the key "%s"', (key) => {
     expect(refusal(sysctl({ [key]: '1' })).path).toBe(`linux.sysctl.${key}`)
+  })
+
+  it("sets them in a namespace that is joined, unless that is the host's", () => {
+    const linux = listed('mount', ['network', '/n'], ['ipc', '/i'])
+    const { preparations } = sysctl({ 'net.core.somaxconn': '1' }, linux)()
+    expect(preparations).toMatchObject([
+      { do: 'open-namespace', namespace: 'net', notOurs: true },
+      { do: 'open-namespace', namespace: 'ipc' },
+      { do: 'make-cgroup' },
+    ])
+    expect(preparations[1]).not.toHaveProperty('notOurs')
+  })
+
+  it('sets the domain name by one of its two names alone', () => {
+    const json = configJson({ domainname: 'a' }, { ...all, sysctl: { 'kernel.domainname': 'b' } })
+    expect(refusal(() => plan(json)).path).toBe('linux.sysctl.kernel.domainname')
+    const { steps } = sysctl({ 'kernel.domainname': 'b' })()
+    expect(stepsOf(steps, 'sysctl')).toHaveLength(1)
   })
 
   it('refuses a value of two lines', () => {

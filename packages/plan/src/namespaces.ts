@@ -9,8 +9,8 @@ export type Origin = 'new' | 'joined' | 'host'
 
 export interface Namespaces {
   origin: Record<NamespaceType, Origin>
-  /** Of those that are joined. */
-  path: Partial<Record<NamespaceType, string>>
+  /** Of those that are joined: where it lies, and the JSON path of the field that says so. */
+  joined: Partial<Record<NamespaceType, { path: string; field: string }>>
 }
 
 const kernelNames = {
@@ -41,13 +41,13 @@ export function resolveNamespaces(config: OciConfig): Namespaces {
     user: 'host',
     uts: 'host',
   }
-  const path: Partial<Record<NamespaceType, string>> = {}
-  for (const each of config.linux?.namespaces ?? []) {
+  const joined: Namespaces['joined'] = {}
+  for (const [index, each] of (config.linux?.namespaces ?? []).entries()) {
     const type = kernelNames[each.type]
     origin[type] = each.path ? 'joined' : 'new'
-    if (each.path) path[type] = each.path
+    if (each.path) joined[type] = { path: each.path, field: `linux.namespaces[${index}].path` }
   }
-  const namespaces = { origin, path }
+  const namespaces = { origin, joined }
   checkCombinations(config, namespaces)
   return namespaces
 }
@@ -95,12 +95,12 @@ function refuseMountWork(config: OciConfig, origin: Origin): void {
   if (linux?.rootfsPropagation) throw unsupported('linux.rootfsPropagation', why, hint)
 }
 
-export function namespacePreparations({ path }: Namespaces): Preparation[] {
+export function namespacePreparations({ joined }: Namespaces, foreign: Set<NamespaceType>): Preparation[] {
   return [...joinOrder, 'user' as const].flatMap((namespace) => {
-    const at = path[namespace]
-    return at === undefined
-      ? []
-      : [{ do: 'open-namespace' as const, namespace, path: at, as: namespaceFd(namespace) }]
+    const at = joined[namespace]
+    if (at === undefined) return []
+    const as = namespaceFd(namespace)
+    return [{ do: 'open-namespace', namespace, ...at, as, ...(foreign.has(namespace) && { notOurs: true }) }]
   })
 }
 

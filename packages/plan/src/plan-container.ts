@@ -21,7 +21,7 @@ import {
 } from './process.ts'
 import { enterRoot, leaveOldRoot, stageMounts, stageRootfs } from './rootfs.ts'
 import { dropPrivileges, hidePaths } from './security.ts'
-import { sysctls } from './sysctl.ts'
+import { sysctlNamespaces, sysctls } from './sysctl.ts'
 import type { OciConfig } from './config/config.ts'
 import type { ContainerPlan, PlanOptions } from './plan.ts'
 import type { Step } from './step.ts'
@@ -41,7 +41,7 @@ export function planContainer(config: OciConfig, options: PlanOptions): Containe
   return {
     preparations: [
       ...container.maps.preparations, // the layers of the root are mapped by the container's user namespace
-      ...namespacePreparations(container.namespaces),
+      ...namespacePreparations(container.namespaces, sysctlNamespaces(container)),
       cgroupPreparation(container),
     ],
     steps,
@@ -74,7 +74,7 @@ function planTree(container: Container): Tree {
   return {
     staged: stageRootfs(container, mounts, devices),
     stagedInside: stageMounts(container, mounts),
-    made: [enterRoot, ...mounts.attached, ...devices.made],
+    made: [enterRoot(container), ...mounts.attached, ...devices.made],
     closed: [...leaveOldRoot(container, mounts), ...hidePaths(container)],
   }
 }
@@ -128,7 +128,7 @@ function program(container: Container): Step[] {
   const process = config.process!
   return [
     ...pipes(process),
-    ...surroundings(process, true),
+    ...surroundings(process, container.namespaces.origin.mnt === 'new'),
     ...dropPrivileges(process, config.linux?.seccomp, options.host, warnings),
     { do: 'door' }, // `create` ends here
     ...containerHooks(container, 'startContainer'), // their paths are the container's

@@ -43,5 +43,5 @@ export function cgroupProcs(plan: ContainerPlan): FdName[] {
 }
 
 function affinity(list: string | undefined, path: string): Step[] {
-  return list ? [{ do: 'cpu-affinity', cpus: numberList(list, path) }] : []
+  return list ? [{ do: 'cpu-affinity', cpus: numberList(list, path), field: path }] : []
 }

@@ -4,8 +4,18 @@ import type { FdName, IdMapping, NamespaceType, SeccompProfile, Step } from './s
 export type Preparation =
   /** A new user namespace with these maps; its descriptor becomes `as`: `userns`, or `idmap:N` for one mount's maps. */
   | { do: 'make-userns'; as: FdName; uid: IdMapping[]; gid: IdMapping[] }
-  /** Opens a namespace by path, verifies its type, and names the descriptor `as`. */
-  | { do: 'open-namespace'; namespace: NamespaceType; path: string; as: FdName }
+  /**
+   * Opens a namespace by path, verifies its type, and names the descriptor `as`. With `notOurs` one that the shim
+   * itself lives in is refused: the plan sets what belongs to the namespace, and would change the host.
+   */
+  | {
+      do: 'open-namespace'
+      namespace: NamespaceType
+      path: string
+      as: FdName
+      field: string
+      notOurs?: boolean
+    }
   /**
    * Makes the container's cgroup: `directories` are absolute, one per hierarchy on v1 (`cgroup:<controllers>`), one
    * on v2 (`cgroup`). Each becomes two descriptors: `<as>` (the directory) and `<as>:procs` (cgroup.procs, for

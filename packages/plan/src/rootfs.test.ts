@@ -253,3 +253,19 @@ describe('a mount namespace that is not new', () => {
     )
   })
 })
+
+describe('hooks before the pivot', () => {
+  const entered = (hooks: object, options = {}) =>
+    stepsOf(plan(configJson({ hooks }), options).steps, 'enter-root')[0]
+
+  it("find the root mounted at the root's own path", () => {
+    for (const kind of ['prestart', 'createRuntime', 'createContainer'])
+      expect(entered({ [kind]: [{ path: '/h' }] })).toMatchObject({ at: '/bundle/rootfs' })
+  })
+
+  it('are not thought of where there are none, nor where the root is an overlay without a path', () => {
+    const rootfs = { kind: 'overlay' as const, lower: ['/l'], upper: '/u', work: '/w', idmap: false }
+    expect(entered({ startContainer: [{ path: '/h' }], poststop: [{ path: '/h' }] })).not.toHaveProperty('at')
+    expect(entered({ createRuntime: [{ path: '/h' }] }, { rootfs })).not.toHaveProperty('at')
+  })
+})

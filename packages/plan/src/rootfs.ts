@@ -39,6 +39,7 @@ function stageRoot({ config, options, confined }: Container): Step {
       recursive: true,
       attributes: { set: {}, clear: [] },
       expect: 'directory',
+      field: 'root.path',
     }
   }
   return {
@@ -79,7 +80,17 @@ function stageReadonly({ config }: Container, { targets }: MountSteps): Step {
   }
 }
 
-export const enterRoot: Step = { do: 'enter-root', staged: 'rootfs' }
+/**
+ * Hooks that run before the pivot are written for runtimes that have the container's mounts at the root's own path:
+ * what one mounts there must show up inside. Else the stage area will do, which the container's root can always reach.
+ */
+export function enterRoot({ config, options }: Container): Step {
+  const { prestart = [], createRuntime = [], createContainer = [] } = config.hooks ?? {}
+  const path = fromBundle(options.bundle, config.root!.path)
+  const seen =
+    !options.rootfs && normalize(path) !== '/' && [prestart, createRuntime, createContainer].flat().length > 0
+  return { do: 'enter-root', staged: 'rootfs', ...(seen && { at: path }) }
+}
 
 /** The root becomes `/`, and what was to stay writable while mounts and nodes were made turns read-only. */
 export function leaveOldRoot(container: Container, mounts: MountSteps): Step[] {

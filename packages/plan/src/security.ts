@@ -10,8 +10,17 @@ import { normalize } from './paths.ts'
 export function hidePaths({ config }: Container): Step[] {
   const { readonlyPaths = [], maskedPaths = [] } = config.linux ?? {}
   return [
-    ...readonlyPaths.map((path): Step => ({ do: 'readonly-path', path: normalize(path) })),
-    ...maskedPaths.map((path): Step => ({ do: 'mask', path: normalize(path) })), // last: a mask covers a read-only bind
+    ...readonlyPaths.map((path, index): Step => ({
+      do: 'readonly-path',
+      path: normalize(path),
+      field: `linux.readonlyPaths[${index}]`,
+    })),
+    // Last: a mask covers a read-only bind.
+    ...maskedPaths.map((path, index): Step => ({
+      do: 'mask',
+      path: normalize(path),
+      field: `linux.maskedPaths[${index}]`,
+    })),
   ]
 }
 

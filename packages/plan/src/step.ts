@@ -40,7 +40,10 @@ export interface TreeAttributes {
   recursive?: { set: MountAttributes; clear: (keyof MountAttributes)[] }
 }
 
-export type Step =
+/** A step, and the JSON path of what asks for it, where its kind alone doesn't say (see step-field.ts). */
+export type Step = StepKind & { field?: string }
+
+type StepKind =
   // ---- stage one: with the host's rights -------------------------------------------------------------------
   /** unshare(2). */
   | { do: 'unshare'; namespaces: NamespaceType[] }
@@ -156,8 +159,11 @@ export type Step =
   | { do: 'new-session' }
   /** keyctl_join_session_keyring(2) with a keyring of this name. */
   | { do: 'session-keyring'; name: string }
-  /** Clones the staged tree, attaches it over the stage area's own root and opens it as the container's root. */
-  | { do: 'enter-root'; staged: StagedMount }
+  /**
+   * Clones the staged tree, attaches it over the stage area's own root and opens it as the container's root. With `at`
+   * it is attached at that host path instead, where hooks look for it.
+   */
+  | { do: 'enter-root'; staged: StagedMount; at?: string }
   /** A new file system: fsopen(2), fsconfig(2) once per option, fsmount(2), move_mount(2) onto `target`. */
   | {
       do: 'mount'
@@ -183,8 +189,13 @@ export type Step =
       kind: 'directory' | 'file' | 'source'
       propagation?: { value: Propagation; recursive: boolean }
     }
-  /** Changes attributes of a mount that is already at `target` (OCI option `remount`). */
-  | { do: 'remount'; target: string; attributes: TreeAttributes }
+  /** Changes attributes and propagation of a mount that is already at `target` (OCI option `remount`). */
+  | {
+      do: 'remount'
+      target: string
+      attributes: TreeAttributes
+      propagation?: { value: Propagation; recursive: boolean }
+    }
   /** mknodat(2), fchmodat(2), fchownat(2) beneath the root. An existing node that matches is left; another is an error. */
   | {
       do: 'mknod'

@@ -18,9 +18,6 @@ const ipcKeys = new Set([
   'kernel.shm_rmid_forced',
 ])
 
-/** hostname and domainname have fields of their own; two ways to say one thing could contradict each other. */
-const utsKeys: Record<string, string> = { 'kernel.hostname': 'hostname', 'kernel.domainname': 'domainname' }
-
 /**
  * One component of a key. Nothing else reaches the path below /proc/sys, and a value is one line: "+" and other
  * separators once smuggled further settings in (CVE-2022-0811).
@@ -29,15 +26,29 @@ const keyPattern = /^[a-z0-9_-]+([./][A-Za-z0-9_*@:-]+)+$/
 const valuePattern = /^[\x20-\x7e\t]*$/
 
 export function sysctls(container: Container): Step[] {
-  return Object.entries(container.config.linux?.sysctl ?? {}).map(([key, value]) => {
+  return entries(container).map(({ key, value, path, namespace }) => {
+    if (container.namespaces.origin[namespace] === 'host')
+      throw invalid(path, `would change the host's ${namespace} namespace: it needs one of its own`)
+    if (key.replaceAll('/', '.') === 'kernel.domainname' && container.config.domainname)
+      throw invalid(path, 'says what the field domainname says')
+    return { do: 'sysctl', key, value, field: path }
+  })
+}
+
+/** The namespaces that sysctls are set in: one that is joined must not turn out to be the host's. */
+export function sysctlNamespaces(container: Container): Set<NamespaceType> {
+  return new Set(entries(container).map(({ namespace }) => namespace))
+}
+
+function entries({ config }: Container): {
+  key: string
+  value: string
+  path: string
+  namespace: NamespaceType
+}[] {
+  return Object.entries(config.linux?.sysctl ?? {}).map(([key, value]) => {
     const path = `linux.sysctl.${key}`
-    const namespace = checkSysctl(key, value, path)
-    const origin = container.namespaces.origin[namespace]
-    if (origin !== 'new') {
-      const whose = origin === 'host' ? "the host's" : "another container's"
-      throw invalid(path, `would change ${whose} ${namespace} namespace: it needs a new one`)
-    }
-    return { do: 'sysctl', key, value }
+    return { key, value, path, namespace: checkSysctl(key, value, path) }
   })
 }
 
@@ -47,7 +58,7 @@ export function checkSysctl(key: string, value: string, path: string): Namespace
   if (!valuePattern.test(value)) throw invalid(path, 'must be one line of printable characters')
   // A network interface's name may hold dots: with slashes between the parts, dots are part of a name (sysctl(8)).
   const dotted = key.includes('/') && !/^[^/]*\./.test(key) ? key.replaceAll('/', '.') : key
-  if (utsKeys[dotted]) throw unsupported(path, `it is what the field ${utsKeys[dotted]} is for`)
+  if (dotted === 'kernel.hostname') throw unsupported(path, 'it is what the field hostname is for')
   const namespace = namespaceOf(dotted)
   if (namespace) return namespace
   throw unsupported(
@@ -59,6 +70,7 @@ export function checkSysctl(key: string, value: string, path: string): Namespace
 
 function namespaceOf(key: string): NamespaceType | undefined {
   if (key.startsWith('net.')) return 'net'
+  if (key === 'kernel.domainname') return 'uts'
   if (ipcKeys.has(key) || key.startsWith('fs.mqueue.')) return 'ipc'
   return undefined
 }

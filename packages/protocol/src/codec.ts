@@ -83,12 +83,12 @@ export function decodeStream(frame: Uint8Array): { stream: StreamName; payload: 
 export function errorToJson(error: unknown): ErrorJson {
   if (error instanceof HoldfastError) return error.toJSON()
   if (!(error instanceof Error)) return { code: 'HF_INTERNAL', message: String(error) }
-  const { code, errno, syscall, path, step, hint } = error as Error & Record<string, unknown>
+  const { code, errno, syscall, path, step, field, hint } = error as Error & Record<string, unknown>
   return {
     code: code === 'ENOSPC' || code === 'EDQUOT' ? 'HF_DISK_FULL' : 'HF_INTERNAL',
     message: error.message,
     ...(typeof hint === 'string' && { hint }),
-    ...(typeof syscall === 'string' && { details: { code, errno, syscall, path, step } }),
+    ...(typeof syscall === 'string' && { details: { code, errno, syscall, path, step, field } }),
   }
 }
 

@@ -2,6 +2,7 @@
 import { constants, openSync } from 'node:fs'
 import { closeFd, pidfdGetfd, pidfdOpen, processStartTime } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
+import type { Step } from '@holdfast/plan'
 import { openInside } from './executor.ts'
 import type {
   AdoptedContainer,
@@ -25,8 +26,8 @@ export function adoptionRecord(launched: LaunchedProcess & { cgroups?: CgroupHan
   }
 }
 
-/** What is gone is absent in the result; nothing is guessed. */
-export function adoptContainer(record: AdoptionRecord): AdoptedContainer {
+/** What is gone is absent in the result; nothing is guessed. `steps`: of its plan, for one that waits at its door. */
+export function adoptContainer(record: AdoptionRecord, steps: readonly Step[] = []): AdoptedContainer {
   const init = holdProcess(record.initPid, record.initStartTime)
   const keeper = holdProcess(record.keeperPid, record.keeperStartTime)
   const taken = keeper === undefined ? {} : takeDescriptors(keeper.pidfd, record.keeperFds)
@@ -39,7 +40,7 @@ export function adoptContainer(record: AdoptionRecord): AdoptedContainer {
     start: () => {
       if (door === undefined)
         throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the keeper of this container is gone')
-      return openDoor(door, [])
+      return openDoor(door, steps)
     },
   }
 }

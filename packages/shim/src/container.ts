@@ -1,6 +1,6 @@
 /** The container that this shim makes run: create, start, signals, pause, its end, and the undoing of it all. */
 import { existsSync, readFileSync, rmSync } from 'node:fs'
-import { hasCode, HoldfastError } from '@holdfast/errors'
+import { hasCode, HoldfastError, SyscallError } from '@holdfast/errors'
 import { closeFd, fstat } from '@holdfast/core'
 import type { ContainerPlan, NamespaceType } from '@holdfast/plan'
 import { checkAllowed, nextStatus } from '@holdfast/protocol'
@@ -18,7 +18,7 @@ import { cgroupProcesses, killCgroup, pauseCgroup, removeCgroups, resumeCgroup }
 import { nowRfc3339 } from './clock.ts'
 import { notRunning, type ContainedProcess } from './contained-process.ts'
 import { createContainer } from './executor.ts'
-import { runHooks } from './hooks.ts'
+import { runHooks, runPoststop } from './hooks.ts'
 import type { AdoptionRecord, CgroupHandle, LaunchedContainer } from './launched.ts'
 import { oomKills } from './oom.ts'
 import { handOverListener } from './seccomp-listener.ts'
@@ -66,6 +66,7 @@ export class Container {
     for (const warning of plan.warnings ?? []) this.#context.log('warn', warning)
     const stdio = makeStdio({ terminal: plan.terminal, stdin: spec.stdin.open, owner: hostOwner(bundle) })
     let launched: LaunchedContainer
+    let hooksBegan = false
     try {
       launched = await createContainer(plan, {
         name: spec.name,
@@ -73,11 +74,15 @@ export class Container {
         stdio: stdio.child,
         keep: keeperCopies(stdio),
         recordName: 'exit.json',
-        onCreateRuntime: (pid) =>
-          runHooks('createRuntime', plan.hooks.createRuntime, ociState(bundle, 'creating', pid)),
+        onCreateRuntime: (pid) => {
+          hooksBegan = true
+          return runHooks('createRuntime', plan.hooks.createRuntime, ociState(bundle, 'creating', pid))
+        },
       })
     } catch (error) {
       closeAll(stdio.keep)
+      // runtime.md, lifecycle steps 4 to 6: after a hook that failed everything is undone, poststop hooks included.
+      if (hooksBegan || isHookFailure(error)) await this.#poststop(plan, bundle)
       throw error
     } finally {
       closeAll(stdio.child)
@@ -102,12 +107,14 @@ export class Container {
     this.check('start')
     const launched = this.#launched
     if (!launched) throw notRunning()
+    if (this.plan?.startable === false) throw nothingToStart()
     const started = this.#open(launched)
     this.#starting = started.catch(() => {})
     try {
       await started
     } catch (error) {
-      if (hasCode(error, 'HF_COMMAND_NOT_FOUND', 'HF_COMMAND_NOT_EXECUTABLE')) await this.ended
+      // The init leaves when its program, or a startContainer hook, can't be executed or fails.
+      if (error instanceof SyscallError || hasCode(error, ...commandErrors)) await this.ended
       throw error
     }
     const { plan, bundle } = this
@@ -159,15 +166,7 @@ export class Container {
     await removeCgroups(this.held.cgroups).catch((error: unknown) => problems.push(error))
     this.#release()
     const { plan, bundle } = this
-    if (plan && bundle && this.status === 'stopped') {
-      const state = ociState(bundle, 'stopped', 0)
-      // runtime-spec, lifecycle step 13: a failing poststop hook is logged, and the others still run.
-      for (const hook of plan.hooks.poststop) {
-        await runHooks('poststop', [hook], state).catch((error: Error) =>
-          this.#context.log('warn', error.message),
-        )
-      }
-    }
+    if (plan && bundle && this.status === 'stopped') await this.#poststop(plan, bundle)
     if (problems.length > 0) throw problems[0]
   }
 
@@ -179,7 +178,7 @@ export class Container {
     this.adoption = record
     this.status = status
     this.startedAt = startedAt
-    const found = adoptContainer(record)
+    const found = adoptContainer(record, this.plan.steps)
     this.held = { namespaces: found.namespaces ?? {}, root: found.root, cgroups: found.cgroups }
     this.#launched = found
     this.#follow({
@@ -273,13 +272,19 @@ export class Container {
     this.#context.emit(message)
   }
 
-  /** runtime-spec, lifecycle step 9: a failing poststart hook is logged, and nothing else. */
+  /** runtime.md, lifecycle step 9: a failing poststart hook ends the container. */
   async #poststart(plan: ContainerPlan, bundle: Bundle): Promise<void> {
-    for (const hook of plan.hooks.poststart) {
-      await runHooks('poststart', [hook], ociState(bundle, 'running', this.process.pid)).catch(
-        (error: Error) => this.#context.log('warn', error.message),
-      )
+    try {
+      await runHooks('poststart', plan.hooks.poststart, ociState(bundle, 'running', this.process.pid))
+    } catch (error) {
+      await this.#forceEnd()
+      throw error
     }
+  }
+
+  #poststop(plan: ContainerPlan, bundle: Bundle): Promise<void> {
+    const { poststop } = plan.hooks
+    return runPoststop(poststop, ociState(bundle, 'stopped', 0), (text) => this.#context.log('warn', text))
   }
 
   #signalAll(signal: number): void {
@@ -308,6 +313,8 @@ export class Container {
     await this.#forceEnd()
     await removeCgroups(this.held.cgroups)
     this.#release()
+    const { plan, bundle } = this
+    if (plan && bundle) await this.#poststop(plan, bundle)
   }
 
   /** A network namespace lives, with its end of the veth pair, as long as anybody holds a descriptor of it. */
@@ -322,6 +329,18 @@ export class Container {
     for (const { dirFd } of this.held.cgroups) closeFd(dirFd)
     this.held.cgroups = []
   }
+}
+
+const commandErrors = ['HF_COMMAND_NOT_FOUND', 'HF_COMMAND_NOT_EXECUTABLE'] as const
+
+function isHookFailure(error: unknown): boolean {
+  return error instanceof SyscallError && error.step?.startsWith('hook(') === true
+}
+
+function nothingToStart(): HoldfastError {
+  return new HoldfastError('HF_INVALID_CONFIG', 'process is missing: there is nothing to start', {
+    details: { path: 'process' },
+  })
 }
 
 function isLaunching(pid: number): boolean {

@@ -69,7 +69,10 @@ export function encodeMountStep(table: TableWriter, step: MountStep): void {
           .text(source ?? '')
       return
     case 'enter-root':
-      return void table.step('enter_root').text(step.staged)
+      return void table
+        .step('enter_root')
+        .text(step.staged)
+        .text(step.at ?? '')
     case 'mount':
       table.step('mount').text(step.type).text(step.source).text(step.target)
       table.u64(attributeFlags(step.attributes)).u32((step.copyUp ? 1 : 0) | (step.keepMode ? 2 : 0))
@@ -79,7 +82,8 @@ export function encodeMountStep(table: TableWriter, step: MountStep): void {
       table.step('attach').text(step.staged).text(step.target).u32(kinds[step.kind])
       return propagation(table, step.propagation)
     case 'remount':
-      return treeAttributes(table.step('remount').text(step.target), step.attributes)
+      treeAttributes(table.step('remount').text(step.target), step.attributes)
+      return propagation(table, step.propagation)
     case 'mask':
       return void table.step('mask').text(step.path)
     case 'readonly-path':

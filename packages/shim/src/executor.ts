@@ -11,6 +11,7 @@ import { closeFd, openNamespaceOfPidfd, pidfdSendSignal } from '@holdfast/core'
 import type { ContainerPlan, ExecPlan, NamespaceType, Step } from '@holdfast/plan'
 import { birthCgroup, joinFile, openMemberDirectory } from './cgroup-members.ts'
 import { removeCgroups, vacatedCgroup } from './cgroup.ts'
+import { hookSteps, hooksTime } from './hooks.ts'
 import type {
   CgroupHandle,
   CreateOptions,
@@ -40,7 +41,9 @@ export async function createContainer(
       roomToBeBorn(plan) ? birthCgroup(prepared.cgroups)?.as : undefined,
     )
     try {
-      await launching.untilReady(deadlineOf(options), (pid) => options.onCreateRuntime(pid))
+      await launching.untilReady(deadlineOf(options, hooksBeforeDoor(plan)), (pid) =>
+        options.onCreateRuntime(pid),
+      )
       return handOut(launching, prepared, plan)
     } catch (error) {
       await launching.abandon()
@@ -119,8 +122,12 @@ function withStdio(steps: readonly Step[], stdio: LaunchOptions['stdio']): Step[
   })
 }
 
-function deadlineOf(options: LaunchOptions): number {
-  return Date.now() + (options.timeoutMs ?? defaultTimeoutMs)
+function deadlineOf(options: LaunchOptions, hooks: readonly { timeoutMs?: number }[] = []): number {
+  return Date.now() + (options.timeoutMs ?? defaultTimeoutMs) + hooksTime(hooks)
+}
+
+function hooksBeforeDoor({ hooks, steps }: ContainerPlan): { timeoutMs?: number }[] {
+  return [...hooks.createRuntime, ...hookSteps(steps, 'createContainer')]
 }
 
 /** `<as>:procs` of the container's cgroups, for the exec'd process to join by itself. */

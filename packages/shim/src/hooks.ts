@@ -1,7 +1,7 @@
 /** OCI hooks that run in the host's namespaces: createRuntime, poststart, poststop (runtime-spec, POSIX-platform Hooks). */
 import { spawn } from 'node:child_process'
 import { HoldfastError } from '@holdfast/errors'
-import type { ShimHook } from '@holdfast/plan'
+import type { ShimHook, Step } from '@holdfast/plan'
 
 /** What a hook reads on its standard input: the container's state, as the runtime specification has it. */
 export interface OciState {
@@ -11,6 +11,34 @@ export interface OciState {
   pid?: number
   bundle: string
   annotations?: Record<string, string>
+}
+
+/** The longest that a timer can wait, less a day for what comes beside it: as good as no limit. */
+const unlimitedMs = 2 ** 31 - 1 - 86_400_000
+
+/** How much longer a launch with these hooks may take than one without. One without a limit takes what it takes. */
+export function hooksTime(hooks: readonly { timeoutMs?: number }[]): number {
+  return Math.min(
+    unlimitedMs,
+    hooks.reduce((sum, { timeoutMs = unlimitedMs }) => sum + timeoutMs, 0),
+  )
+}
+
+type HookStep = Extract<Step, { do: 'hook' }>
+
+/** Those that run inside the container. */
+export function hookSteps(steps: readonly Step[], kind: HookStep['kind']): HookStep[] {
+  return steps.filter((step): step is HookStep => step.do === 'hook' && step.kind === kind)
+}
+
+/** runtime.md, lifecycle step 13: a failing poststop hook is logged, and the others still run. */
+export async function runPoststop(
+  hooks: ShimHook[],
+  state: OciState,
+  warn: (message: string) => void,
+): Promise<void> {
+  for (const hook of hooks)
+    await runHooks('poststop', [hook], state).catch((error: Error) => warn(error.message))
 }
 
 const maxStderr = 4096

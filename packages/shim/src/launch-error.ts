@@ -1,7 +1,7 @@
 /** A failed step, as the launcher reports it → the error that the caller gets. */
 import { errnoName, type LaunchReport } from '@holdfast/core'
 import { HoldfastError, SyscallError } from '@holdfast/errors'
-import { describeStep, type Step } from '@holdfast/plan'
+import { describeStep, stepField, type Step } from '@holdfast/plan'
 import { launchHint } from './launch-hints.ts'
 
 type Failure = Extract<LaunchReport, { kind: 'error' }>
@@ -17,6 +17,7 @@ export function launchError(failure: Failure, steps: readonly Step[]): Error {
     syscall: failure.syscall,
     path: failure.detail === '' ? undefined : failure.detail,
     step: step === undefined ? undefined : describeStep(step),
+    field: step === undefined ? undefined : stepField(step),
     hint: step === undefined ? undefined : launchHint(step.do, code),
   })
 }

@@ -51,6 +51,10 @@ const advice: Partial<Record<Step['do'], Advice>> = {
     ENOTDIR: 'The source is not a directory.',
     EISDIR: 'The source is a directory.',
   },
+  'enter-root': {
+    EACCES:
+      "Hooks need the root at its own path, and the container's root may not walk there: give every directory above it the x bit for others.",
+  },
   mount: {
     ENODEV: 'The kernel does not have this file system.',
     EINVAL: 'The kernel does not know one of the options, or refuses its value.',

@@ -18,6 +18,7 @@ import {
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
 import { encodeStep } from './encode-step.ts'
+import { hookSteps, hooksTime } from './hooks.ts'
 import { LaunchChannel } from './launch-channel.ts'
 import { launchError } from './launch-error.ts'
 import type { LaunchedProcess, LaunchOptions, ProcessHandle } from './launched.ts'
@@ -189,7 +190,9 @@ export async function openDoor(door: number, steps: readonly Step[]): Promise<vo
   const channel = new LaunchChannel(door)
   try {
     channel.answer()
-    const report = await channel.next(Date.now() + execTimeoutMs)
+    const report = await channel.next(
+      Date.now() + execTimeoutMs + hooksTime(hookSteps(steps, 'startContainer')),
+    )
     if (report.kind === 'error') throw launchError(report, steps)
     if (report.kind !== 'end')
       throw new HoldfastError('HF_INTERNAL', `unexpected ${report.kind} behind the door`)

@@ -1,6 +1,6 @@
 /** What is made or opened before the launcher starts, with the host's rights. */
-import { closeSync } from 'node:fs'
-import { closeFd, createUserNamespace, namespaceType, openNamespace } from '@holdfast/core'
+import { closeSync, statSync } from 'node:fs'
+import { closeFd, createUserNamespace, namespaceInode, namespaceType, openNamespace } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Preparation } from '@holdfast/plan'
 import { makeCgroups } from './cgroup.ts'
@@ -48,25 +48,26 @@ function carryOut(preparation: Preparation, { fds, transient, cgroups }: Prepare
   }
 }
 
-function openVerified({ path, namespace }: Extract<Preparation, { do: 'open-namespace' }>): number {
+function openVerified(preparation: Extract<Preparation, { do: 'open-namespace' }>): number {
+  const { path, namespace, field, notOurs } = preparation
   let fd: number
   try {
     fd = openNamespace(path)
   } catch (error) {
-    if (!hasCode(error, 'ENOENT', 'ESRCH')) throw error
-    throw new HoldfastError('HF_NAMESPACE_NOT_FOUND', `there is no namespace at ${path}`, {
+    if (!hasCode(error, 'ENOENT', 'ESRCH', 'HF_NAMESPACE_NOT_FOUND')) throw error
+    throw new HoldfastError('HF_NAMESPACE_NOT_FOUND', `${field}: there is no namespace at ${path}`, {
       cause: error,
-      details: { path },
+      details: { path: field },
     })
   }
   const actual = namespaceType(fd)
-  if (actual === namespace) return fd
+  const problem =
+    actual !== namespace
+      ? `${path} is a ${actual} namespace, not a ${namespace} namespace`
+      : notOurs && namespaceInode(fd) === statSync(`/proc/self/ns/${namespace}`).ino
+        ? `${path} is the host's own: linux.sysctl would change it`
+        : undefined
+  if (problem === undefined) return fd
   closeFd(fd)
-  throw new HoldfastError(
-    'HF_INVALID_CONFIG',
-    `${path} is a ${actual} namespace, not a ${namespace} namespace`,
-    {
-      details: { path, expected: namespace, actual },
-    },
-  )
+  throw new HoldfastError('HF_INVALID_CONFIG', `${field}: ${problem}`, { details: { path: field } })
 }

@@ -75,16 +75,103 @@ describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
     await run.delete()
   })
 
-  it('do not stop the container when they fail after its start', async () => {
+  it('stop the container when they fail after its start, and the poststop hooks follow', async () => {
     const run = await world.run({
       args: ['sleep', '1000'],
-      config: (config) => (config['hooks'] = { poststart: [{ path: '/nowhere' }] }),
+      config: (config) =>
+        (config['hooks'] = {
+          poststart: [hook('s2', { env: [`OUT=${join(world.root, 'out')}`, 'CODE=4', 'PATH=/bin'] })],
+          poststop: [{ path: '/nowhere' }, hook('p2')],
+        }),
+    })
+    await run.client.request('create', {})
+    await expect(run.client.request('start', {})).rejects.toThrow(
+      /poststart hook 0 .* ended with status 4: s2 was here/,
+    )
+    expect((await run.client.request('state', {})).status).toBe('stopped')
+    await run.delete()
+    expect(state('p2')).toMatchObject({ status: 'stopped' })
+    expect(readFileSync(join(run.dir, 'shim.log'), 'utf8')).toContain(
+      'poststop hook 0 (/nowhere) could not be run',
+    )
+  })
+
+  it('that follow a stop run after a failed create too, once any hook has run', async () => {
+    const failing = { path: '/bin/false' }
+    for (const kind of ['prestart', 'createRuntime', 'createContainer']) {
+      const run = await world.run({
+        args: ['true'],
+        config: (config) => (config['hooks'] = { [kind]: [failing], poststop: [hook(`after-${kind}`)] }),
+      })
+      await expect(run.client.request('create', {})).rejects.toThrow(/hook/)
+      expect(state(`after-${kind}`)).toMatchObject({ status: 'stopped' })
+      await run.delete()
+    }
+  })
+
+  it('of the start end the container when they fail', async () => {
+    const run = await world.run({
+      args: ['sleep', '1000'],
+      config: (config) => (config['hooks'] = { startContainer: [{ path: '/bin/false' }] }),
+    })
+    await run.client.request('create', {})
+    await expect(run.client.request('start', {})).rejects.toThrow(/hook failed '\/bin\/false'/)
+    expect((await run.client.request('state', {})).status).toBe('stopped')
+    await run.delete()
+  })
+
+  it('have nothing in their environment but what is theirs, and the bundle as working directory', async () => {
+    const seen = join(world.root, 'seen')
+    const script = `{ tr '\\0' '\\n' < /proc/$$/environ; pwd; } > ${seen}`
+    const run = await world.run({
+      args: ['true'],
+      config: (config) =>
+        (config['hooks'] = {
+          createRuntime: [{ path: '/bin/busybox', args: ['sh', '-c', script], env: ['ONLY=this'] }],
+        }),
+    })
+    await run.client.request('create', {})
+    expect(readFileSync(seen, 'utf8')).toBe(`ONLY=this\n${run.dir}\n`)
+    await run.delete()
+  })
+
+  it('run before the pivot where the root is mounted, and what they mount there is there', async () => {
+    const marked = join(world.root, 'marked')
+    writeFileSync(marked, 'marked\n')
+    const enter = `nsenter -m -t $(sed 's/.*"pid":\\([0-9]*\\).*/\\1/')`
+    const run = await world.run({
+      args: ['sh', '-c', 'cat /etc/passwd /etc/group'],
+      config: (config) =>
+        (config['hooks'] = {
+          createRuntime: [
+            {
+              path: '/bin/sh',
+              args: ['sh', '-c', `${enter} mount --bind ${marked} ${world.rootfs}/etc/passwd`],
+            },
+          ],
+          createContainer: [{ path: '/bin/sh', args: ['sh', '-c', `mount --bind ${marked} ./etc/group`] }],
+        }),
     })
     await run.createAndStart()
-    expect((await run.client.request('state', {})).status).toBe('running')
-    expect(readFileSync(join(run.dir, 'shim.log'), 'utf8')).toContain(
-      'poststart hook 0 (/nowhere) could not be run',
-    )
+    await run.event('exited')
+    expect(run.log()).toBe('marked\nmarked\n')
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(world.rootfs)
+    await run.delete()
+  })
+})
+
+describe.skipIf(process.getuid?.() !== 0)('a configuration without a process', () => {
+  let world: World
+  beforeAll(async () => {
+    world = await World.open()
+  })
+  afterAll(() => world.close())
+
+  it('is created, and not started', async () => {
+    const run = await world.run({ args: ['true'], config: (config) => delete config['process'] })
+    await run.client.request('create', {})
+    await expect(run.client.request('start', {})).rejects.toThrow('process is missing')
+    expect((await run.client.request('state', {})).status).toBe('created')
     await run.delete()
   })
 })

@@ -407,10 +407,44 @@ describe('mounts', () => {
     expect(await run('mount | grep " /m "', { mounts })).toMatch(/\(ro,noexec/)
   })
 
-  it("fail with the step's name and leave nothing", async () => {
+  it('take another propagation by remount', async () => {
+    const mounts = [
+      { destination: '/m', type: 'tmpfs' },
+      { destination: '/m', options: ['remount', 'shared'] },
+    ]
+    expect(await run('grep " /m " /proc/self/mountinfo', { mounts })).toMatch(/ shared:\d+ /)
+  })
+
+  it('have the attributes of the whole tree', async () => {
+    execFileSync('mount', ['-t', 'tmpfs', 'hf-test', join(scratch, 'source/sub')])
+    try {
+      const of = (...options: string[]): Json[] => [{ destination: '/b', source: 'source', options }]
+      const script = 'grep " /b" /proc/self/mountinfo | cut -d" " -f5,6 | sort'
+      const whole = of(
+        'rbind',
+        'rro',
+        'rnosuid',
+        'rnodev',
+        'rnoexec',
+        'rnoatime',
+        'rnodiratime',
+        'rnosymfollow',
+      )
+      const set = 'ro,nosuid,nodev,noexec,noatime,nodiratime,nosymfollow'
+      expect(await run(script, { mounts: whole })).toBe(`/b ${set}\n/b/sub ${set}`)
+      const back = of('rbind', 'ro', 'nosuid', 'rstrictatime', 'rsuid', 'rdev', 'rexec', 'rdiratime', 'rrw')
+      expect(await run(script, { mounts: back })).toBe('/b rw\n/b/sub rw')
+    } finally {
+      execFileSync('umount', [join(scratch, 'source/sub')])
+    }
+  })
+
+  it("fail with the step's name and field, and leave nothing", async () => {
     const parts = { mounts: [{ destination: '/b', source: '/does/not/exist', options: ['bind'] }] }
     const plan = planOf('true', parts)
-    await expect(world.create(plan)).rejects.toThrow(/ENOENT.*stage-bind\("\/does\/not\/exist"/)
+    await expect(world.create(plan)).rejects.toThrow(
+      /ENOENT.*mounts\[2\]; step: stage-bind\("\/does\/not\/exist"/,
+    )
     const cgroup = plan.preparations.find((each) => each.do === 'make-cgroup')!
     for (const { path } of cgroup.directories) expect(existsSync(path)).toBe(false)
   })
@@ -429,6 +463,104 @@ describe('mounts', () => {
     expect((await live.finish()).output).toBe('1\n')
     await removeCgroups(cgroups)
     expect(existsSync('/target')).toBe(false)
+  })
+})
+
+describe('mount points behind links of the image that lead nowhere', () => {
+  /** What an image with these links has after the mounts, as `mount` lists it. */
+  async function mountsWith(links: Record<string, string>, mounts: Json[]): Promise<string> {
+    const plan = planOf('mount | grep hf-here | cut -d" " -f3', { mounts })
+    const lower = mkdtempSync(join(scratch, 'links-'))
+    chmodSync(lower, 0o755)
+    for (const [path, target] of Object.entries(links)) {
+      mkdirSync(join(lower, path, '..'), { recursive: true })
+      symlinkSync(target, join(lower, path))
+    }
+    plan.steps.find((step) => step.do === 'stage-overlay')!.lower.unshift(lower)
+    const live = await world.create(plan)
+    const { cgroups } = live.container
+    await live.process.start()
+    const { output } = await live.finish()
+    await removeCgroups(cgroups)
+    return output.trim()
+  }
+  const here = (destination: string): Json => ({ destination, type: 'tmpfs', source: 'hf-here' })
+
+  it.each([
+    ['an absolute one', { 'var/run': '/run/deep' }, '/var/run', '/run/deep'],
+    ['one on the way', { 'var/run': '/run/deep' }, '/var/run/a/b', '/run/deep/a/b'],
+    ['a relative one', { 'a/b/link': '../gone/x' }, '/a/b/link', '/a/gone/x'],
+    ['one that would leave the root', { 'a/link': '../../../../../out' }, '/a/link/x', '/out/x'],
+    ['one after the other', { one: 'two', two: '/three/four' }, '/one', '/three/four'],
+  ])('are made inside the root: %s', async (_, links, destination, made) => {
+    expect(await mountsWith(links, [here(destination)])).toBe(made)
+    expect(existsSync(made)).toBe(false)
+  })
+
+  it('are refused where the links go round in a circle', async () => {
+    await expect(mountsWith({ one: 'two', two: 'one' }, [here('/one/x')])).rejects.toThrow(
+      /ELOOP.*mounts\[2\]/,
+    )
+  })
+})
+
+describe('namespaces by path', () => {
+  const joining = (type: string, path: string, linux: Json = {}) =>
+    planOf('true', {
+      linux: { namespaces: [...all.filter((each) => each.type !== type), { type, path }], ...linux },
+    })
+
+  it.each([
+    ['a namespace of another type', '/proc/self/ns/uts', 'is a uts namespace, not a net namespace'],
+    ['a file that is none', '/etc/hostname', 'there is no namespace at /etc/hostname'],
+    ['nothing', '/nowhere', 'there is no namespace at /nowhere'],
+  ])('refuse %s, with the field', async (_, path, problem) => {
+    const error = await world.create(joining('network', path)).catch((caught: unknown) => caught)
+    expect(error).toMatchObject({ details: { path: 'linux.namespaces[5].path' } })
+    expect((error as Error).message).toContain(problem)
+  })
+
+  it("refuse sysctls in one that is the host's own", async () => {
+    const before = readFileSync('/proc/sys/net/core/somaxconn', 'utf8')
+    const plan = joining('network', '/proc/self/ns/net', { sysctl: { 'net.core.somaxconn': '7' } })
+    await expect(world.create(plan)).rejects.toThrow(/linux\.namespaces\[5\]\.path: .*the host's own/)
+    expect(readFileSync('/proc/sys/net/core/somaxconn', 'utf8')).toBe(before)
+  })
+
+  it("join another container's, its user namespace among them, and set sysctls there", async () => {
+    const first = await world.create(planOf('echo ready; sleep 100', { linux: confined }))
+    const { cgroups } = first.container
+    await first.process.start()
+    await first.until(/ready/)
+    const at = (type: string) => ({
+      type,
+      path: `/proc/${first.process.init.pid}/ns/${type === 'network' ? 'net' : type}`,
+    })
+    try {
+      const namespaces = [
+        { type: 'mount' },
+        { type: 'cgroup' },
+        at('user'),
+        at('network'),
+        at('ipc'),
+        at('uts'),
+        at('pid'),
+      ]
+      const linux = {
+        namespaces,
+        uidMappings: maps,
+        gidMappings: maps,
+        sysctl: { 'net.core.somaxconn': '78' },
+      }
+      const script =
+        'cat /proc/sys/net/core/somaxconn; readlink /proc/self/ns/user; [ $$ != 1 ] && echo not first'
+      const user = statSync(`/proc/${first.process.init.pid}/ns/user`).ino
+      expect(await run(script, { linux })).toMatch(new RegExp(`^78\nuser:\\[${user}\\]\nnot first$`))
+    } finally {
+      first.kill(9)
+      await first.finish()
+      await removeCgroups(cgroups)
+    }
   })
 })
 
