@@ -13,14 +13,38 @@
 #include <asm/ioctls.h>
 #include <asm/socket.h>
 
-static void close_others(const struct header *header)
+#define KEPT_LIMIT 64
+
+// What the keeper goes on needing of the table. The table itself, with the program's environment and filter in it,
+// would be the largest part of its memory.
+struct kept {
+	uint32_t count;
+	int fds[KEPT_LIMIT];
+	char record[256];
+};
+
+static bool take_from_table(struct launch *launch, struct kept *kept)
+{
+	struct reader keep = launch->header.keep;
+	size_t length = text_length(launch->header.record);
+
+	kept->count = launch->header.keep_count;
+	if (kept->count > KEPT_LIMIT || length >= sizeof kept->record)
+		return false;
+	for (uint32_t i = 0; i < kept->count; i++)
+		kept->fds[i] = read_fd(&keep);
+	memcpy(kept->record, launch->header.record, length + 1);
+	sys(munmap, launch->table.at, launch->table.end - launch->table.at);
+	return true;
+}
+
+static void close_others(const struct kept *kept)
 {
 	// Ascending, as the table's writer promises: what lies between is closed in one sweep each.
-	struct reader keep = header->keep;
 	unsigned from = 3;
 
-	while (keep.at < keep.end) {
-		unsigned fd = (unsigned)read_fd(&keep);
+	for (uint32_t i = 0; i < kept->count; i++) {
+		unsigned fd = (unsigned)kept->fds[i];
 		if (fd > from)
 			sys(close_range, from, fd - 1, 0);
 		from = fd + 1;
@@ -109,14 +133,13 @@ static void drop_capabilities(void)
 	sys(capset, &header, none);
 }
 
-static bool holds_unread(const struct header *header)
+static bool holds_unread(const struct kept *kept)
 {
-	struct reader keep = header->keep;
 	int waiting, type;
 	unsigned length;
 
-	while (keep.at < keep.end) {
-		int fd = (int)read_fd(&keep);
+	for (uint32_t i = 0; i < kept->count; i++) {
+		int fd = kept->fds[i];
 		length = sizeof type;
 		waiting = 0;
 		// What waits in a socket is a descriptor kept for later, and no output.
@@ -130,11 +153,11 @@ static bool holds_unread(const struct header *header)
 
 // The last words of a process lie in its pipes, and are gone with the last descriptor. A shim that lives has read them
 // by now or will in a moment; where it is dead they wait here for the next one.
-static void wait_until_read(const struct header *header)
+static void wait_until_read(const struct kept *kept)
 {
 	struct __kernel_timespec pause = {0, 500000};
 
-	while (holds_unread(header)) {
+	while (holds_unread(kept)) {
 		sys(nanosleep, &pause, NULL);
 		if (pause.tv_nsec < 200000000)
 			pause.tv_nsec *= 2;
@@ -144,12 +167,15 @@ static void wait_until_read(const struct header *header)
 _Noreturn void keep(struct launch *launch, long stage_one)
 {
 	const struct header *header = &launch->header;
+	struct kept kept;
 	int status = 0, last = 0, fds[TRUST_LIMIT];
 	bool ended = false;
 
 	sys(chdir, "/");
 	sys(prctl, PR_SET_NAME, "hf-keeper", 0, 0, 0);
-	close_others(header);
+	if (!take_from_table(launch, &kept))
+		leave(125);
+	close_others(&kept);
 	// It owns its directory and its children; no more is needed, and no capability.
 	drop_capabilities();
 	// Until it is entrusted with the door a launch belongs to the shim alone: if that dies before it has written
@@ -171,9 +197,9 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 		last = status;
 		ended = true;
 	}
-	if (ended && write_record(header->directory, header->record, last) < 0)
+	if (ended && write_record(header->directory, kept.record, last) < 0)
 		leave(1);
-	wait_until_read(header);
+	wait_until_read(&kept);
 	leave(0);
 }
 

@@ -45,7 +45,7 @@ struct pending {
 
 struct launch {
 	struct header header;
-	struct reader steps;
+	struct reader table, steps; // the whole mapping, and what is left of it to read
 	uint32_t step;
 	// Descriptors, -1 until opened. `proc` is the host's procfs, opened before anything of an image is visible.
 	int report, stage, root, proc, timens, null, mask_file, mask_directory;

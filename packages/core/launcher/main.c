@@ -39,7 +39,7 @@ static struct reader map_table(void)
 	if (at < 0 && at > -4096)
 		leave(125);
 	sys(close, TABLE_FD);
-	return (struct reader){.at = (char *)at + 8, .end = (char *)at + size};
+	return (struct reader){.at = (char *)at, .end = (char *)at + size};
 }
 
 static struct header read_header(struct reader *table)
@@ -147,7 +147,8 @@ static _Noreturn __attribute__((used)) void start(uintptr_t *stack)
 	launch.title_size = text_length(argv[0]) + 1;
 	// Neither ptrace(2) nor /proc/PID/{fd,root,exe} of any stage is for the container.
 	sys(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
-	launch.steps = map_table();
+	launch.table = launch.steps = map_table();
+	launch.steps.at += 8; // magic and size
 	launch.header = read_header(&launch.steps);
 	if (launch.steps.broken)
 		leave(125);
