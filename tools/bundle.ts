@@ -2,7 +2,7 @@
 // `dist/main-zygote.bundle.js`. They are started instead of the modules wherever they are there and not older: a
 // hundred and fifty modules cost a process 20 MiB of V8's heap (docs/decisions/0043). Names and lines stay as they
 // are, so that a stack trace can be read.
-import { renameSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown, type Plugin } from 'rolldown'
@@ -23,15 +23,9 @@ async function bundle(input: string): Promise<void> {
     plugins: [builtinModules(), ownLocation(dirname(input))],
     treeshake: { propertyReadSideEffects: false },
   })
-  // ASCII: with one other character in it V8 would keep two bytes for each.
-  await build.write({
-    file: `${file}.new`,
-    format: 'esm',
-    codeSplitting: false,
-    comments: false,
-    plugins: [ascii()],
-  })
+  const { output } = await build.generate({ format: 'esm', codeSplitting: false, comments: false })
   await build.close()
+  writeFileSync(`${file}.new`, ascii(output[0].code))
   renameSync(`${file}.new`, file)
 }
 
@@ -86,13 +80,10 @@ function ownLocation(own: string): Plugin {
   }
 }
 
-function ascii(): Plugin {
-  return {
-    name: 'ascii',
-    renderChunk: (code) =>
-      code.replaceAll(
-        /[\u0080-\uffff]/g,
-        (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-      ),
-  }
+/** With one other character in it V8 would keep two bytes for each. */
+function ascii(code: string): string {
+  return code.replaceAll(
+    /[\u0080-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
