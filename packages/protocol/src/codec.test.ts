@@ -1,13 +1,6 @@
 import { expect, it } from 'vitest'
 import { HoldfastError } from '@holdfast/errors'
-import {
-  decodeStream,
-  encodeStream,
-  errorToJson,
-  parseRequest,
-  parseShimFrame,
-  parseShimSpec,
-} from './codec.ts'
+import { errorToJson, parseRequest, parseShimFrame, parseShimSpec } from './codec.ts'
 import { checkAllowed, lifecycle, nextStatus } from './lifecycle.ts'
 import type { Method, Status } from './messages.ts'
 
@@ -37,13 +30,6 @@ it('names the field of a bad request, and the request', () => {
   expect(() => parseRequest(text)).toThrow(expect.objectContaining({ details: { field: 'rows', id: 7 } }))
 })
 
-it('frames stdio as one byte and the payload', () => {
-  expect(Buffer.from(encodeStream('stderr', Buffer.from('hi'))).toString('hex')).toBe('026869')
-  expect(decodeStream(Buffer.from('0061', 'hex'))).toEqual({ stream: 'stdin', payload: Buffer.from('a') })
-  expect(decodeStream(Buffer.from('00', 'hex')).payload).toHaveLength(0)
-  for (const hex of ['', '03']) expect(() => decodeStream(Buffer.from(hex, 'hex'))).toThrow('names no stream')
-})
-
 it('carries errors across with code, hint and details', () => {
   const error = new HoldfastError('HF_PORT_IN_USE', 'taken', { hint: 'wait', details: { holder: 'x' } })
   const frame = parseShimFrame(JSON.stringify({ id: 1, error: errorToJson(error) }))
@@ -57,7 +43,7 @@ it('carries errors across with code, hint and details', () => {
 
 it('reads shim.json, and names what is wrong in it', () => {
   const spec = {
-    version: 1,
+    version: 2,
     id: 'a1',
     name: 'web',
     log: { driver: 'none' },
@@ -69,7 +55,7 @@ it('reads shim.json, and names what is wrong in it', () => {
   expect(parseShimSpec(JSON.stringify(spec))).toEqual(spec)
   const bad = (change: object) => () => parseShimSpec(JSON.stringify({ ...spec, ...change }))
   expect(bad({ log: { driver: 'json-file', path: 'x', maxSize: -1, maxFile: 1 } })).toThrow('log.path')
-  expect(bad({ version: 2 })).toThrow('version')
+  expect(bad({ version: 1 })).toThrow('version')
   expect(bad({ token: 'short' })).toThrow('token')
 })
 

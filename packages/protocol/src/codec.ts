@@ -1,23 +1,11 @@
-/** Frames in and out of a control or attach connection. What comes from outside is validated into fresh objects. */
+/** Text frames in and out of a control connection. What comes from outside is validated into fresh objects. */
 import * as v from 'valibot'
 import { errorCodes, HoldfastError, type ErrorCode, type ErrorJson } from '@holdfast/errors'
-import { requestSchemas, shimSpecSchema } from './schema.ts'
-import {
-  streams,
-  type Method,
-  type RequestFrame,
-  type ResponseFrame,
-  type ShimEvent,
-  type ShimSpec,
-} from './messages.ts'
+import { execSpecSchema, requestSchemas, shimSpecSchema } from './schema.ts'
+import type { ExecSpec, Method, RequestFrame, ResponseFrame, ShimEvent, ShimSpec } from './messages.ts'
 
-export type StreamName = keyof typeof streams
-
-/** A control frame is never longer than this; attach frames are cut to fit. */
+/** No frame is longer than this. */
 export const maxFrame = 1 << 20
-
-/** How much of a stream goes into one binary frame. */
-export const maxStreamChunk = 1 << 16
 
 /** Reads a request. Throws HF_PROTOCOL (not a request at all) or HF_BAD_REQUEST with `details.field` and `.id`. */
 export function parseRequest(text: string): RequestFrame {
@@ -64,19 +52,12 @@ export function parseShimSpec(text: string): ShimSpec {
   })
 }
 
-/** `[stream] payload`. */
-export function encodeStream(stream: StreamName, payload: Uint8Array): Uint8Array {
-  const frame = new Uint8Array(payload.length + 1)
-  frame[0] = streams[stream]
-  frame.set(payload, 1)
-  return frame
-}
-
-/** Takes a binary frame apart; the payload is a view of it. Throws HF_PROTOCOL. */
-export function decodeStream(frame: Uint8Array): { stream: StreamName; payload: Uint8Array } {
-  const stream = streamNames[frame[0] ?? -1]
-  if (!stream) throw protocolError('a binary frame names no stream')
-  return { stream, payload: frame.subarray(1) }
+/** What `exec.start` would refuse is refused here too. Throws HF_BAD_REQUEST with `details.field`. */
+export function parseExecSpec(spec: ExecSpec): ExecSpec {
+  const result = v.safeParse(execSpecSchema, spec)
+  if (result.success) return result.output as ExecSpec
+  const { field, message } = firstIssue(result.issues)
+  throw new HoldfastError('HF_BAD_REQUEST', `exec: ${field}: ${message}`, { details: { field } })
 }
 
 /** The shape in which any error crosses the socket. An error that isn't ours becomes HF_INTERNAL, or its errno's. */
@@ -91,8 +72,6 @@ export function errorToJson(error: unknown): ErrorJson {
     ...(typeof syscall === 'string' && { details: { code, errno, syscall, path, step, field } }),
   }
 }
-
-const streamNames: readonly StreamName[] = ['stdin', 'stdout', 'stderr']
 
 function parseObject(text: string): Record<string, unknown> {
   let value: unknown

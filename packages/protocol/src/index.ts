@@ -1,4 +1,7 @@
 export * from './messages.ts'
 export * from './codec.ts'
+export * from './channel.ts'
+export * from './send-queue.ts'
+export * from './receive-window.ts'
 export * from './lifecycle.ts'
 export * from './json-log.ts'

@@ -6,7 +6,7 @@
  * A line of output is one entry with its line end; what is longer than 16 KiB goes into several, of which only the
  * last has a line end; output that ends without one is an entry without it. Invalid UTF-8 becomes U+FFFD.
  */
-import type { StreamName } from './codec.ts'
+import type { StreamName } from './channel.ts'
 
 /** Docker's buffer: an entry's text has at most this many bytes, the line end not counted. */
 export const maxLogText = 16 * 1024

@@ -32,7 +32,6 @@ export const allowedIn: Partial<Record<Method, readonly Status[]>> = {
   resume: ['paused'],
   resize: ['created', 'running', 'paused'],
   processes: ['created', 'running', 'paused'],
-  'exec.create': ['running'],
   'exec.start': ['running'],
 }
 

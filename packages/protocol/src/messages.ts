@@ -9,22 +9,20 @@
  *      │◄─ {event:'started', …} ─────────│   an event about a request comes before its answer
  *      │◄─ {id:2, result:{…}} ───────────│
  *
- *      │  ws /attach?stdin=1&stdout=1&stderr=1[&logs=1]          the container's own stdio
- *      │  ws /exec/<execId>/attach?stdin=1&stdout=1&stderr=1     an exec's stdio; attach first, then exec.start
- *      │◄─ binary: [1 stdout | 2 stderr] payload
- *      │── binary: [0 stdin] payload ───►│
- *      │── binary: [0] with no payload ─►│   end of input
- *      │◄─ close 1000 ───────────────────│   every stream has ended and was delivered; 1013: this client lagged
+ *      │── {id:3, method:'attach', params:{channel:7, stdout:true, …}} ──►│   or exec.start with `attach`
+ *      │◄─ binary: [7] [1 stdout | 2 stderr] payload ──│
+ *      │── binary: [7] [0 stdin] payload ──────────────►│   without a payload: end of input
+ *      │── binary: [7] [3] bytes ──────────────────────►│   and the other way: that much was taken, so more may come
+ *      │◄─ binary: [7] [4] reason ──────────────────────│   ended, or lagged; from the supervisor: detached
  *
- * Any number of control and attach connections may be open at once. The first text frame on /control must be `hello`.
+ * Channels are numbered by whoever opens them and belong to their connection. Each has a window of its own in each
+ * direction: a side sends no more than the other has made room for, and so everybody can always read the connection
+ * itself. Any number of control connections may be open at once. The first text frame must be `hello`.
  */
 import type { ErrorJson } from '@holdfast/errors'
 
 /** Raised when an old and a new side could no longer talk to each other. */
-export const protocolVersion = 1
-
-/** The first byte of a binary frame. */
-export const streams = { stdin: 0, stdout: 1, stderr: 2 } as const
+export const protocolVersion = 2
 
 /** `<dir>/shim.json`, written by the supervisor before it asks for a shim; `<dir>/config.json` is the OCI config. */
 export interface ShimSpec {
@@ -81,6 +79,14 @@ export interface ExecSpec {
   consoleSize?: [number, number]
 }
 
+/** Streams of a process, and the channel in which the caller is to have them. */
+export interface ChannelStreams {
+  channel: number
+  stdin: boolean
+  stdout: boolean
+  stderr: boolean
+}
+
 export interface ExecState {
   id: string
   pid: number | null
@@ -120,8 +126,13 @@ export interface Requests {
   state: { params: Record<string, never>; result: ShimState }
   /** Host pids of all processes of the container. */
   processes: { params: Record<string, never>; result: { pids: number[] } }
-  'exec.create': { params: { execId: string; spec: ExecSpec }; result: Record<string, never> }
-  'exec.start': { params: { execId: string }; result: { pid: number } }
+  /** The container's own stdio; `logs`: its log first, then on from there with no gap and no repeat. */
+  attach: { params: ChannelStreams & { logs: boolean }; result: Record<string, never> }
+  /** With `attach` not a byte of its output is missed. */
+  'exec.start': {
+    params: { execId: string; spec: ExecSpec; attach?: ChannelStreams }
+    result: { pid: number }
+  }
   'exec.resize': { params: { execId: string; rows: number; columns: number }; result: Record<string, never> }
   'exec.kill': { params: { execId: string; signal: number }; result: Record<string, never> }
   'exec.state': { params: { execId: string }; result: ExecState }

@@ -15,7 +15,7 @@ const execId = v.pipe(
 )
 const nothing = v.object({})
 
-const execSpec = v.object({
+export const execSpecSchema = v.object({
   args: v.pipe(v.array(text), v.minLength(1, 'must name a program'), v.maxLength(1 << 16)),
   env: v.pipe(v.array(text), v.maxLength(1 << 16)),
   cwd: v.exactOptional(absolutePath),
@@ -25,6 +25,13 @@ const execSpec = v.object({
   privileged: v.boolean(),
   consoleSize: v.exactOptional(v.tuple([cells, cells])),
 })
+
+const streams = {
+  channel: count(0, 0xffff_ffff),
+  stdin: v.boolean(),
+  stdout: v.boolean(),
+  stderr: v.boolean(),
+}
 
 /** Parameters of every request. */
 export const requestSchemas = {
@@ -37,8 +44,8 @@ export const requestSchemas = {
   resize: v.object({ rows: cells, columns: cells }),
   state: nothing,
   processes: nothing,
-  'exec.create': v.object({ execId, spec: execSpec }),
-  'exec.start': v.object({ execId }),
+  attach: v.object({ ...streams, logs: v.boolean() }),
+  'exec.start': v.object({ execId, spec: execSpecSchema, attach: v.exactOptional(v.object(streams)) }),
   'exec.resize': v.object({ execId, rows: cells, columns: cells }),
   'exec.kill': v.object({ execId, signal }),
   'exec.state': v.object({ execId }),

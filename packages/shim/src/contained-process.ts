@@ -1,13 +1,12 @@
 /** What the container's own program and an exec'd one have in common: stdio, clients, signals, an end. */
-import type { WebSocket } from 'ws'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { closeFd, dupCloexec, pidfdSendSignal, setWindowSize } from '@holdfast/core'
-import { decodeStream, type ExitRecord } from '@holdfast/protocol'
+import type { ChannelStreams, ExitRecord } from '@holdfast/protocol'
+import type { Channel } from './channel.ts'
 import type { Input } from './input.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
 import { Output } from './output.ts'
 import { endRecord, initEnd, keeperEnd } from './process-end.ts'
-import type { AttachQuery } from './server.ts'
 import type { OutputLog } from './log-writer.ts'
 import { connectStdio } from './stdio.ts'
 
@@ -71,6 +70,7 @@ export class ContainedProcess {
     for (const attach of this.#early.splice(0)) attach(input)
     this.output.start(sources)
     const exit = await initEnd(live.init)
+    this.#live = { ...live, init: undefined } // its pidfd is closed: nobody can be signalled any more
     await onInitEnd?.()
     const patience = AbortSignal.timeout(drainMs)
     const cutOff = () => this.output.finish()
@@ -93,10 +93,10 @@ export class ContainedProcess {
     this.output.start([])
   }
 
-  attach(socket: WebSocket, query: AttachQuery): void {
-    this.output.attach(socket, query, query.logs)
-    if (query.stdin) this.#attachStdin(socket)
-    else socket.on('message', () => {}) // what it says goes nowhere, and must not pile up
+  attach(channel: Channel, wanted: Omit<ChannelStreams, 'channel'>, options: { logs: boolean }): void {
+    this.output.attach(channel, wanted, options.logs)
+    if (wanted.stdin) this.#attachStdin(channel)
+    else channel.onInput(() => {}) // what it says goes nowhere, and must not pile up
   }
 
   /** Throws HF_CONTAINER_NOT_RUNNING when it is gone. */
@@ -116,37 +116,19 @@ export class ContainedProcess {
     if (this.#terminal !== undefined) setWindowSize(this.#terminal, rows, columns)
   }
 
-  #attachStdin(socket: WebSocket): void {
+  /** Until there is a process to read it, what comes waits in the channel: a window's worth at most. */
+  #attachStdin(channel: Channel): void {
     const connect = (input: Input) => {
-      socket.on('message', (frame: Buffer, isBinary) => void this.#onInput(socket, input, frame, isBinary))
-      socket.on('close', () => {
+      channel.onInput((payload) => {
+        if (payload.length > 0) return input.write(payload)
         if (this.#options.stdinOnce) input.end()
       })
-      socket.resume()
+      channel.onGone(() => {
+        if (this.#options.stdinOnce) input.end()
+      })
     }
-    if (this.#input) return connect(this.#input)
-    if (this.#over) return
-    socket.pause() // what it sends waits in the kernel until there is a process to read it
-    this.#early.push(connect)
-  }
-
-  async #onInput(socket: WebSocket, input: Input, frame: Buffer, isBinary: boolean): Promise<void> {
-    if (!isBinary) return socket.close(1003, 'stdio is binary')
-    let payload: Uint8Array
-    try {
-      payload = decodeStream(frame).payload
-    } catch {
-      return socket.close(1002, 'not a stdin frame')
-    }
-    if (payload.length === 0) {
-      if (this.#options.stdinOnce) input.end()
-      return
-    }
-    const taken = input.write(payload)
-    if (input.idle) return
-    socket.pause()
-    await taken
-    socket.resume()
+    if (this.#input) connect(this.#input)
+    else if (!this.#over) this.#early.push(connect)
   }
 }
 

@@ -3,16 +3,20 @@ import type { WebSocket } from 'ws'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { errorToJson, parseRequest, protocolVersion } from '@holdfast/protocol'
 import type { Method, RequestFrame, Requests, ShimEvent } from '@holdfast/protocol'
+import { Channels } from './channels.ts'
 
-/** A function for every method; `hello` is the connection's own. */
+/** A function for every method; `hello` is the connection's own. Streams are given through the asker's channels. */
 export type Handlers = {
-  [M in Exclude<Method, 'hello'>]: (params: Requests[M]['params']) => Promise<Requests[M]['result']>
+  [M in Exclude<Method, 'hello'>]: (
+    params: Requests[M]['params'],
+    channels: Channels,
+  ) => Promise<Requests[M]['result']>
 }
 
 export class Control {
   readonly #handlers: Handlers
   readonly #onAnswered: (method: Method) => void
-  readonly #greeted = new Set<WebSocket>()
+  readonly #greeted = new Map<WebSocket, Channels>()
 
   /** `onAnswered` is called when an answer without an error has been handed to the socket. */
   constructor(handlers: Handlers, onAnswered: (method: Method) => void) {
@@ -22,20 +26,38 @@ export class Control {
 
   accept(socket: WebSocket): void {
     socket.on('message', (data: Buffer, isBinary) => {
-      if (isBinary) socket.close(1003, 'control frames are text')
+      if (isBinary) this.#onBinary(socket, data)
       else void this.#onMessage(socket, data.toString())
     })
-    socket.on('close', () => this.#greeted.delete(socket))
+    socket.on('close', () => {
+      this.#greeted.get(socket)?.gone()
+      this.#greeted.delete(socket)
+    })
   }
 
   broadcast(event: ShimEvent): void {
     const text = JSON.stringify(event)
-    for (const socket of this.#greeted) socket.send(text)
+    for (const socket of this.#greeted.keys()) socket.send(text)
   }
 
-  /** Says goodbye to everyone, after what was sent. */
-  close(): void {
-    for (const socket of this.#greeted) socket.close(1000)
+  /** Says goodbye to everyone, after what there is for their channels; by deadline at the latest. */
+  async close(deadlineMs: number): Promise<void> {
+    const deadline = Promise.withResolvers<void>()
+    const timer = setTimeout(deadline.resolve, deadlineMs)
+    const goodbyes = [...this.#greeted].map(async ([socket, channels]) => {
+      await Promise.race([channels.whenSent(), deadline.promise])
+      socket.close(1000)
+    })
+    await Promise.all(goodbyes)
+    clearTimeout(timer)
+  }
+
+  #onBinary(socket: WebSocket, data: Buffer): void {
+    try {
+      this.#greeted.get(socket)?.receive(data)
+    } catch (error) {
+      this.#onMalformed(socket, error)
+    }
   }
 
   async #onMessage(socket: WebSocket, text: string): Promise<void> {
@@ -57,9 +79,10 @@ export class Control {
 
   #answer(socket: WebSocket, { method, params }: RequestFrame): Promise<unknown> {
     if (method === 'hello') return this.#hello(socket, params as Requests['hello']['params'])
-    if (!this.#greeted.has(socket)) throw new HoldfastError('HF_PROTOCOL', 'the first request must be hello')
-    const handler = this.#handlers[method] as (params: unknown) => Promise<unknown>
-    return handler(params)
+    const channels = this.#greeted.get(socket)
+    if (!channels) throw new HoldfastError('HF_PROTOCOL', 'the first request must be hello')
+    const handler = this.#handlers[method] as (params: unknown, channels: Channels) => Promise<unknown>
+    return handler(params, channels)
   }
 
   async #hello(
@@ -75,8 +98,10 @@ export class Control {
         },
       )
     }
-    this.#greeted.add(socket) // before the state is drawn: an event may come twice, in it and after it, and never not at all
-    return { protocol: protocolVersion, state: await this.#handlers.state({}) }
+    const channels = this.#greeted.get(socket) ?? new Channels(socket)
+    // Before the state is drawn: an event may come twice, in it and after it, and never not at all.
+    this.#greeted.set(socket, channels)
+    return { protocol: protocolVersion, state: await this.#handlers.state({}, channels) }
   }
 
   /** A request that can be answered is; anything else ends the connection. */

@@ -17,13 +17,12 @@ import type { ShimContext } from './shim-context.ts'
 import type { ExecEntry } from './state-file.ts'
 import { closeAll, keeperCopies, makeStdio } from './stdio.ts'
 
-/** What has ended, or was never started, is remembered up to this number. */
-const maxRemembered = 256
+/** What has ended is remembered up to this number: a supervisor that was away asks for it. */
+const maxRemembered = 32
 
 interface Exec {
   entry: ExecEntry
   process: ContainedProcess
-  started: boolean
 }
 
 export class Execs {
@@ -36,24 +35,21 @@ export class Execs {
     this.#container = container
   }
 
-  create(id: string, spec: ExecSpec): void {
-    this.#container.check('exec.create')
+  /**
+   * Returns its pid once the program runs. `attach` is called before anything is started. Throws HF_COMMAND_NOT_FOUND or
+   * HF_COMMAND_NOT_EXECUTABLE; the exec has then ended with 127 or 126.
+   */
+  async start(id: string, spec: ExecSpec, attach: (process: ContainedProcess) => void): Promise<number> {
+    this.#container.check('exec.start')
     if (this.#execs.has(id)) {
       throw new HoldfastError('HF_BAD_REQUEST', `exec ${id} exists`, { details: { field: 'execId' } })
     }
+    const exec = newExec({ id, stdin: spec.stdin })
+    attach(exec.process)
     this.#forgetOldest()
-    this.#execs.set(id, newExec({ id, spec }))
-    this.#context.save()
-  }
-
-  /** Throws HF_COMMAND_NOT_FOUND or HF_COMMAND_NOT_EXECUTABLE; the exec has then ended with 127 or 126. */
-  async start(id: string): Promise<number> {
-    const exec = this.get(id)
-    this.#container.check('exec.start')
-    if (exec.started) throw new HoldfastError('HF_CONTAINER_STATE', `exec ${id} was started already`)
-    exec.started = true
+    this.#execs.set(id, exec)
     try {
-      return await this.#launch(exec)
+      return await this.#launch(exec, spec)
     } catch (error) {
       exec.process.abandon()
       exec.entry.exit ??= {
@@ -75,8 +71,8 @@ export class Execs {
   }
 
   state(id: string): ExecState {
-    const { entry, process, started } = this.get(id)
-    const running = started && entry.exit === undefined
+    const { entry, process } = this.get(id)
+    const running = entry.exit === undefined
     return { id, pid: running && process.pid > 0 ? process.pid : null, running, exit: entry.exit ?? null }
   }
 
@@ -84,17 +80,17 @@ export class Execs {
     return [...this.#execs.keys()].map((id) => this.state(id))
   }
 
-  /** For the state file. */
+  /** For the state file. What is being launched has nothing yet that a later shim could take over. */
   entries(): ExecEntry[] {
-    return [...this.#execs.values()].map(({ entry }) => entry)
+    const all = [...this.#execs.values()].map(({ entry }) => entry)
+    return all.filter(({ adoption, exit }) => adoption !== undefined || exit !== undefined)
   }
 
-  /** Goes on with what an earlier shim had; what it had only created can still be started. */
+  /** Goes on with what an earlier shim had. */
   adopt(entries: ExecEntry[]): void {
     for (const entry of entries) {
       const exec = newExec(entry)
       this.#execs.set(entry.id, exec)
-      exec.started = entry.adoption !== undefined || entry.exit !== undefined
       if (entry.exit) exec.process.abandon()
       if (!entry.adoption || entry.exit) continue
       const { init, keeper, taken } = adoptContainer(entry.adoption)
@@ -102,8 +98,8 @@ export class Execs {
     }
   }
 
-  async #launch(exec: Exec): Promise<number> {
-    const { spec, id } = exec.entry
+  async #launch(exec: Exec, spec: ExecSpec): Promise<number> {
+    const { id } = exec.entry
     const { bundle, held, process: own } = this.#container
     const config = bundle?.config
     if (!bundle || !config?.process || held.root === undefined || !own.handle) throw notRunning()
@@ -163,6 +159,7 @@ export class Execs {
   #onEnd(exec: Exec, exit: ExitRecord): void {
     const { id } = exec.entry
     exec.entry.exit = exit
+    delete exec.entry.adoption
     this.#context.save()
     rmSync(`${this.#context.dir}/${recordName(id)}`, { force: true }) // the state file has it now
     this.#context.emit({ event: 'exec-exited', execId: id, exit })
@@ -184,17 +181,15 @@ export class Execs {
   }
 
   #forgetOldest(): void {
-    const idle = [...this.#execs.values()].filter(({ entry, started }) => !started || entry.exit)
-    for (const { entry, process } of idle.slice(0, Math.max(0, idle.length - maxRemembered + 1))) {
-      process.abandon()
+    const ended = [...this.#execs.values()].filter(({ entry }) => entry.exit)
+    for (const { entry } of ended.slice(0, Math.max(0, ended.length - maxRemembered + 1)))
       this.#execs.delete(entry.id)
-    }
   }
 }
 
 function newExec(entry: ExecEntry): Exec {
-  const options = { maxFile: 1, stdin: entry.spec.stdin, stdinOnce: true }
-  return { entry, process: new ContainedProcess(new NoLog(), options), started: false }
+  const options = { maxFile: 1, stdin: entry.stdin, stdinOnce: true }
+  return { entry, process: new ContainedProcess(new NoLog(), options) }
 }
 
 function recordName(id: string): string {

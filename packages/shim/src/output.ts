@@ -2,11 +2,10 @@
  * Pumps what a process writes: pipe (or terminal) → log → everyone attached. The pipe is read as fast as the log takes
  * it; no client can hold it up.
  */
-import type { WebSocket } from 'ws'
 import { hasCode } from '@holdfast/errors'
 import { closeFd, readFd, splice, watchFd, type Watch } from '@holdfast/core'
-import { encodeStream } from '@holdfast/protocol'
 import { AttachClient, type Wanted } from './attach-client.ts'
+import type { Channel } from './channel.ts'
 import type { OutputStream } from './log-encoder.ts'
 import { JsonLog, type OutputLog } from './log-writer.ts'
 import type { LogSource } from './log-reader.ts'
@@ -49,10 +48,10 @@ export class Output {
     if (sources.length === 0) this.#finish()
   }
 
-  attach(socket: WebSocket, wanted: Wanted, replay: boolean): void {
-    const client = new AttachClient(socket, wanted, this.#source, replay ? 'start' : undefined)
+  attach(channel: Channel, wanted: Wanted, replay: boolean): void {
+    const client = new AttachClient(channel, wanted, this.#source, replay ? 'start' : undefined)
     this.#clients.add(client)
-    socket.on('close', () => this.#clients.delete(client))
+    channel.onGone(() => this.#clients.delete(client))
     if (this.#over) client.finish()
   }
 
@@ -84,10 +83,7 @@ export class Output {
       if (ended || chunk === 'end') this.#end(source)
       return false
     }
-    if (this.#clients.size > 0) {
-      const frame = encodeStream(source.stream, chunk)
-      for (const client of this.#clients) client.publish(source.stream, frame, before)
-    }
+    for (const client of this.#clients) client.publish(source.stream, chunk, before)
     return true
   }
 

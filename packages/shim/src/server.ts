@@ -13,19 +13,6 @@ import { HoldfastError } from '@holdfast/errors'
 import { peerCredentials, socketHandleFd } from '@holdfast/core'
 import { errorToJson, maxFrame } from '@holdfast/protocol'
 
-export interface Routes {
-  control(socket: WebSocket): void
-  /** Throws before anything is sent where the request can't be met: it is answered by that error. */
-  attach(query: AttachQuery, execId: string | undefined): (socket: WebSocket) => void
-}
-
-export interface AttachQuery {
-  stdin: boolean
-  stdout: boolean
-  stderr: boolean
-  logs: boolean
-}
-
 /** sockaddr_un's sun_path has 108 bytes with its NUL; libuv cuts a longer path and binds that. */
 const maxSocketPath = 107
 
@@ -37,7 +24,12 @@ export interface ShimServer {
   close(deadlineMs: number): Promise<void>
 }
 
-export async function serve(path: string, token: string, routes: Routes): Promise<ShimServer> {
+/** `accept` is given every connection that may be made. */
+export async function serve(
+  path: string,
+  token: string,
+  accept: (socket: WebSocket) => void,
+): Promise<ShimServer> {
   checkSocketPath(path)
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxFrame })
   const server = createServer((_request, response) => response.writeHead(426).end())
@@ -47,7 +39,7 @@ export async function serve(path: string, token: string, routes: Routes): Promis
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     try {
       authorize(request, token)
-      const accept = route(request.url ?? '', routes)
+      checkPath(request.url ?? '')
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         webSocket.on('error', () => webSocket.terminate()) // a malformed or oversized frame: only this client goes
         accept(webSocket)
@@ -90,26 +82,14 @@ function authorize(request: IncomingMessage, token: string): void {
   if (!timingSafeEqual(given, expected)) throw new HoldfastError('HF_FORBIDDEN', 'the token is wrong')
 }
 
-function route(url: string, routes: Routes): (socket: WebSocket) => void {
-  const { pathname, searchParams } = new URL(url, 'http://shim')
-  if (pathname === '/control') return (socket) => routes.control(socket)
-  const exec = /^\/exec\/([A-Za-z0-9_-]{1,128})\/attach$/.exec(pathname)
-  if (pathname !== '/attach' && !exec) throw new HoldfastError('HF_BAD_REQUEST', `no such path: ${pathname}`)
-  const flag = (name: string) => searchParams.get(name) === '1'
-  const query = { stdin: flag('stdin'), stdout: flag('stdout'), stderr: flag('stderr'), logs: flag('logs') }
-  return routes.attach(query, exec?.[1])
-}
-
-const statuses: Record<string, string> = {
-  HF_FORBIDDEN: '403 Forbidden',
-  HF_BAD_REQUEST: '400 Bad Request',
-  HF_EXEC_NOT_FOUND: '404 Not Found',
+function checkPath(url: string): void {
+  if (url !== '/control') throw new HoldfastError('HF_BAD_REQUEST', `no such path: ${url.slice(0, 128)}`)
 }
 
 function refuse(socket: Duplex, error: unknown): void {
   const json = errorToJson(error)
   const body = JSON.stringify(json)
-  const status = statuses[json.code] ?? '409 Conflict'
+  const status = json.code === 'HF_FORBIDDEN' ? '403 Forbidden' : '400 Bad Request'
   socket.on('error', () => socket.destroy())
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +

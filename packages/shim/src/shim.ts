@@ -122,13 +122,9 @@ export class Shim implements ShimContext {
   }
 
   async listen(): Promise<void> {
-    this.#server = await serve(`${this.dir}/shim.sock`, this.spec.token, {
-      control: (socket) => this.#control.accept(socket),
-      attach: (query, execId) => {
-        const process = execId === undefined ? this.#container.process : this.#execs.get(execId).process
-        return (socket) => process.attach(socket, query)
-      },
-    })
+    this.#server = await serve(`${this.dir}/shim.sock`, this.spec.token, (socket) =>
+      this.#control.accept(socket),
+    )
   }
 
   save(): void {
@@ -173,8 +169,17 @@ export class Shim implements ShimContext {
       },
       state: async () => this.#state(),
       processes: async () => ({ pids: container.processes() }),
-      'exec.create': async ({ execId, spec }) => (execs.create(execId, spec), {}),
-      'exec.start': ({ execId }) => locked(async () => ({ pid: await execs.start(execId) })),
+      attach: async ({ channel, logs, ...wanted }, channels) => {
+        container.process.attach(channels.open(channel), wanted, { logs })
+        return {}
+      },
+      'exec.start': ({ execId, spec, attach }, channels) =>
+        locked(async () => {
+          const pid = await execs.start(execId, spec, (process) => {
+            if (attach) process.attach(channels.open(attach.channel), attach, { logs: false })
+          })
+          return { pid }
+        }),
       'exec.resize': async ({ execId, rows, columns }) => (
         execs.get(execId).process.resize(rows, columns),
         {}
@@ -218,8 +223,9 @@ export class Shim implements ShimContext {
 
   /** After `delete` was answered: clients get what is on its way to them, and the process ends. */
   async #leave(): Promise<void> {
-    this.#control.close()
-    await this.#server?.close(goodbyeMs)
+    const deadline = performance.now() + goodbyeMs
+    await this.#control.close(goodbyeMs)
+    await this.#server?.close(Math.max(0, deadline - performance.now()))
     closeFd(this.#lock)
     this.#onLeave()
   }

@@ -1,15 +1,16 @@
 /** `<dir>/state.json`: what a later shim needs to go on with this one's container. */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import type { ExecSpec, ExitRecord, Status } from '@holdfast/protocol'
+import type { ExitRecord, Status } from '@holdfast/protocol'
 import type { AdoptionRecord } from './launched.ts'
 
-const version = 1
+const version = 2
 
 export interface ExecEntry {
   id: string
-  spec: ExecSpec
-  /** From its start on. */
+  /** Whether it reads what clients send. */
+  stdin: boolean
+  /** While it runs. */
   adoption?: AdoptionRecord
   exit?: ExitRecord
 }

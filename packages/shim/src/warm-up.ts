@@ -49,11 +49,12 @@ async function warmShim(dir: string, cgroupParent: string): Promise<void> {
   writeFileSync(join(dir, 'shim.json'), JSON.stringify(spec))
   const left = Promise.withResolvers<void>()
   await startShim({ dir, create: true, onLeave: left.resolve })
-  const control = await open(dir, '/control', spec.token)
+  const control = await open(dir, spec.token)
   await request(control, 'hello', { protocol: protocolVersion })
   await request(control, 'create', {})
-  const attached = await open(dir, '/attach?stdin=1&stdout=1&stderr=1', spec.token)
-  attached.send(encodeStream('stdin', Buffer.from('warm')), { binary: true })
+  const streams = { channel: 1, stdin: true, stdout: true, stderr: true, logs: false }
+  await request(control, 'attach', streams)
+  control.send(encodeStream(1, 'stdin', Buffer.from('warm')), { binary: true })
   for (let count = 0; count < requests; count++) await request(control, 'state', {})
   await request(control, 'start', {}, 'HF_COMMAND_NOT_FOUND')
   await request(control, 'delete', { force: true })
@@ -71,8 +72,8 @@ function warmLog(dir: string): void {
   log.close()
 }
 
-function open(dir: string, path: string, token: string): Promise<WebSocket> {
-  const socket = new WebSocket(`ws://shim${path}`, {
+function open(dir: string, token: string): Promise<WebSocket> {
+  const socket = new WebSocket('ws://shim/control', {
     createConnection: () => connect(`${dir}/shim.sock`),
     headers: { authorization: `Bearer ${token}` },
     perMessageDeflate: false,
@@ -86,7 +87,8 @@ function open(dir: string, path: string, token: string): Promise<WebSocket> {
 /** Throws what the shim answers: a machine on which no container can be made says so here, at the very start. */
 function request(socket: WebSocket, method: Method, params: object, expected?: ErrorCode): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onMessage = (data: unknown) => {
+    const onMessage = (data: unknown, isBinary: boolean) => {
+      if (isBinary) return
       const frame = JSON.parse(String(data)) as { id?: number; error?: ErrorJson }
       if (frame.id === undefined) return
       socket.off('message', onMessage)

@@ -129,8 +129,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
       stdin: false,
       privileged: false,
     }
-    await run.client.request('exec.create', { execId: 'x', spec })
-    await run.client.request('exec.start', { execId: 'x' })
+    await run.client.exec('x', spec)
     const next = await replaceShim(run)
     expect((await next.client.request('exec.state', { execId: 'x' })).running).toBe(true)
     const { exit } = await next.event('exec-exited')

@@ -21,18 +21,17 @@ export interface ExecExtras {
 export async function exec(run: Running, execId: string, args: string[], extras: ExecExtras = {}) {
   const { user = '', env = [], tty = false, input, ...rest } = extras
   const spec = { args, env, user, tty, stdin: input !== undefined, privileged: false, ...rest }
-  await run.client.request('exec.create', { execId, spec })
-  const client = await run.client.attach({ execId, stdin: input !== undefined, stdout: true, stderr: true })
   const ended = new Promise<number | null>((resolve) =>
     run.client.on('event', (event) => {
       if (event.event === 'exec-exited' && event.execId === execId) resolve(event.exit.exitCode)
     }),
   )
-  const output = collect(client)
-  await run.client.request('exec.start', { execId })
+  const streams = { stdin: input !== undefined, stdout: true, stderr: true }
+  const { attachment: client } = await run.client.exec(execId, spec, streams)
+  const output = collect(client!)
   if (input !== undefined) {
-    await client.write(Buffer.from(input))
-    client.end()
+    await client!.write(Buffer.from(input))
+    client!.end()
   }
   return { output: (await output).toString(), exitCode: await ended }
 }

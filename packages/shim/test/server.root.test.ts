@@ -6,8 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { HoldfastError } from '@holdfast/errors'
-import { protocolVersion } from '@holdfast/protocol'
+import { encodeStream, encodeWindow, protocolVersion, streamWindow, type ShimState } from '@holdfast/protocol'
 import { Control, type Handlers } from '../src/control.ts'
 import { checkSocketPath, serve, type ShimServer } from '../src/server.ts'
 
@@ -21,13 +20,12 @@ describe.skipIf(process.getuid?.() !== 0)("the shim's socket", () => {
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), 'hf-server-'))
     path = join(dir, 'shim.sock')
-    const control = new Control({ state: async () => ({}) } as unknown as Handlers, () => {})
-    server = await serve(path, token, {
-      control: (socket) => control.accept(socket),
-      attach: (_query, execId) => {
-        throw new HoldfastError('HF_EXEC_NOT_FOUND', `no exec ${execId}`)
-      },
-    })
+    const handlers: Partial<Handlers> = {
+      state: async () => ({}) as ShimState,
+      attach: async ({ channel }, channels) => (channels.open(channel), {}),
+    }
+    const control = new Control(handlers as Handlers, () => {})
+    server = await serve(path, token, (socket) => control.accept(socket))
   })
   afterAll(async () => {
     await server.close(0)
@@ -61,6 +59,17 @@ describe.skipIf(process.getuid?.() !== 0)("the shim's socket", () => {
     return socket
   }
 
+  const attach = { channel: 1, stdin: true, stdout: true, stderr: true, logs: false }
+
+  async function attached(): Promise<WebSocket> {
+    const hello = { id: 1, method: 'hello', params: { protocol: protocolVersion } }
+    const socket = await send(JSON.stringify(hello))
+    await answer(socket)
+    socket.send(JSON.stringify({ id: 2, method: 'attach', params: attach }))
+    expect(JSON.parse(await answer(socket))).toMatchObject({ id: 2, result: {} })
+    return socket
+  }
+
   it('belongs to root alone from birth', () => {
     expect(statSync(path).mode & 0o777).toBe(0o600)
   })
@@ -87,9 +96,8 @@ describe.skipIf(process.getuid?.() !== 0)("the shim's socket", () => {
     expect(stdout).toMatch(/^(EPIPE\n|ECONNRESET\n)?closed\n$/)
   })
 
-  it('answers an unknown path and an unknown exec', async () => {
+  it('refuses an unknown path', async () => {
     expect(await refusal(open('/elsewhere'))).toBe(400)
-    expect(await refusal(open('/exec/x/attach'))).toBe(404)
   })
 
   it('wants hello first, in a version that it speaks', async () => {
@@ -112,6 +120,30 @@ describe.skipIf(process.getuid?.() !== 0)("the shim's socket", () => {
     good.send('{"id":2,"method":"state"}')
     expect(JSON.parse(await answer(good))).toMatchObject({ id: 2 })
     good.close()
+  })
+
+  it('ends a connection that sends more than it was given room for, or makes room for what it never got', async () => {
+    const good = await attached()
+    const flood = await attached()
+    for (let sent = 0; sent <= streamWindow; sent += 65_536)
+      flood.send(encodeStream(1, 'stdin', Buffer.alloc(65_536)))
+    expect(await closing(flood)).toBe(1002)
+    const generous = await attached()
+    generous.send(encodeWindow(1, 1))
+    expect(await closing(generous)).toBe(1002)
+    const backwards = await attached()
+    backwards.send(encodeStream(1, 'stdout', Buffer.from('x')))
+    expect(await closing(backwards)).toBe(1002)
+    good.send('{"id":3,"method":"state"}')
+    expect(JSON.parse(await answer(good))).toMatchObject({ id: 3 })
+    good.close()
+  })
+
+  it('gives a channel to one client only', async () => {
+    const socket = await attached()
+    socket.send(JSON.stringify({ id: 3, method: 'attach', params: attach }))
+    expect(JSON.parse(await answer(socket))).toMatchObject({ id: 3, error: { code: 'HF_BAD_REQUEST' } })
+    socket.close()
   })
 
   it('is refused where its path would be cut', () => {

@@ -1,5 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { streamWindow } from '@holdfast/protocol'
 import { collect, exec, hasLetGo, until } from './ask.ts'
 import { World } from './world.ts'
 
@@ -88,7 +90,7 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
 
   it('never lets a slow client hold up the container or the others', async () => {
     const run = await world.run({
-      args: ['sh', '-c', 'read go; yes 0123456789 | head -c 30000000'],
+      args: ['sh', '-c', `read go; yes ${'0123456789'.repeat(20)} | head -c 30000000`],
       stdin: { open: true, once: false },
     })
     await run.createAndStart()
@@ -102,9 +104,37 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     await run.delete()
   })
 
+  it('answers requests while a client reads nothing', async () => {
+    const script = `yes ${'0123456789'.repeat(20)} | head -c 8000000; echo; echo done; sleep 1000`
+    const run = await world.run({ args: ['sh', '-c', script] })
+    await run.client.request('create', {})
+    const idle = await run.client.attach({ stdout: true }) // more is on its way than it has room for
+    await run.client.request('start', {})
+    await until(() => readFileSync(join(run.dir, 'x-json.log'), 'utf8').includes('{"log":"done\\n"'))
+    expect((await run.client.request('state', {})).status).toBe('running')
+    expect(await exec(run, 'beside', ['echo', 'passed by'])).toEqual({ output: 'passed by\n', exitCode: 0 })
+    idle.close() // or the shim gives it ten seconds to read the rest
+    await run.delete()
+  })
+
+  it('takes as much input as it has made room for, and no more than that', async () => {
+    const run = await world.run({ args: ['sleep', '1000'], stdin: { open: true, once: false } })
+    await run.createAndStart()
+    const client = await run.client.attach({ stdin: true })
+    const pipe = 65_536
+    let taken = false
+    void client.write(Buffer.alloc(2 * streamWindow + pipe)).then(
+      () => (taken = true),
+      () => {},
+    )
+    expect((await run.client.request('state', {})).status).toBe('running') // it waits in its channel alone
+    expect(taken).toBe(false)
+    await run.delete()
+  })
+
   it('gives up a client that lags where there is no log to catch up from', async () => {
     const run = await world.run({
-      args: ['sh', '-c', 'read go; yes 0123456789 | head -c 30000000'],
+      args: ['sh', '-c', `read go; yes ${'0123456789'.repeat(20)} | head -c 30000000`],
       log: { driver: 'none' },
       stdin: { open: true, once: false },
     })

@@ -1,6 +1,6 @@
 /** Further processes in a running container. */
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import type { ExitRecord } from '@holdfast/protocol'
+import { parseExecSpec, type ExecSpec, type ExitRecord } from '@holdfast/protocol'
 import type { Container } from './container.ts'
 import { containerEvent } from './container-event.ts'
 import type { ExecRecord } from './container-record.ts'
@@ -16,6 +16,7 @@ const maxEnded = 256
 export interface ExecInstance {
   record: ExecRecord
   options: ExecOptions
+  spec: ExecSpec
   started: boolean
   /** Its exit code is known. */
   ended: PromiseWithResolvers<void>
@@ -29,7 +30,7 @@ export async function execCreate(
   if (options.args.length === 0 || options.args[0] === '') {
     throw new HoldfastError('HF_BAD_REQUEST', 'No exec command specified', { details: { field: 'Cmd' } })
   }
-  const { client } = await shimOf(container)
+  await shimOf(container)
   if (container.record.state.status === 'paused') {
     throw new HoldfastError(
       'HF_CONTAINER_PAUSED',
@@ -37,23 +38,12 @@ export async function execCreate(
     )
   }
   const id = newId()
-  const { args, env, user, workingDir, tty, attachStdin, privileged, consoleSize } = options
-  await client.request('exec.create', {
-    execId: id,
-    spec: {
-      args,
-      env,
-      user,
-      tty,
-      privileged,
-      stdin: attachStdin,
-      ...(workingDir !== '' && { cwd: workingDir }),
-      ...(consoleSize && { consoleSize }),
-    },
-  })
+  const { args, user, tty, attachStdin, privileged } = options
+  const spec = parseExecSpec(specOf(options))
   forgetOldest(container)
   container.execs.set(id, {
     options,
+    spec,
     started: false,
     ended: Promise.withResolvers(),
     record: {
@@ -76,6 +66,20 @@ export async function execCreate(
   return id
 }
 
+function specOf(options: ExecOptions): ExecSpec {
+  const { args, env, user, tty, privileged, attachStdin, workingDir, consoleSize } = options
+  return {
+    args,
+    env,
+    user,
+    tty,
+    privileged,
+    stdin: attachStdin,
+    ...(workingDir !== '' && { cwd: workingDir }),
+    ...(consoleSize && { consoleSize }),
+  }
+}
+
 export async function execStart(
   context: EngineContext,
   execId: string,
@@ -85,29 +89,21 @@ export async function execStart(
   if (exec.started) throw new HoldfastError('HF_CONTAINER_STATE', `exec command ${execId} has already run`)
   const { client } = await shimOf(container)
   exec.started = true
-  const { attachStdin, attachStdout, attachStderr } = exec.options
-  let attachment: LiveAttachment | undefined
+  const { attachStdin: stdin, attachStdout: stdout, attachStderr: stderr } = exec.options
+  const { tty } = exec.record
+  const { detach, consoleSize } = options
+  containerEvent(context, container, `exec_start: ${exec.record.args.join(' ')}`, { execID: execId })
+  exec.record = { ...exec.record, running: true }
   try {
-    if (!options.detach) {
-      const connection = await client.attach({
-        execId,
-        stdin: attachStdin,
-        stdout: attachStdout,
-        stderr: attachStderr,
-      })
-      attachment = new LiveAttachment(connection, exec.record.tty, exec.ended.promise)
-    }
-    containerEvent(context, container, `exec_start: ${exec.record.args.join(' ')}`, { execID: execId })
-    exec.record = { ...exec.record, running: true }
-    const { pid } = await client.request('exec.start', { execId })
+    const spec = consoleSize && tty ? { ...exec.spec, consoleSize } : exec.spec
+    const { pid, attachment } = await client.exec(
+      execId,
+      spec,
+      detach ? undefined : { stdin, stdout, stderr },
+    )
     exec.record = { ...exec.record, pid }
-    const { consoleSize } = options
-    if (consoleSize && exec.record.tty) {
-      await client.request('exec.resize', { execId, rows: consoleSize[0], columns: consoleSize[1] })
-    }
-    return attachment
+    return attachment && new LiveAttachment(attachment, tty, exec.ended.promise)
   } catch (error) {
-    attachment?.close()
     if (exec.record.exitCode === null) {
       const exitCode = hasCode(error, 'HF_COMMAND_NOT_FOUND')
         ? 127

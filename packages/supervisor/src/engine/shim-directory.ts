@@ -62,8 +62,10 @@ async function deleteWith(client: ShimClient, dir: string): Promise<void> {
   renameSync(join(dir, 'shim.json'), join(dir, endingName))
   try {
     await within(deleteDeadlineMs, 'taking a container down', client.request('delete', { force: true }))
-  } finally {
+    client.release()
+  } catch (error) {
     client.close()
+    throw error
   }
 }
 

@@ -1,8 +1,7 @@
-/** A client of a container's (or an exec's) stdio, through its shim. */
-import type { IncomingMessage } from 'node:http'
-import { WebSocket } from 'ws'
+/** A client of a container's (or an exec's) stdio: one channel of the connection to its shim. */
 import { HoldfastError } from '@holdfast/errors'
-import { decodeStream, encodeStream, maxStreamChunk } from '@holdfast/protocol'
+import { encodeClose, encodeStream, encodeWindow, ReceiveWindow, SendQueue } from '@holdfast/protocol'
+import type { ChannelFrame, CloseReason, StreamName } from '@holdfast/protocol'
 
 export interface AttachQuery {
   stdin?: boolean
@@ -10,8 +9,6 @@ export interface AttachQuery {
   stderr?: boolean
   /** Replay the log first, then go on live: no gap, no repeat. */
   logs?: boolean
-  /** An exec's stdio instead of the container's; attach before `exec.start`. */
-  execId?: string
 }
 
 export interface OutputChunk {
@@ -19,50 +16,27 @@ export interface OutputChunk {
   data: Buffer
 }
 
-/** Chunks that wait for the reader beyond this many bytes stop the connection, and with it the shim's sending. */
-const highWater = 1 << 20
-
 export class ShimAttachment {
-  readonly #socket: WebSocket
+  readonly #channel: number
+  readonly #sendFrame: (frame: Uint8Array) => void
+  readonly #input: SendQueue
+  readonly #window = new ReceiveWindow()
   readonly #queue: OutputChunk[] = []
-  #queued = 0
+  readonly #closed = Promise.withResolvers<{ lagged: boolean }>()
   #ended = false
   #error: Error | undefined
   #wake: (() => void) | undefined
-  /** Resolves when the connection is over; true when the shim gave this client up because it read too slowly. */
-  readonly closed: Promise<{ lagged: boolean }>
 
-  private constructor(socket: WebSocket) {
-    this.#socket = socket
-    socket.binaryType = 'nodebuffer'
-    socket.on('message', (frame: Buffer) => this.#onFrame(frame))
-    socket.on('error', (error) => (this.#error = error))
-    this.closed = new Promise((resolve) => {
-      socket.on('close', (code) => {
-        this.#ended = true
-        if (code === 1013) this.#error = new HoldfastError('HF_SHIM_LOST', 'this client read too slowly')
-        else if (code !== 1000 && code !== 1005)
-          this.#error ??= new HoldfastError('HF_SHIM_LOST', 'the shim is gone')
-        this.#wake?.()
-        resolve({ lagged: code === 1013 })
-      })
-    })
+  /** `sendFrame`: onto the connection, whose frames for this channel are given to `receive`. */
+  constructor(channel: number, sendFrame: (frame: Uint8Array) => void) {
+    this.#channel = channel
+    this.#sendFrame = sendFrame
+    this.#input = new SendQueue((stream, payload) => sendFrame(encodeStream(channel, stream, payload)))
   }
 
-  static open(socket: WebSocket): Promise<ShimAttachment> {
-    return new Promise((resolve, reject) => {
-      // Made before the handshake ends: output may follow it in the same packet.
-      const attachment = new ShimAttachment(socket)
-      socket.once('open', () => resolve(attachment))
-      socket.once('unexpected-response', (_request, response) => {
-        void readRefusal(response)
-          .then(reject, reject)
-          .finally(() => socket.terminate())
-      })
-      socket.once('error', (cause) => {
-        reject(new HoldfastError('HF_SHIM_LOST', `the shim takes no client: ${cause.message}`, { cause }))
-      })
-    })
+  /** Resolves when the channel is over; true when the shim gave this client up because it read too slowly. */
+  get closed(): Promise<{ lagged: boolean }> {
+    return this.#closed.promise
   }
 
   /** In the order in which the container wrote. Ends when the streams have ended; throws when the connection broke. */
@@ -70,44 +44,63 @@ export class ShimAttachment {
     return { [Symbol.asyncIterator]: () => ({ next: () => this.#next(), return: () => this.#stop() }) }
   }
 
-  /** Resolves when the kernel has taken the chunk; the shim stops reading while the container doesn't. */
+  /** Resolves when the shim has room for it; it makes none while the container doesn't read. */
   async write(data: Uint8Array): Promise<void> {
-    for (let at = 0; at < data.length; at += maxStreamChunk) {
-      const frame = encodeStream('stdin', data.subarray(at, at + maxStreamChunk))
-      await new Promise<void>((resolve, reject) =>
-        this.#socket.send(frame, { binary: true }, (error) => (error ? reject(error) : resolve())),
-      )
-    }
+    if (this.#ended) throw this.#error ?? new HoldfastError('HF_SHIM_LOST', 'the streams have ended')
+    if (data.length === 0) return
+    this.#input.push('stdin', data)
+    await this.#input.whenIdle()
   }
 
-  /** End of input. */
+  /** End of input, after what was written. */
   end(): void {
-    if (this.#socket.readyState !== WebSocket.OPEN) return
-    this.#socket.send(encodeStream('stdin', new Uint8Array(0)), { binary: true })
+    void this.#input.whenIdle().then(() => {
+      if (!this.#ended) this.#sendFrame(encodeStream(this.#channel, 'stdin', new Uint8Array(0)))
+    })
   }
 
   /** Detaches; the container goes on. */
   close(): void {
-    this.#socket.resume()
-    this.#socket.close(1000)
+    if (this.#ended) return
+    this.#sendFrame(encodeClose(this.#channel, 'detached'))
+    this.#over('detached')
   }
 
-  #onFrame(frame: Buffer): void {
-    const { stream, payload } = decodeStream(frame)
+  receive(frame: ChannelFrame): void {
+    if (this.#ended) return // it crossed our goodbye
+    if (frame.kind === 'window') this.#input.grant(frame.bytes)
+    else if (frame.kind === 'close') this.#over(frame.reason)
+    else this.#take(frame.kind, frame.payload)
+  }
+
+  /** The connection is gone. */
+  lost(error: HoldfastError): void {
+    if (this.#ended) return
+    this.#error = error
+    this.#over('detached')
+  }
+
+  #take(stream: StreamName, payload: Uint8Array): void {
     if (stream === 'stdin') return
-    const data = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
-    this.#queue.push({ stream, data })
-    this.#queued += data.length
-    if (this.#queued >= highWater) this.#socket.pause()
+    this.#window.received(payload.length)
+    this.#queue.push({ stream, data: Buffer.from(payload.buffer, payload.byteOffset, payload.length) })
     this.#wake?.()
+  }
+
+  #over(reason: CloseReason): void {
+    this.#ended = true
+    if (reason === 'lagged') this.#error = new HoldfastError('HF_SHIM_LOST', 'this client read too slowly')
+    this.#input.drop()
+    this.#wake?.()
+    this.#closed.resolve({ lagged: reason === 'lagged' })
   }
 
   async #next(): Promise<IteratorResult<OutputChunk>> {
     for (;;) {
       const chunk = this.#queue.shift()
       if (chunk) {
-        this.#queued -= chunk.data.length
-        if (this.#socket.isPaused && this.#queued < highWater / 2) this.#socket.resume()
+        const room = this.#window.taken(chunk.data.length)
+        if (room > 0 && !this.#ended) this.#sendFrame(encodeWindow(this.#channel, room))
         return { done: false, value: chunk }
       }
       if (this.#error) throw this.#error
@@ -120,17 +113,5 @@ export class ShimAttachment {
   async #stop(): Promise<IteratorResult<OutputChunk>> {
     this.close()
     return { done: true, value: undefined }
-  }
-}
-
-/** The error in the body of an answer that isn't 101. */
-export async function readRefusal(response: IncomingMessage): Promise<HoldfastError> {
-  let body = ''
-  for await (const chunk of response) body += String(chunk)
-  try {
-    return HoldfastError.fromJSON(JSON.parse(body))
-  } catch {
-    const text = `the shim refused the connection (${response.statusCode}): ${body.slice(0, 200)}`
-    return new HoldfastError('HF_PROTOCOL', text)
   }
 }

@@ -5,9 +5,10 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { maxFrame, parseShimFrame, protocolVersion } from '@holdfast/protocol'
-import type { Method, Requests, ShimEvent, ShimState } from '@holdfast/protocol'
-import { readRefusal, ShimAttachment, type AttachQuery } from './shim-attachment.ts'
+import { decodeChannelFrame, maxFrame, parseShimFrame, protocolVersion } from '@holdfast/protocol'
+import type { ExecSpec, Method, Requests, ShimEvent, ShimState } from '@holdfast/protocol'
+import { readRefusal } from './refusal.ts'
+import { ShimAttachment, type AttachQuery } from './shim-attachment.ts'
 
 export interface ConnectOptions {
   /** The shim's directory. */
@@ -56,21 +57,28 @@ export async function connectShim(options: ConnectOptions): Promise<ShimClient> 
 
 export class ShimClient extends EventEmitter<ShimClientEvents> {
   readonly dir: string
-  readonly #token: string
   readonly #socket: WebSocket
   readonly #open = new Map<number, OpenRequest>()
   /** Events that came before anybody listened: `exited` may follow hello's answer in the same packet. */
   #early: ShimEvent[] | undefined = []
+  readonly #channels = new Map<number, ShimAttachment>()
   #nextId = 0
+  #nextChannel = 0
   #hello: ShimState | undefined
   #closing = false
 
   private constructor(options: ConnectOptions, socket: WebSocket) {
     super()
     this.dir = options.dir
-    this.#token = options.token
     this.#socket = socket
-    socket.on('message', (data: Buffer) => this.#onMessage(data.toString()))
+    socket.on('message', (data: Buffer, isBinary) => {
+      try {
+        if (isBinary) this.#onBinary(data)
+        else this.#onMessage(data.toString())
+      } catch {
+        socket.terminate() // a shim that breaks the protocol is as good as lost, and takes nobody with it
+      }
+    })
     socket.on('close', () => this.#onClose())
     socket.on('error', () => {}) // 'close' follows
     this.on('newListener', (name) => {
@@ -79,7 +87,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   }
 
   static async connect(options: ConnectOptions, timeoutMs: number): Promise<ShimClient> {
-    const socket = openSocket(options, '/control')
+    const socket = openSocket(options)
     const client = new ShimClient(options, socket)
     const timer = setTimeout(() => socket.terminate(), timeoutMs)
     try {
@@ -114,19 +122,58 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     })
   }
 
-  /** A connection to the container's stdio, or with `execId` to an exec's (before `exec.start`). */
-  attach(query: AttachQuery): Promise<ShimAttachment> {
-    const { execId, ...flags } = query
-    const search = Object.entries(flags).flatMap(([name, on]) => (on ? [`${name}=1`] : []))
-    const path = execId === undefined ? '/attach' : `/exec/${execId}/attach`
-    return ShimAttachment.open(
-      openSocket({ dir: this.dir, token: this.#token }, `${path}?${search.join('&')}`),
-    )
+  /** A client of the container's own stdio. */
+  async attach({ logs, ...wanted }: AttachQuery): Promise<ShimAttachment> {
+    const streams = streamsOf(wanted)
+    const { channel, attachment } = this.#openChannel()
+    await this.#orClose(attachment, this.request('attach', { channel, ...streams, logs: logs === true }))
+    return attachment
   }
 
+  /** Starts a process in the container; with `streams` its stdio comes with it, from the first byte on. */
+  async exec(
+    execId: string,
+    spec: ExecSpec,
+    streams?: Omit<AttachQuery, 'logs'>,
+  ): Promise<{ pid: number; attachment: ShimAttachment | undefined }> {
+    if (!streams) return { ...(await this.request('exec.start', { execId, spec })), attachment: undefined }
+    const { channel, attachment } = this.#openChannel()
+    const attach = { channel, ...streamsOf(streams) }
+    const { pid } = await this.#orClose(attachment, this.request('exec.start', { execId, spec, attach }))
+    return { pid, attachment }
+  }
+
+  /** Ends the connection, and every attachment with it. */
   close(): void {
     this.#closing = true
     this.#socket.close(1000)
+  }
+
+  /** The shim is about to end it: once those who are attached were sent what there is for them. */
+  release(): void {
+    this.#closing = true
+  }
+
+  #openChannel(): { channel: number; attachment: ShimAttachment } {
+    const channel = this.#nextChannel++
+    const attachment = new ShimAttachment(channel, (frame) => this.#socket.send(frame, { binary: true }))
+    this.#channels.set(channel, attachment)
+    void attachment.closed.then(() => this.#channels.delete(channel))
+    return { channel, attachment }
+  }
+
+  async #orClose<T>(attachment: ShimAttachment, request: Promise<T>): Promise<T> {
+    try {
+      return await request
+    } catch (error) {
+      attachment.close()
+      throw error
+    }
+  }
+
+  #onBinary(data: Buffer): void {
+    const frame = decodeChannelFrame(data)
+    this.#channels.get(frame.channel)?.receive(frame)
   }
 
   #onMessage(text: string): void {
@@ -151,6 +198,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   #onClose(): void {
     for (const request of this.#open.values()) request.reject(lost(this.dir))
     this.#open.clear()
+    for (const attachment of this.#channels.values()) attachment.lost(lost(this.dir))
     this.emit('close', this.#closing ? undefined : lost(this.dir))
   }
 }
@@ -159,9 +207,13 @@ function lost(dir: string): HoldfastError {
   return new HoldfastError('HF_SHIM_LOST', `the shim at ${dir} is gone`)
 }
 
-function openSocket({ dir, token }: { dir: string; token: string }, path: string): WebSocket {
+function streamsOf({ stdin, stdout, stderr }: Omit<AttachQuery, 'logs'>) {
+  return { stdin: stdin === true, stdout: stdout === true, stderr: stderr === true }
+}
+
+function openSocket({ dir, token }: { dir: string; token: string }): WebSocket {
   // A URL of ws's own `ws+unix:` form would break at a colon in the directory's name.
-  return new WebSocket(`ws://shim${path}`, {
+  return new WebSocket('ws://shim/control', {
     createConnection: () => connect(`${dir}/shim.sock`),
     headers: { authorization: `Bearer ${token}` },
     perMessageDeflate: false,
