@@ -12,6 +12,7 @@ const layers: Record<string, string[]> = {
   protocol: ['errors'],
   resolver: ['errors'],
   shim: ['protocol', 'plan', 'resolver', 'core', 'errors'],
+  oci: ['shim', 'plan', 'core', 'errors'],
   network: ['core', 'resolver', 'errors'],
   images: ['core', 'errors'],
   supervisor: ['protocol', 'plan', 'network', 'images', 'resolver', 'core', 'errors'],

@@ -37,6 +37,11 @@ static Napi::Value SocketPair(const Napi::CallbackInfo& info) {
   return Result(info.Env(), socketpair(AF_UNIX, Flags(info, 0) | SOCK_CLOEXEC, 0, Out<Napi::Int32Array>(info, 1, 2)));
 }
 
+static Napi::Value Accept(const Napi::CallbackInfo& info) {
+  int listener = Fd(info, 0);
+  return Result(info.Env(), Retry([&] { return accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK); }));
+}
+
 static Napi::Value SendMessage(const Napi::CallbackInfo& info) {
   auto data = info[1].As<Napi::Uint8Array>();
   auto fds = info[2].As<Napi::Int32Array>();
@@ -177,6 +182,7 @@ static Napi::Value JoinNetlinkGroup(const Napi::CallbackInfo& info) {
 void InitSocket(Napi::Env env, Napi::Object exports) {
   exports["peerCredentials"] = Napi::Function::New(env, PeerCredentials);
   exports["peerPidfd"] = Napi::Function::New(env, PeerPidfd);
+  exports["accept"] = Napi::Function::New(env, Accept);
   exports["socketpair"] = Napi::Function::New(env, SocketPair);
   exports["sendMessage"] = Napi::Function::New(env, SendMessage);
   exports["receiveMessage"] = Napi::Function::New(env, ReceiveMessage);

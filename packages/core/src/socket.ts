@@ -11,6 +11,7 @@ import { addon, check, errnoName } from './native.ts'
 const native = addon as {
   peerCredentials(fd: number, out: Uint32Array): number
   peerPidfd(fd: number): number
+  accept(fd: number): number
   socketpair(type: number, out: Int32Array): number
   sendMessage(fd: number, data: Uint8Array, fds: Int32Array): number
   receiveMessage(
@@ -67,6 +68,16 @@ export function socketpair(type: 'seqpacket' | 'stream'): [number, number] {
   const out = new Int32Array(2)
   check(native.socketpair(type === 'seqpacket' ? SOCK_SEQPACKET : SOCK_STREAM, out), 'socketpair')
   return [out[0]!, out[1]!]
+}
+
+/**
+ * The next connection of a listening socket of any kind, close-on-exec and non-blocking; undefined where nobody waits.
+ * For kinds that Node has no server for: SOCK_SEQPACKET.
+ */
+export function acceptConnection(fd: number): number | undefined {
+  const result = native.accept(checkFd(fd))
+  if (result < 0 && ['EAGAIN', 'ECONNABORTED'].includes(errnoName(-result))) return undefined
+  return check(result, 'accept4')
 }
 
 /** The kernel's SCM_MAX_FD. */

@@ -4,7 +4,7 @@ import type { Container } from './container.ts'
 import type { ContainerPlan, ShimHook } from './plan.ts'
 import type { Step } from './step.ts'
 
-export function shimHooks({ config }: Container): ContainerPlan['hooks'] {
+export function shimHooks({ config }: Pick<Container, 'config'>): ContainerPlan['hooks'] {
   const { prestart = [], createRuntime = [], poststart = [], poststop = [] } = config.hooks ?? {}
   return {
     createRuntime: [...prestart, ...createRuntime].map(shimHook), // the deprecated ones first, as the specification has it

@@ -5,10 +5,15 @@ import { parseConfigJson, planContainer, type ContainerPlan, type OciConfig } fr
 import { parseShimSpec, type ShimSpec } from '@holdfast/protocol'
 import type { OciState } from './hooks.ts'
 
-export interface Bundle {
+/** A container as the runtime specification knows it. */
+export interface OciBundle {
   dir: string
-  spec: ShimSpec
+  spec: Pick<ShimSpec, 'id'>
   config: OciConfig
+}
+
+export interface Bundle extends OciBundle {
+  spec: ShimSpec
 }
 
 /** Throws HF_INVALID_CONFIG or HF_UNSUPPORTED, with the field. */
@@ -36,7 +41,10 @@ export function planBundle({ dir, spec, config }: Bundle): ContainerPlan {
 }
 
 /** The process's user as the host numbers it, through the container's id maps. */
-export function hostOwner({ config }: Bundle, user = config.process?.user): { uid: number; gid: number } {
+export function hostOwner(
+  { config }: Pick<OciBundle, 'config'>,
+  user = config.process?.user,
+): { uid: number; gid: number } {
   return {
     uid: hostId(user?.uid ?? 0, config.linux?.uidMappings),
     gid: hostId(user?.gid ?? 0, config.linux?.gidMappings),
@@ -44,7 +52,7 @@ export function hostOwner({ config }: Bundle, user = config.process?.user): { ui
 }
 
 /** config.md#state: what hooks read. */
-export function ociState(bundle: Bundle, status: OciState['status'], pid: number): OciState {
+export function ociState(bundle: OciBundle, status: OciState['status'], pid: number): OciState {
   const { annotations, ociVersion } = bundle.config
   const state: OciState = { ociVersion, id: bundle.spec.id, status, bundle: bundle.dir }
   return { ...state, ...(pid > 0 && { pid }), ...(annotations && { annotations }) }

@@ -13,6 +13,8 @@ export {
   resumeCgroup,
   vacatedCgroup,
 } from './cgroup.ts'
+export { handOverListener } from './seccomp-listener.ts'
+export { hostOwner, ociState } from './bundle.ts'
 export { readContainerFile } from './container-files.ts'
 export { encodeStep } from './encode-step.ts'
 export { bornInside, openProcs, roomToBeBorn } from './executor.ts'

@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { HoldfastError } from '@holdfast/errors'
 import { closeFd, sendMessage, socketHandleFd } from '@holdfast/core'
-import { ociState, type Bundle } from './bundle.ts'
+import { ociState, type OciBundle } from './bundle.ts'
 
 /** Closes `listener`. Throws HF_START_FAILED where nobody listens: every call that notifies would wait for ever. */
-export async function handOverListener(bundle: Bundle, listener: number, pid: number): Promise<void> {
+export async function handOverListener(bundle: OciBundle, listener: number, pid: number): Promise<void> {
   const { listenerPath = '', listenerMetadata } = bundle.config.linux?.seccomp ?? {}
   const socket = connect(listenerPath)
   try {

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Builds the front end into prebuilds/<platform>-<arch>/, and notes which Node it was built with.
+set -eu
+cd "$(dirname "$0")"
+platform=$(node -p 'process.platform + "-" + process.arch')
+mkdir -p "prebuilds/$platform"
+make -s -C native OUT="../prebuilds/$platform" VERSION="$(node -p 'require("./package.json").version')"
+ln -sfn "$(node -p process.execPath)" prebuilds/node

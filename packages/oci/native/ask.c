@@ -1,0 +1,139 @@
+// One verb through the planner. Each message is one packet, its first byte says what it is:
+//
+//   front end                                      planner
+//     q request  [memfd: what was asked] ──────────►
+//     ◄───────────────── w warning: text
+//     ◄───────────────── t text for stdout  [memfd]            (events: again and again)
+//     ◄───────────────── x exit: u8 flags, u32 status  [memfds: stdout where flags & 1, error where flags & 2]
+//     ◄───────────────── l launch: see launch.c
+//     ◄───────────────── h hooks to run  [memfd]
+//     r hooks ran; with a text: one failed ─────────►
+//
+// The planner undoes what it made when this end closes before the verb is done.
+#include "front.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define PROTOCOL "1"
+
+static void put_bounding_set(FILE *out)
+{
+	uint64_t set = 0;
+
+	for (int capability = 0; capability < 64; capability++)
+		if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1)
+			set |= 1ULL << capability;
+	fprintf(out, "%llx%c", (unsigned long long)set, 0);
+}
+
+// Texts, each ended by NUL: protocol, working directory, capabilities, LISTEN_FDS, then the command line.
+static int request_memfd(int argc, char **argv)
+{
+	char *text = NULL, directory[PATH_MAX];
+	size_t size = 0;
+	const char *listen_fds = getenv("LISTEN_FDS");
+	FILE *out = open_memstream(&text, &size);
+
+	fprintf(out, "%s%c", PROTOCOL, 0);
+	fprintf(out, "%s%c", getcwd(directory, sizeof directory) ? directory : "/", 0);
+	put_bounding_set(out);
+	fprintf(out, "%s%c", listen_fds ? listen_fds : "", 0);
+	for (int i = 0; i < argc; i++)
+		fprintf(out, "%s%c", argv[i], 0);
+	fclose(out);
+	int fd = memfd_of("request", text, size);
+	free(text);
+	return fd;
+}
+
+static void print_memfd(int fd)
+{
+	size_t size;
+	char *text = read_memfd(fd, &size);
+
+	for (size_t at = 0; at < size;) {
+		ssize_t written = write(STDOUT_FILENO, text + at, size - at);
+		if (written < 0 && errno != EINTR)
+			die(1, "stdout: %s", strerror(errno));
+		at += written > 0 ? (size_t)written : 0;
+	}
+	free(text);
+}
+
+static int exit_of(const struct packet *packet)
+{
+	uint32_t status;
+	int at = 0;
+
+	memcpy(&status, packet->data + 2, sizeof status);
+	if (packet->data[1] & 1)
+		print_memfd(packet->fds[at++]);
+	if (packet->data[1] & 2)
+		fail_text(read_memfd(packet->fds[at], NULL));
+	return (int)status;
+}
+
+static void hooks_of(int planner, const struct packet *packet)
+{
+	size_t size;
+	char *text = read_memfd(packet->fds[0], &size), answer[PACKET_LIMIT] = "r";
+	struct flat flat = {text, text + size};
+	const char *failure = run_hooks(&flat, 0);
+
+	if (failure)
+		snprintf(answer + 1, sizeof answer - 1, "%s", failure);
+	send_packet(planner, answer, strlen(answer), NULL, 0);
+	free(text);
+}
+
+_Noreturn static void planner_is_gone(void)
+{
+	const char *said = planner_complaint();
+
+	die(1, "holdfast-oci: the planner ended without an answer%s%s", *said ? ": " : "", said);
+}
+
+int ask_planner(int argc, char **argv)
+{
+	int planner = connect_planner(), request = request_memfd(argc, argv), status = -1;
+	static struct packet packet;
+
+	// `update --resources -` reads what this process was given.
+	int fds[] = {request, STDIN_FILENO}, count = !strcmp(front.verb, "update") && fcntl(STDIN_FILENO, F_GETFD) >= 0 ? 2 : 1;
+	if (!send_packet(planner, "q", 1, fds, count))
+		planner_is_gone();
+	close(request);
+	while (status < 0) {
+		if (!receive_packet(planner, &packet) || !packet.size)
+			planner_is_gone();
+		if (packet.data[0] == 'x')
+			status = exit_of(&packet);
+		else if (packet.data[0] == 'w')
+			say("warning", "%s", packet.data + 1);
+		else if (packet.data[0] == 't')
+			print_memfd(packet.fds[0]);
+		else if (packet.data[0] == 'h')
+			hooks_of(planner, &packet);
+		else if (packet.data[0] == 'l')
+			return launch_container(planner, &packet);
+		else
+			die(1, "holdfast-oci: unknown message of the planner");
+		close_packet(&packet);
+	}
+	close(planner);
+	return status;
+}
+
+int ask_verb(const char *verb, const char *id, const char *option)
+{
+	char *arguments[] = {"holdfast-oci", "--root", (char *)front.root, (char *)verb, (char *)option, (char *)id};
+
+	return ask_planner(6, arguments);
+}

@@ -1,0 +1,125 @@
+// What the files of holdfast-oci's front end share. It is one short-lived process per call:
+//
+//   main.c ── state, kill, start ───────────────► state.c, kill.c, start.c: from the container's status file alone
+//        └─── everything else ─► ask.c ─packets─► the planner (planner.c starts it), a Node process of the runtime root
+//                                  └─ launch.c ─► the launcher, whose init becomes this process's child, and the
+//                                                 caller's once this process has ended
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct front {
+	// The runtime root's path, and a descriptor of it; -1 where it doesn't exist.
+	const char *root;
+	int root_fd;
+	const char *log_path;
+	bool log_json, debug;
+	int argc; // all that was given, for the planner
+	char **argv;
+	const char *verb;
+	int verb_at; // argv[verb_at] is the verb
+};
+extern struct front front;
+
+// ---- log.c: as runc does it: into --log, or to stderr; an error always to stderr too ----
+__attribute__((format(printf, 2, 3))) void say(const char *level, const char *format, ...);
+_Noreturn __attribute__((format(printf, 2, 3))) void die(int status, const char *format, ...);
+void fail_text(const char *text);
+
+// ---- options.c ----
+void parse_globals(int argc, char **argv);
+// The value of a long option at argv[*at], as `--name value` or `--name=value`; NULL where it is another.
+const char *option_value(char **argv, int argc, int *at, const char *name);
+// Positional arguments of the verb, where it takes no options; dies where there are fewer or more.
+char **positional(int least, int most, int *count);
+
+// ---- packet.c: one message of a SOCK_SEQPACKET socket ----
+#define PACKET_LIMIT 4096
+#define PACKET_FDS 250
+struct packet {
+	size_t size;
+	char data[PACKET_LIMIT + 1];
+	int count, fds[PACKET_FDS];
+};
+// false with errno: EPIPE where the other end is gone
+bool send_packet(int socket, const void *data, size_t size, const int *fds, int count);
+bool receive_packet(int socket, struct packet *packet);
+void close_packet(struct packet *packet);
+// The whole of a memfd, NUL-terminated.
+char *read_memfd(int fd, size_t *size);
+int memfd_of(const char *name, const void *data, size_t size);
+// Connects beneath the root, however long its path is; -1 with errno.
+int connect_at(int directory, const char *name, int type);
+int listen_at(int directory, const char *name, int type);
+
+// ---- reader.c: the flat layout in which the planner describes a launch (src/flat.ts) ----
+struct flat {
+	const char *at, *end;
+};
+uint32_t flat_u32(struct flat *flat);
+int64_t flat_i64(struct flat *flat);
+const char *flat_text(struct flat *flat);
+// NULL-terminated, allocated.
+char **flat_texts(struct flat *flat);
+
+// ---- planner.c ----
+// A connection to the planner of this root, version and set of namespaces, which is started where none listens.
+int connect_planner(void);
+// What a planner that could not start has said, in the log file beneath the root.
+const char *planner_complaint(void);
+
+// ---- ask.c ----
+// Has the planner carry out the verb; returns the exit status.
+int ask_planner(int argc, char **argv);
+int ask_verb(const char *verb, const char *id, const char *option);
+
+// ---- launch.c ----
+struct launched {
+	pid_t pid;
+	int pidfd, console, report;
+};
+int launch_container(int planner, struct packet *packet);
+
+// ---- process.c ----
+// Starts the launcher from its memfd: `fds` become its descriptors 0 and on.
+pid_t start_launcher(int program, const char *title, const int *fds, unsigned count, int cgroup);
+void reap(pid_t pid);
+// Makes the container's stdio its user's, so that /dev/stdout can be opened again.
+void chown_stdio(uid_t uid);
+bool write_pid_file(const char *path, pid_t pid);
+
+// ---- hooks.c ----
+// Runs them in order; NULL, or what failed.
+const char *run_hooks(struct flat *flat, pid_t pid);
+
+// ---- console.c ----
+int connect_console(const char *path);
+bool send_console(int socket, int master);
+
+// ---- foreground.c ----
+// Hands signals and, with a console, the terminal on until the process ends; its exit status.
+int attend(pid_t pid, int pidfd, int console);
+
+// ---- status.c ----
+enum status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_PAUSED, STATUS_STOPPED };
+struct container {
+	const char *id;
+	int directory;
+	pid_t pid;
+	const char *start_time, *freezer, *flags, *head, *tail;
+	enum status status;
+};
+// Dies where there is none.
+struct container find_container(const char *id);
+const char *status_name(enum status status);
+
+int verb_state(void);
+int verb_kill(void);
+int verb_start(void);
+// Opens the door behind `socket` and waits for the program to be executed; NULL, or what failed.
+const char *open_door(int socket);
+// What the launcher reports of a failed step behind the door.
+const char *failure_text(const struct packet *report);

@@ -1,0 +1,42 @@
+// holdfast-oci: an OCI runtime's command line, as runc's. The front end of the planner.
+#include "front.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+struct front front = {.root_fd = -1};
+
+static int print_version(void)
+{
+	printf("holdfast-oci version %s\nspec: 1.3.0\n", VERSION);
+	return 0;
+}
+
+static int print_help(void)
+{
+	puts("NAME:\n   holdfast-oci - an OCI runtime: makes containers from bundles\n\n"
+	     "USAGE:\n   holdfast-oci [global options] command [command options] [arguments...]\n\n"
+	     "COMMANDS:\n   create start run state kill delete exec list ps pause resume update events features spec\n"
+	     "   checkpoint restore (refused)\n\n"
+	     "GLOBAL OPTIONS:\n   --root DIR          where the containers' states are kept (default: /run/holdfast-oci)\n"
+	     "   --log FILE          where messages go (default: stderr)\n   --log-format FORMAT text or json\n"
+	     "   --debug             log more\n   --systemd-cgroup    refused: cgroups are made directly\n   --version, -v\n   --help, -h");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(void);
+	} own[] = {{"state", verb_state}, {"kill", verb_kill}, {"start", verb_start}, {"version", print_version},
+		   {"help", print_help}};
+
+	parse_globals(argc, argv);
+	front.root_fd = open(front.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+		if (!strcmp(front.verb, own[i].name))
+			return own[i].run();
+	return ask_planner(argc, argv);
+}

@@ -1,0 +1,102 @@
+// The global options, as urfave/cli takes them: one dash or two, `--name value` or `--name=value`.
+#include "front.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_ROOT "/run/holdfast-oci"
+
+static const char *name_of(const char *argument)
+{
+	if (argument[0] != '-' || !argument[1])
+		return NULL;
+	return argument + (argument[1] == '-' ? 2 : 1);
+}
+
+const char *option_value(char **argv, int argc, int *at, const char *name)
+{
+	const char *given = name_of(argv[*at]);
+	size_t length = strlen(name);
+
+	if (!given || strncmp(given, name, length))
+		return NULL;
+	if (given[length] == '=')
+		return given + length + 1;
+	if (given[length])
+		return NULL;
+	if (*at + 1 >= argc)
+		die(1, "flag needs an argument: -%s", name);
+	return argv[++*at];
+}
+
+static bool is_switch(const char *argument, const char *name, bool *value)
+{
+	const char *given = name_of(argument);
+	size_t length = strlen(name);
+
+	if (!given || strncmp(given, name, length) || (given[length] && given[length] != '='))
+		return false;
+	*value = !given[length] || !strcmp(given + length, "=true") || !strcmp(given + length, "=1");
+	return true;
+}
+
+static void take_global(int argc, char **argv, int *at)
+{
+	const char *value;
+	bool ignored;
+
+	if ((value = option_value(argv, argc, at, "root"))) {
+		front.root = value;
+	} else if ((value = option_value(argv, argc, at, "log-format"))) {
+		if (strcmp(value, "json") && strcmp(value, "text"))
+			die(1, "invalid log-format: %s", value);
+		front.log_json = !strcmp(value, "json");
+	} else if ((value = option_value(argv, argc, at, "log"))) {
+		front.log_path = *value && strcmp(value, "/dev/stderr") ? value : NULL;
+	} else if (option_value(argv, argc, at, "criu") || option_value(argv, argc, at, "rootless")) {
+		return; // of runc's own workings
+	} else if (is_switch(argv[*at], "debug", &front.debug)) {
+		return;
+	} else if (is_switch(argv[*at], "version", &ignored) || is_switch(argv[*at], "v", &ignored)) {
+		front.verb = "version";
+	} else if (is_switch(argv[*at], "help", &ignored) || is_switch(argv[*at], "h", &ignored)) {
+		front.verb = "help";
+	} else if (!is_switch(argv[*at], "systemd-cgroup", &ignored)) {
+		die(1, "flag provided but not defined: -%s", name_of(argv[*at]));
+	}
+}
+
+void parse_globals(int argc, char **argv)
+{
+	int at = 1;
+
+	front.argc = argc;
+	front.argv = argv;
+	front.root = DEFAULT_ROOT;
+	for (; at < argc && argv[at][0] == '-' && !front.verb; at++)
+		take_global(argc, argv, &at);
+	if (front.verb)
+		return;
+	front.verb = at < argc ? argv[at] : "help";
+	front.verb_at = at;
+}
+
+char **positional(int least, int most, int *count)
+{
+	char **found = calloc((size_t)front.argc + 1, sizeof *found);
+
+	*count = 0;
+	for (int at = front.verb_at + 1; at < front.argc; at++) {
+		const char *argument = front.argv[at];
+		if (!strcmp(argument, "--help") || !strcmp(argument, "-h"))
+			return NULL;
+		// Only a verb without options of its own comes here.
+		if (argument[0] == '-' && argument[1] && !(argument[1] >= '0' && argument[1] <= '9') && strcmp(argument, "--"))
+			return NULL;
+		if (strcmp(argument, "--"))
+			found[(*count)++] = front.argv[at];
+	}
+	if (*count < least || *count > most)
+		die(1, "\"%s\" requires %s %d argument(s)", front.verb, least == most ? "exactly" : "a minimum of", least);
+	return found;
+}

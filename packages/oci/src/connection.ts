@@ -1,0 +1,88 @@
+/** One front end: packets with descriptors over a SOCK_SEQPACKET socket. What each means stands in native/ask.c. */
+import { closeFd, memfdCreate, receiveMessage, sendMessage, watchFd } from '@holdfast/core'
+import { HoldfastError, hasCode } from '@holdfast/errors'
+
+export interface Packet {
+  /** The first byte: q, b, e, f, n, c, s, r. */
+  kind: string
+  body: Buffer
+  /** The receiver's to close. */
+  fds: number[]
+}
+
+const maxPacket = 8192
+
+export class Connection {
+  readonly #fd: number
+
+  constructor(fd: number) {
+    this.#fd = fd
+  }
+
+  /** The next packet; undefined once the front end has gone. */
+  async receive(): Promise<Packet | undefined> {
+    for (;;) {
+      const message = this.#read()
+      if (message === undefined) {
+        await this.#readable()
+        continue
+      }
+      if (message.data.length === 0) return undefined
+      return { kind: message.data.toString('latin1', 0, 1), body: message.data.subarray(1), fds: message.fds }
+    }
+  }
+
+  /** False where nobody listens any more. */
+  send(kind: string, body: Uint8Array | string = '', fds: readonly number[] = []): boolean {
+    const packet = Buffer.concat([Buffer.from(kind), typeof body === 'string' ? Buffer.from(body) : body])
+    try {
+      return sendMessage(this.#fd, packet, fds) !== undefined
+    } catch (error) {
+      if (hasCode(error, 'EPIPE', 'ECONNRESET')) return false
+      throw error
+    }
+  }
+
+  /** Sends texts of any size, each as a memfd. */
+  sendTexts(kind: string, head: Uint8Array, texts: readonly (Uint8Array | string)[]): boolean {
+    const fds: number[] = []
+    try {
+      for (const text of texts)
+        fds.push(memfdCreate('text', typeof text === 'string' ? Buffer.from(text) : text))
+      return this.send(kind, head, fds)
+    } finally {
+      for (const fd of fds) closeFd(fd)
+    }
+  }
+
+  /** Resolves when the front end has gone, whatever it says before. For verbs that go on until then. */
+  async gone(): Promise<void> {
+    while ((await this.receive()) !== undefined);
+  }
+
+  close(): void {
+    closeFd(this.#fd)
+  }
+
+  #read(): { data: Buffer; fds: number[] } | undefined {
+    try {
+      return receiveMessage(this.#fd, maxPacket)
+    } catch (error) {
+      if (hasCode(error, 'ECONNRESET')) return { data: Buffer.alloc(0), fds: [] }
+      throw error
+    }
+  }
+
+  #readable(): Promise<void> {
+    return new Promise((resolve) => {
+      const watch = watchFd(this.#fd, { readable: true, hangup: true }, () => {
+        watch.close()
+        resolve()
+      })
+    })
+  }
+}
+
+export function protocolError(what: string): HoldfastError {
+  return new HoldfastError('HF_PROTOCOL', `the front end and the planner disagree: ${what}`)
+}

@@ -1,0 +1,203 @@
+/** `create` and `run`: from a bundle to a container whose program waits at the door, or runs. */
+import { closeSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { closeFd, probeHost, processStartTime } from '@holdfast/core'
+import { HoldfastError, hasCode } from '@holdfast/errors'
+import { parseConfigJson, planContainer, type ContainerPlan, type OciConfig } from '@holdfast/plan'
+import {
+  birthCgroup,
+  handOverListener,
+  hostOwner,
+  killCgroup,
+  prepare,
+  removeCgroups,
+  roomToBeBorn,
+  vacatedCgroup,
+  type Prepared,
+} from '@holdfast/shim/library'
+import type { Call } from './call.ts'
+import { directSteps } from './direct-steps.ts'
+import { withHome, withListenFds } from './environment.ts'
+import { runHooks } from './hooks.ts'
+import { launchBy, type Launch } from './launch.ts'
+import { numberOption, onlyId, parseOptions, usage, type Options } from './options.ts'
+import * as store from './store.ts'
+
+const spec = {
+  switches: ['no-pivot', 'no-new-keyring', 'detach', 'keep', 'no-subreaper'],
+  values: ['bundle', 'console-socket', 'pid-file', 'preserve-fds', 'pidfd-socket'],
+  aliases: { b: 'bundle', d: 'detach' },
+}
+
+export const create = (call: Call): Promise<void> => make(call, 'create')
+export const run = (call: Call): Promise<void> => make(call, 'run')
+
+interface Making {
+  call: Call
+  options: Options
+  id: string
+  bundle: string
+  config: OciConfig
+  plan: ContainerPlan
+  directory: string
+  record: store.ContainerRecord
+}
+
+async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
+  const { request } = call
+  const options = parseOptions(request.args, spec)
+  const id = onlyId(verb, options)
+  const bundle = resolve(request.cwd, options.value['bundle'] ?? '.')
+  const text = readConfig(bundle)
+  const config = adapted(parseConfigJson(text), call, bundle)
+  const detach = verb === 'create' || options.on.has('detach')
+  checkConsole(config, options, detach)
+  const directory = store.reserve(request.root, id)
+  try {
+    const plan = planFor(call, { id, bundle, config, directory, pivot: !options.on.has('no-pivot') })
+    const record = newRecord({ id, bundle, plan })
+    store.saveConfig(directory, text)
+    store.save(directory, record, config)
+    await launchPrepared({ call, options, id, bundle, config, plan, directory, record }, verb)
+  } catch (error) {
+    store.forget(request.root, id)
+    throw error
+  }
+}
+
+function readConfig(bundle: string): string {
+  try {
+    return readFileSync(join(bundle, 'config.json'), 'utf8')
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+    throw usage(`JSON specification file ${join(bundle, 'config.json')} not found`)
+  }
+}
+
+/** What the caller's own surroundings add. */
+function adapted(config: OciConfig, { request }: Call, bundle: string): OciConfig {
+  const { process, root } = config
+  if (!process || !root) return config
+  const env = withHome(process.env ?? [], resolve(bundle, root.path), process.user?.uid ?? 0)
+  return { ...config, process: { ...process, env: withListenFds(env, request.listenFds) } }
+}
+
+function checkConsole({ process }: OciConfig, options: Options, detach: boolean): void {
+  const socket = options.value['console-socket'] ?? ''
+  if (process?.terminal && detach && socket === '')
+    throw usage('cannot allocate tty if holdfast-oci will detach without setting console socket')
+  if (!process?.terminal && socket !== '')
+    throw usage('cannot use console socket if holdfast-oci will not detach or allocate tty')
+}
+
+interface PlanFor {
+  id: string
+  bundle: string
+  config: OciConfig
+  directory: string
+  pivot: boolean
+}
+
+function planFor(call: Call, { id, bundle, config, directory, pivot }: PlanFor): ContainerPlan {
+  const plan = planContainer(config, {
+    id,
+    bundle,
+    stage: join(directory, 'stage'),
+    init: false,
+    cgroupParent: '/',
+    pivot: pivot ? 'pivot' : 'chroot',
+    host: { ...probeHost(), capabilities: call.request.capabilities },
+  })
+  for (const warning of plan.warnings ?? []) call.warn(warning)
+  return plan
+}
+
+function newRecord({ id, bundle, plan }: Pick<Making, 'id' | 'bundle' | 'plan'>): store.ContainerRecord {
+  const cgroup = plan.preparations.find((each) => each.do === 'make-cgroup')
+  if (!cgroup) throw new HoldfastError('HF_INTERNAL', 'the plan has no cgroup')
+  return {
+    id,
+    bundle,
+    created: new Date().toISOString(),
+    pid: 0,
+    startTime: '',
+    cgroupVersion: cgroup.version,
+    cgroups: cgroup.directories.map((each) => ({
+      ...each,
+      version: cgroup.version === 2 || each.controllers.length === 0 ? 2 : 1,
+    })),
+    namespaces: plan.namespaces,
+    startable: plan.startable,
+  }
+}
+
+async function launchPrepared(making: Making, verb: 'create' | 'run'): Promise<void> {
+  const { plan, call } = making
+  await vacatedCgroup(plan.preparations)
+  const prepared = prepare(plan.preparations)
+  try {
+    const launch = launchOf(making, prepared, verb)
+    await launchBy(call.connection, launch, {
+      onListener: (listener, pid) => handOverListener(ociBundle(making), listener, pid),
+      onReady: (pid) => becomeCreated(making, prepared, pid),
+      onStarted: (pid) => (verb === 'run' ? poststart(making, pid) : Promise.resolve()),
+    })
+  } catch (error) {
+    killCgroup(prepared.cgroups)
+    await removeCgroups(prepared.cgroups)
+    throw error
+  } finally {
+    for (const fd of prepared.transient) closeFd(fd)
+    for (const { dirFd } of prepared.cgroups) closeSync(dirFd)
+  }
+}
+
+const ociBundle = ({ id, bundle, config }: Making) => ({ dir: bundle, spec: { id }, config })
+
+function launchOf(making: Making, prepared: Prepared, verb: 'create' | 'run'): Launch {
+  const { call, options, plan, config, id, bundle } = making
+  const { on, value } = options
+  const bornIn = roomToBeBorn(plan) ? birthCgroup(prepared.cgroups)?.as : undefined
+  const listen = verb === 'create'
+  const steps = directSteps(plan.steps, {
+    bornIn,
+    listen,
+    keyring: !on.has('no-new-keyring'),
+    preserve: call.request.listenFds + numberOption(options, 'preserve-fds', 0),
+  })
+  const hooks = { kind: 'createRuntime', hooks: plan.hooks.createRuntime, status: 'creating' } as const
+  return {
+    id,
+    title: `holdfast-oci: ${id}`,
+    steps,
+    fds: prepared.fds,
+    bornIn,
+    terminal: plan.terminal,
+    detach: listen || on.has('detach'),
+    door: listen,
+    keep: on.has('keep'),
+    pidFile: value['pid-file'],
+    consoleSocket: value['console-socket'],
+    owner: plan.terminal ? undefined : ownerOf(config),
+    hooks: { ...hooks, id, bundle, config, pid: 'later' },
+  }
+}
+
+/** Of stdio, where the program's user is another than the one who has it anyway. */
+export function ownerOf(config: OciConfig, user = config.process?.user): number | undefined {
+  const { uid } = hostOwner({ config }, user)
+  return uid === 0 ? undefined : uid
+}
+
+function becomeCreated({ directory, record, config }: Making, prepared: Prepared, pid: number): void {
+  record.pid = pid
+  record.startTime = String(processStartTime(pid) ?? '')
+  record.cgroups = prepared.cgroups.map(({ dirFd: _dirFd, ...cgroup }) => cgroup)
+  store.save(directory, record, config)
+}
+
+/** A failure ends the container (config.md#posix-platform-hooks). */
+function poststart({ call, plan, id, bundle, config }: Making, pid: number): Promise<void> {
+  const hooks = plan.hooks.poststart
+  return runHooks(call.connection, { kind: 'poststart', hooks, id, bundle, config, status: 'running', pid })
+}

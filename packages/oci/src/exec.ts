@@ -1,0 +1,185 @@
+/** `exec`: one more process in a running container. */
+import { openSync, readFileSync, constants } from 'node:fs'
+import { resolve } from 'node:path'
+import { closeFd, probeHost } from '@holdfast/core'
+import { HoldfastError } from '@holdfast/errors'
+import { planExec, readProcess, type ExecPlan, type OciConfig, type OciProcess } from '@holdfast/plan'
+import { birthCgroup, openMemberDirectory, openProcs, type CgroupHandle } from '@holdfast/shim/library'
+import { ExitError, type Call } from './call.ts'
+import { ownerOf } from './create.ts'
+import { directSteps } from './direct-steps.ts'
+import { openInit } from './ending.ts'
+import { withHome, withListenFds } from './environment.ts'
+import { messageOf } from './error-text.ts'
+import { execCgroups } from './exec-cgroup.ts'
+import { execProcess } from './exec-process.ts'
+import { launchBy } from './launch.ts'
+import { numberOption, parseOptions, usage, type Options } from './options.ts'
+import * as store from './store.ts'
+
+const spec = {
+  switches: ['tty', 'detach', 'no-new-privs', 'ignore-paused', 'no-subreaper'],
+  values: [
+    'console-socket',
+    'cwd',
+    'user',
+    'process',
+    'pid-file',
+    'process-label',
+    'apparmor',
+    'preserve-fds',
+    'pidfd-socket',
+  ],
+  lists: ['env', 'additional-gids', 'cap', 'cgroup'],
+  aliases: { t: 'tty', d: 'detach', e: 'env', u: 'user', p: 'process', g: 'additional-gids', c: 'cap' },
+  stopsAtArgument: true,
+}
+
+/** runc's status where the process could not be started. */
+const notStarted = 255
+
+export async function exec(call: Call): Promise<void> {
+  try {
+    await start(call)
+  } catch (error) {
+    throw new ExitError(notStarted, `exec failed: ${messageOf(error)}`)
+  }
+}
+
+async function start(call: Call): Promise<void> {
+  const { request } = call
+  const options = parseOptions(request.args, spec)
+  const [id, ...args] = options.args
+  if (id === undefined) throw usage('"exec" requires a minimum of 1 argument: a container id')
+  const record = store.load(request.root, id)
+  checkStatus(store.statusOf(request.root, record), options)
+  const config = store.loadConfig(request.root, id)
+  const process = withSurroundings(processOf(call, options, config, args), call, record, config)
+  checkConsole(process, options)
+  await launch(call, { options, record, config, process })
+}
+
+function checkStatus(status: store.Status, { on }: Options): void {
+  if (status === 'stopped' || status === 'creating')
+    throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'cannot exec in a stopped container')
+  if (status === 'paused' && !on.has('ignore-paused'))
+    throw new HoldfastError(
+      'HF_CONTAINER_PAUSED',
+      'cannot exec in a paused container (use --ignore-paused to override)',
+    )
+}
+
+function processOf({ request }: Call, options: Options, config: OciConfig, args: string[]): OciProcess {
+  const file = options.value['process']
+  if (file === undefined) {
+    if (args.length === 0) throw usage('process args cannot be empty')
+    return execProcess(config.process, args, options)
+  }
+  const path = resolve(request.cwd, file)
+  let json: unknown
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw usage(`process file ${path}: ${(error as Error).message}`)
+  }
+  const process = readProcess(json, 'process')
+  if (!process.args?.length) throw usage('process args cannot be empty')
+  return options.on.has('tty') ? { ...process, terminal: true } : process
+}
+
+function withSurroundings(
+  process: OciProcess,
+  { request }: Call,
+  record: store.ContainerRecord,
+  config: OciConfig,
+): OciProcess {
+  const env = withHome(process.env ?? [], resolve(record.bundle, config.root!.path), process.user?.uid ?? 0)
+  return { ...process, env: withListenFds(env, request.listenFds) }
+}
+
+function checkConsole({ terminal }: OciProcess, { on, value }: Options): void {
+  const socket = value['console-socket'] ?? ''
+  if (terminal && on.has('detach') && socket === '')
+    throw usage('cannot allocate tty if holdfast-oci will detach without setting console socket')
+  if (!terminal && socket !== '')
+    throw usage('cannot use console socket if holdfast-oci will not detach or allocate tty')
+}
+
+interface Exec {
+  options: Options
+  record: store.ContainerRecord
+  config: OciConfig
+  process: OciProcess
+}
+
+async function launch(call: Call, { options, record, config, process }: Exec): Promise<void> {
+  const pidfd = openInit(record)
+  if (pidfd === undefined)
+    throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'cannot exec in a stopped container')
+  const opened: number[] = [pidfd]
+  try {
+    const cgroups = execCgroups(record, options.list['cgroup'] ?? []).map(opener(opened))
+    const birth = birthCgroup(cgroups)
+    const plan = planFor(call, { record, config, process })
+    const others = cgroups.filter((cgroup) => cgroup !== birth)
+    const fds: Record<string, number> = { pidfd, ...openProcs(plan.steps, others) }
+    if (birth) fds[birth.as] = memberDirectory(birth, record, options)
+    opened.push(...Object.values(fds).filter((fd) => fd !== pidfd))
+    const { value, on } = options
+    await launchBy(
+      call.connection,
+      {
+        id: record.id,
+        title: `holdfast-oci: exec ${record.id}`,
+        steps: directSteps(plan.steps, {
+          bornIn: birth?.as,
+          listen: false,
+          keyring: true,
+          preserve: call.request.listenFds + numberOption(options, 'preserve-fds', 0),
+        }),
+        fds,
+        bornIn: birth?.as,
+        terminal: plan.terminal,
+        detach: on.has('detach'),
+        exec: true,
+        pidFile: value['pid-file'],
+        consoleSocket: value['console-socket'],
+        owner: plan.terminal ? undefined : ownerOf(config, process.user),
+      },
+      { onListener, onReady: () => {}, onStarted: () => Promise.resolve() },
+    )
+  } finally {
+    for (const fd of opened) closeFd(fd)
+  }
+}
+
+const onListener = (): Promise<void> =>
+  Promise.reject(new Error('a filter with a listener is not planned here'))
+
+function opener(opened: number[]): (cgroup: store.Cgroup) => CgroupHandle {
+  return (cgroup) => {
+    const dirFd = openSync(cgroup.path, constants.O_RDONLY | constants.O_DIRECTORY)
+    opened.push(dirFd)
+    return { ...cgroup, dirFd }
+  }
+}
+
+/** The container's own, or where its init has moved to; one that was named is taken as it is. */
+function memberDirectory(birth: CgroupHandle, { pid }: store.ContainerRecord, options: Options): number {
+  if ((options.list['cgroup'] ?? []).length > 0)
+    return openSync(birth.path, constants.O_RDONLY | constants.O_DIRECTORY)
+  return openMemberDirectory(birth, pid)
+}
+
+function planFor(call: Call, { record, config, process }: Omit<Exec, 'options'>): ExecPlan {
+  const seccomp = config.linux?.seccomp
+  const plan = planExec(process, {
+    namespaces: record.namespaces,
+    pidfd: 'pidfd',
+    cgroupProcs: record.cgroups.map(({ as }) => `${as}:procs`),
+    ...(seccomp && { seccomp }),
+    host: { ...probeHost(), capabilities: call.request.capabilities },
+  })
+  for (const warning of plan.warnings ?? []) call.warn(warning)
+  return plan
+}

@@ -1,0 +1,163 @@
+/**
+ * What is known of a container: a directory of its own beneath the runtime root.
+ *
+ *   record.json   what the planner's verbs need
+ *   config.json   the configuration as it was at `create`; later edits of the bundle's have no effect
+ *   status        what the front end needs for state, kill and start (native/status.c)
+ *   door          the socket at which a created container waits; gone once it was started
+ *   stage/        the launcher's stage area, always empty here
+ */
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync, existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { HoldfastError, hasCode } from '@holdfast/errors'
+import { parseConfigJson, type ContainerPlan, type OciConfig } from '@holdfast/plan'
+import { isPaused, type CgroupHandle } from '@holdfast/shim/library'
+
+export type Cgroup = Omit<CgroupHandle, 'dirFd'>
+
+export interface ContainerRecord {
+  id: string
+  /** Absolute. */
+  bundle: string
+  /** RFC 3339. */
+  created: string
+  /** Of the init; 0 and '' until it was born. */
+  pid: number
+  startTime: string
+  cgroupVersion: 1 | 2
+  cgroups: Cgroup[]
+  namespaces: ContainerPlan['namespaces']
+  startable: boolean
+}
+
+export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped'
+
+export const directoryOf = (root: string, id: string): string => join(root, id)
+
+/** Takes the id. Throws HF_NAME_IN_USE, or HF_BAD_REQUEST for what can't be one. */
+export function reserve(root: string, id: string): string {
+  if (!isId(id))
+    throw new HoldfastError('HF_BAD_REQUEST', `invalid container ID format: ${JSON.stringify(id)}`)
+  const directory = directoryOf(root, id)
+  try {
+    mkdirSync(directory, { mode: 0o700 })
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error
+    throw new HoldfastError('HF_NAME_IN_USE', `container with id exists: ${id}`)
+  }
+  mkdirSync(join(directory, 'stage'), { mode: 0o700 })
+  return directory
+}
+
+/** It becomes a directory's and a cgroup's name. */
+export function isId(id: string): boolean {
+  return /^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/.test(id) && id.length <= 1024
+}
+
+export function saveConfig(directory: string, text: string): void {
+  writeFileSync(join(directory, 'config.json'), text, { mode: 0o600 })
+}
+
+export function save(directory: string, record: ContainerRecord, config: OciConfig): void {
+  replace(join(directory, 'record.json'), JSON.stringify(record))
+  replace(join(directory, 'status'), statusFile(record, config))
+}
+
+/** Renamed into place: a reader sees the old or the new. */
+function replace(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600 })
+  renameSync(`${path}.new`, path)
+}
+
+function statusFile(record: ContainerRecord, config: OciConfig): string {
+  const { head, tail } = stateParts(record, config)
+  const flags = (record.startable ? '' : 'n') + ((config.hooks?.poststart?.length ?? 0) > 0 ? 'p' : '')
+  return [String(record.pid), record.startTime, freezerFile(record), flags, head, tail, ''].join('\0')
+}
+
+function freezerFile({ cgroups, cgroupVersion }: ContainerRecord): string {
+  if (cgroupVersion === 2) return cgroups[0] ? join(cgroups[0].path, 'cgroup.freeze') : ''
+  const freezer = cgroups.find(({ controllers }) => controllers.includes('freezer'))
+  return freezer ? join(freezer.path, 'freezer.state') : ''
+}
+
+/** The specification's state, and what runc adds to it; between the parts go pid and status. */
+function stateParts(record: ContainerRecord, config: OciConfig): { head: string; tail: string } {
+  const rest = stateTail(record, config)
+  const head = JSON.stringify({ ociVersion: config.ociVersion, id: record.id }, null, 2)
+  return { head: `${head.slice(0, -2)},\n`, tail: JSON.stringify(rest, null, 2).slice(2) }
+}
+
+function stateTail({ bundle, created }: ContainerRecord, { root, annotations }: OciConfig): object {
+  return {
+    bundle,
+    rootfs: root!.path.startsWith('/') ? root!.path : join(bundle, root!.path),
+    created,
+    ...(annotations && { annotations }),
+    owner: '',
+  }
+}
+
+/** The same as one object, for `list`. */
+export function stateOf(record: ContainerRecord, config: OciConfig, status: Status): object {
+  const pid = status === 'stopped' ? 0 : record.pid
+  return { ociVersion: config.ociVersion, id: record.id, pid, status, ...stateTail(record, config) }
+}
+
+/** Throws HF_CONTAINER_NOT_FOUND, in the words that engines look for. */
+export function load(root: string, id: string): ContainerRecord {
+  try {
+    if (!isId(id)) throw notFound()
+    return JSON.parse(readFileSync(join(root, id, 'record.json'), 'utf8')) as ContainerRecord
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) throw notFound()
+    throw error
+  }
+}
+
+function notFound(): HoldfastError {
+  return new HoldfastError('HF_CONTAINER_NOT_FOUND', 'container does not exist')
+}
+
+export function loadConfig(root: string, id: string): OciConfig {
+  return parseConfigJson(readFileSync(join(root, id, 'config.json'), 'utf8'))
+}
+
+export function forget(root: string, id: string): void {
+  rmSync(directoryOf(root, id), { recursive: true, force: true })
+}
+
+export function listIds(root: string): string[] {
+  try {
+    return readdirSync(root)
+      .filter((name) => isId(name) && existsSync(join(root, name, 'record.json')))
+      .sort()
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
+  }
+}
+
+export function statusOf(root: string, record: ContainerRecord): Status {
+  if (record.startTime === '') return 'creating'
+  if (!isAlive(record)) return 'stopped'
+  try {
+    if (isPaused(record.cgroups)) return 'paused'
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT', 'ENODEV', 'HF_UNSUPPORTED')) throw error
+  }
+  return existsSync(join(root, record.id, 'door')) ? 'created' : 'running'
+}
+
+/** Whether the pid still is the process that was recorded, and no zombie. */
+export function isAlive({ pid, startTime }: Pick<ContainerRecord, 'pid' | 'startTime'>): boolean {
+  let stat: string
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return false
+    throw error
+  }
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return fields[0] !== 'Z' && fields[0] !== 'X' && fields[19] === startTime
+}

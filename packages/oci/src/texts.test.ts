@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest'
+import { SyscallError } from '@holdfast/errors'
+import { messageOf } from './error-text.ts'
+import { durationMs } from './events.ts'
+import { signalNumber } from './kill.ts'
+import { sizeOf } from './size.ts'
+import { table } from './table.ts'
+
+describe('sizes', () => {
+  it.each([
+    ['-1', -1],
+    ['1024', 1024],
+    ['1k', 1024],
+    ['2M', 2 << 20],
+    ['1.5gb', 1.5 * 2 ** 30],
+    ['4KiB', 4096],
+  ])('%s is %d bytes', (text, bytes) => expect(sizeOf(text)).toBe(bytes))
+
+  it.each(['', 'M', '1x', '-5'])('%j is none', (text) => expect(() => sizeOf(text)).toThrow(/is no size/))
+})
+
+describe('durations', () => {
+  it.each([
+    ['5s', 5000],
+    ['1m30s', 90_000],
+    ['250ms', 250],
+  ])('%s is %d ms', (text, ms) => expect(durationMs(text)).toBe(ms))
+
+  it.each(['', '5', 's', '5s!'])('%j is none', (text) =>
+    expect(() => durationMs(text)).toThrow(/invalid duration/),
+  )
+})
+
+it.each([
+  ['9', 9],
+  ['kill', 9],
+  ['SIGTERM', 15],
+])('signal %s is %d', (text, number) => expect(signalNumber(text)).toBe(number))
+
+it('sets columns as runc does', () => {
+  expect(
+    table([
+      ['ID', 'PID'],
+      ['abcdefghijkl', '1'],
+    ]),
+  ).toBe('ID             PID\nabcdefghijkl   1\n')
+})
+
+it('says in words what the kernel says in names', () => {
+  const error = new SyscallError({
+    errno: 13,
+    code: 'EACCES',
+    syscall: 'open',
+    path: '/x',
+    hint: 'Ask root.',
+  })
+  expect(messageOf(error)).toBe("open '/x': EACCES: permission denied (Ask root.)")
+})

@@ -1,0 +1,93 @@
+/** `update`: other limits for a running container. */
+import { readFileSync } from 'node:fs'
+import { createReadStream } from 'node:fs'
+import { resolve } from 'node:path'
+import { text as readAll } from 'node:stream/consumers'
+import { HoldfastError } from '@holdfast/errors'
+import { planUpdate } from '@holdfast/plan'
+import { applyCgroupWrites } from '@holdfast/shim/library'
+import type { Call } from './call.ts'
+import { onlyId, parseOptions, usage, type Options } from './options.ts'
+import * as store from './store.ts'
+import { sizeOf } from './size.ts'
+
+/** Option → where it goes in `linux.resources`, and how its text reads. */
+const fields: Readonly<Record<string, { at: [string, string]; read: (text: string) => number | string }>> = {
+  'blkio-weight': { at: ['blockIO', 'weight'], read: integer },
+  'cpu-period': { at: ['cpu', 'period'], read: integer },
+  'cpu-quota': { at: ['cpu', 'quota'], read: integer },
+  'cpu-burst': { at: ['cpu', 'burst'], read: integer },
+  'cpu-share': { at: ['cpu', 'shares'], read: integer },
+  'cpu-rt-period': { at: ['cpu', 'realtimePeriod'], read: integer },
+  'cpu-rt-runtime': { at: ['cpu', 'realtimeRuntime'], read: integer },
+  'cpu-idle': { at: ['cpu', 'idle'], read: integer },
+  'cpuset-cpus': { at: ['cpu', 'cpus'], read: String },
+  'cpuset-mems': { at: ['cpu', 'mems'], read: String },
+  memory: { at: ['memory', 'limit'], read: sizeOf },
+  'memory-reservation': { at: ['memory', 'reservation'], read: sizeOf },
+  'memory-swap': { at: ['memory', 'swap'], read: sizeOf },
+  'pids-limit': { at: ['pids', 'limit'], read: integer },
+}
+
+/** Obsolete in the kernel, or without a controller here: said, not obeyed. */
+const ignored = ['kernel-memory', 'kernel-memory-tcp']
+const unsupported = ['l3-cache-schema', 'mem-bw-schema']
+
+export async function update(call: Call): Promise<void> {
+  const { request } = call
+  const options = parseOptions(request.args, {
+    values: ['resources', ...Object.keys(fields), ...ignored, ...unsupported],
+    aliases: { r: 'resources' },
+  })
+  const record = store.load(request.root, onlyId('update', options))
+  if (store.statusOf(request.root, record) === 'stopped')
+    throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'container not running')
+  for (const name of unsupported)
+    if (options.value[name] !== undefined)
+      throw new HoldfastError('HF_UNSUPPORTED', `--${name} is not supported: it needs Intel RDT`)
+  for (const name of ignored)
+    if (options.value[name] !== undefined)
+      call.warn(`--${name} has no effect: the kernel has no such limit any more`)
+  const file = options.value['resources']
+  const resources = file === undefined ? fromOptions(options) : await fromFile(call, file)
+  const directories = record.cgroups.map(({ as, controllers }) => ({ as, controllers }))
+  applyCgroupWrites(record.cgroups, planUpdate(resources, { version: record.cgroupVersion, directories }))
+}
+
+function fromOptions({ value }: Options): object {
+  const resources: Record<string, Record<string, number | string>> = {}
+  for (const [name, { at, read }] of Object.entries(fields)) {
+    const text = value[name]
+    if (text !== undefined && text !== '') (resources[at[0]] ??= {})[at[1]] = read(text)
+  }
+  return resources
+}
+
+async function fromFile({ request, input }: Call, file: string): Promise<object> {
+  const name = file === '-' ? 'standard input' : resolve(request.cwd, file)
+  const content = file === '-' ? await readInput(input) : readFileSync(name, 'utf8')
+  let json: unknown
+  try {
+    json = JSON.parse(content)
+  } catch (error) {
+    throw usage(`resources in ${name}: ${(error as Error).message}`)
+  }
+  return withoutDevices(json)
+}
+
+function readInput(input: number | undefined): Promise<string> {
+  if (input === undefined) throw usage('--resources - reads standard input, which is closed')
+  return readAll(createReadStream('', { fd: input, autoClose: false }))
+}
+
+/** Engines send the whole of `linux.resources`; device rules can't be changed once the container runs. */
+function withoutDevices(json: unknown): object {
+  if (typeof json !== 'object' || json === null) throw usage('resources must be an object')
+  const { devices: _, ...rest } = json as Record<string, unknown>
+  return rest
+}
+
+function integer(text: string): number {
+  if (!/^-?\d{1,19}$/.test(text)) throw usage(`${JSON.stringify(text)} is no integer`)
+  return Number(text)
+}

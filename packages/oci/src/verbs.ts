@@ -1,0 +1,45 @@
+/** The verbs that the planner carries out; state, kill and start the front end does itself. */
+import { HoldfastError } from '@holdfast/errors'
+import type { Verb } from './call.ts'
+import { create, run } from './create.ts'
+import { poststart, remove } from './delete.ts'
+import { events } from './events.ts'
+import { exec } from './exec.ts'
+import { printFeatures } from './features.ts'
+import { help } from './help.ts'
+import { killAll } from './kill.ts'
+import { list } from './list.ts'
+import { pause, resume } from './pause.ts'
+import { ps } from './ps.ts'
+import { spec } from './spec.ts'
+import { update } from './update.ts'
+
+export const verbs: Readonly<Record<string, Verb>> = {
+  create,
+  run,
+  delete: remove,
+  poststart,
+  exec,
+  list,
+  ps,
+  pause,
+  resume,
+  update,
+  events,
+  features: printFeatures,
+  spec,
+  kill: killAll,
+  state: help,
+  start: help,
+  checkpoint: refuse('checkpoint'),
+  restore: refuse('restore'),
+}
+
+function refuse(verb: string): Verb {
+  return () => {
+    throw new HoldfastError('HF_UNSUPPORTED', `${verb} is not supported`, {
+      hint: 'holdfast-oci does not dump or restore processes; there is no CRIU behind it.',
+      details: { field: verb },
+    })
+  }
+}

@@ -1,0 +1,4 @@
+import { defineConfig } from 'vitest/config'
+import { projectTests } from '../../tools/vitest-shared.ts'
+
+export default defineConfig(projectTests)
