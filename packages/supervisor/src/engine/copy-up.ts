@@ -1,6 +1,9 @@
 /** Fills a new volume with what the image has at its place, owners and all, as Docker does. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import {
   closeFd,
   fsconfigCreate,
@@ -49,18 +52,11 @@ export async function copyUp(lower: string[], path: string, target: string): Pro
   }
 }
 
-/**
- * A directory of the image as a container would see it: an overlay of the layers that is attached nowhere. Links in
- * the image lead at most to the image's own root.
- */
+/** A directory of the image as a container would see it. Links in the image lead at most to the image's own root. */
 function openInLayers(lower: string[], path: string): number | undefined {
-  const context = fsopen('overlay')
   let root = -1
   try {
-    for (const layer of lower) fsconfigString(context, 'lowerdir+', layer)
-    fsconfigFlag(context, 'ro')
-    fsconfigCreate(context)
-    root = fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+    root = mountLayers(lower)
     return openat2(root, path.replace(/^\/+/, ''), {
       flags: O_RDONLY | O_DIRECTORY,
       resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
@@ -70,6 +66,50 @@ function openInLayers(lower: string[], path: string): number | undefined {
     throw error
   } finally {
     if (root >= 0) closeFd(root)
+  }
+}
+
+/** A read-only overlay of the layers that is attached nowhere. */
+function mountLayers(lower: string[]): number {
+  try {
+    return mountOverlay((context) => {
+      for (const layer of lower) fsconfigString(context, 'lowerdir+', layer)
+    })
+  } catch (error) {
+    if (!hasCode(error, 'EINVAL')) throw error
+    return mountNamedLayers(lower) // Linux before 6.7 has no `lowerdir+`
+  }
+}
+
+/**
+ * The layers by short links in the working directory: a value of fsconfig(2) has at most 255 bytes, which overlay
+ * splits at colons. Room for some ninety layers.
+ */
+function mountNamedLayers(lower: string[]): number {
+  const before = process.cwd()
+  const directory = mkdtempSync(join(tmpdir(), 'hf-layers-'))
+  try {
+    const names = lower.map((layer, index) => {
+      const name = index.toString(36)
+      symlinkSync(layer, join(directory, name))
+      return name
+    })
+    process.chdir(directory)
+    return mountOverlay((context) => fsconfigString(context, 'lowerdir', names.join(':')))
+  } finally {
+    process.chdir(before)
+    rmSync(directory, { recursive: true })
+  }
+}
+
+function mountOverlay(addLayers: (context: number) => void): number {
+  const context = fsopen('overlay')
+  try {
+    addLayers(context)
+    fsconfigFlag(context, 'ro')
+    fsconfigCreate(context)
+    return fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+  } finally {
     closeFd(context)
   }
 }

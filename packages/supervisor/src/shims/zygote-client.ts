@@ -32,7 +32,8 @@ interface OpenFork {
   reject(error: Error): void
 }
 
-const startDeadlineMs = 30_000
+/** It compiles all that a shim will run: seconds on a machine that is slow, or busy with something else. */
+const startDeadlineMs = 120_000
 
 export class ZygoteClient {
   readonly #options: ZygoteOptions
@@ -134,14 +135,18 @@ class Zygote {
     const zygote = new Zygote(child)
     relayLog(child, options.onLog)
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => child.kill('SIGKILL'), startDeadlineMs)
+      let late = ''
+      const timer = setTimeout(() => {
+        late = `, being not ready within ${startDeadlineMs / 1000} s`
+        child.kill('SIGKILL')
+      }, startDeadlineMs)
       const fail = (why: string) => {
         clearTimeout(timer)
         zygote.#onEnd(why, onExit)
         reject(new HoldfastError('HF_SHIM_LOST', why))
       }
       child.once('error', (error) => fail(`the zygote could not be started: ${error.message}`))
-      child.once('exit', (code, signal) => fail(`the zygote ended (${signal ?? code})`))
+      child.once('exit', (code, signal) => fail(`the zygote ended (${signal ?? code})${late}`))
       child.stdin?.on('error', () => {}) // EPIPE of a zygote that just died: 'exit' tells
       createInterface({ input: child.stdout! }).on('line', (line) => {
         const message = JSON.parse(line) as { ready?: true; id: number; pid: number; error?: string }
