@@ -30,6 +30,7 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
     addresses = await leaseAddresses(context, owner, wishes)
     const texts = addresses.map(formatAddress)
     ports = await holdPorts(context, request.id, mappings)
+    await context.egress.set(request, request.egress, { link: owner.link, addresses: texts })
     const mac = wishedMac ?? macBytes(macOf(addresses[0]!), 'mac')
     await connect(context, request, { link: owner.link, mac, addresses, hairpin: ports.length > 0 })
     await translatePorts(context, texts, ports)
@@ -45,12 +46,14 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
         gateway: formatAddress(gateway),
       })),
       ports,
+      ...(request.egress && { egress: request.egress }),
     }
   } catch (error) {
     context.published.delete(key)
     releasePorts(context, ports)
     if (addresses.length > 0) {
       context.ipam.leave(owner)
+      await context.egress.remove(request)
       await buryLink(context, owner.link)
     }
     throw error

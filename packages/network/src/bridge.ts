@@ -3,6 +3,8 @@
  * state.
  */
 
+import type { LearnName } from './policy/dns-name.ts'
+import type { EgressPolicy, EgressRule } from './policy/egress-rule.ts'
 import type { NetworkEvent } from './network-event.ts'
 import type { Repair } from './repair.ts'
 
@@ -30,6 +32,8 @@ export interface BridgeOptions {
    * other, with their own addresses. An internal network is isolated.
    */
   isolated?: boolean
+  /** What its containers may send to. Each may have a policy of its own beside it, which must let through too. */
+  egress?: EgressPolicy
   /**
    * Addresses that `-p` without a host address binds, where the network has their family; default 0.0.0.0 and
    * ::.
@@ -81,6 +85,8 @@ export interface AttachRequest {
   addresses?: string[]
   mac?: string
   ports?: PortMapping[]
+  /** What it may send to; in force before its interface is up. Absent: the network's policy alone. */
+  egress?: EgressPolicy
 }
 
 /** Plain data: store it, and give it back to `detach`, `restore`. */
@@ -91,7 +97,12 @@ export interface Attachment {
   mac: string
   addresses: { address: string; prefixLength: number; gateway: string }[]
   ports: PublishedPort[]
+  /** As it was given; what `allow`, `deny` and `revoke` return replaces it where it is stored. */
+  egress?: EgressPolicy
 }
+
+/** Whose policy: an attachment's, or the whole network's. */
+export type PolicyScope = 'network' | Pick<Attachment, 'id' | 'interface'>
 
 export interface DetachOptions {
   /** Resolve only when the link is gone and its addresses are free (20 ms more). */
@@ -114,6 +125,22 @@ export interface BridgeNetwork {
   detach(attachment: Attachment, options?: DetachOptions): Promise<void>
   publish(attachment: Attachment, ports: PortMapping[]): Promise<PublishedPort[]>
   unpublish(attachment: Attachment, ports: PublishedPort[]): Promise<void>
+  /**
+   * Puts rules on the allow list: from then on nothing else may be reached. Where there was no such list, also
+   * not with no rules at all. Returns the policy as it is then; connections that it refuses are ended.
+   */
+  allow(scope: PolicyScope, rules: EgressRule[]): Promise<EgressPolicy>
+  /** Puts rules on the deny list, which goes before the allow list. */
+  deny(scope: PolicyScope, rules: EgressRule[]): Promise<EgressPolicy>
+  /** Takes rules off both lists. An allow list stays, though empty. */
+  revoke(scope: PolicyScope, rules: EgressRule[]): Promise<EgressPolicy>
+  /** Replaces the lists; undefined: there is no policy any more. */
+  setPolicy(scope: PolicyScope, policy: EgressPolicy | undefined): Promise<void>
+  /**
+   * Takes the answers of a resolver, which rules with DNS names live on. To be awaited before the answer goes to
+   * the container. It may be handed over as it is: it needs no `this`.
+   */
+  readonly learn: LearnName
   /**
    * After a restart: these attachments are the living ones. Their sockets, set elements and leases are taken
    * up again; every other veth, lease, element of this network is removed. Returns what was removed, for the

@@ -5,6 +5,7 @@ import { isForwarding, kindOf, vethInfo } from './link-info.ts'
 import { type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 import { deleteConntrack, dumpConntrack } from './conntrack.ts'
+import { messages } from './netlink-listener.ts'
 import { addElements, parseElements, portBytes } from './nfnetlink.ts'
 import { addAddress, deleteLink, parseLink, parseRoute, setLink } from './rtnetlink.ts'
 
@@ -202,5 +203,20 @@ describe('conntrack', () => {
     })
     expect(request.type).toBe(0x102)
     expect(payload(request)).toBe('02000000' + '08000180' + 'aabbccdd' + '08000c00' + '00000007')
+  })
+})
+
+describe('notifications', () => {
+  it('are taken out of a datagram one by one, up to what is cut off', () => {
+    const datagram = hex(`12000000 1000 0000 00000000 07000000 aabb 0000
+      14000000 1100 0000 00000000 00000000 01020304
+      ff000000 1200 0000 00000000 00000000`)
+    expect([...messages(datagram)].map(({ type, port, data }) => [type, port, data.toString('hex')])).toEqual(
+      [
+        [16, 7, 'aabb'],
+        [17, 0, '01020304'],
+      ],
+    )
+    expect([...messages(hex('02000000 1000 0000 00000000 00000000'))]).toEqual([])
   })
 })

@@ -1,4 +1,5 @@
 /** Entries of connection tracking by netlink (linux/netfilter/nfnetlink_conntrack.h). */
+import { addressFromBytes, type Address } from './address.ts'
 import type { Reply, Request } from './netlink.ts'
 import { attribute, attributesOf, nested } from './netlink-attributes.ts'
 import { nfgenHeader, portBytes } from './nfnetlink.ts'
@@ -57,6 +58,44 @@ export function dumpConntrack(filter: ConntrackFilter): Request {
         attribute(2 /* CTA_FILTER_REPLY_FLAGS */, flagBytes(answers ? F_IP_SRC : 0)),
       ]),
     ],
+  }
+}
+
+/** Every connection that an address began. */
+export function dumpFlowsFrom(source: Buffer): Request {
+  return {
+    type: (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET,
+    what: 'IPCTNL_MSG_CT_GET',
+    payload: [
+      nfgenHeader(source.length === 16 ? AF_INET6 : AF_INET),
+      nested(CTA_TUPLE_ORIG, [nested(CTA_TUPLE_IP, [ipAttribute(source, 'source')])]),
+      nested(CTA_FILTER, [
+        attribute(1 /* CTA_FILTER_ORIG_FLAGS */, flagBytes(F_IP_SRC)),
+        attribute(2 /* CTA_FILTER_REPLY_FLAGS */, flagBytes(0)),
+      ]),
+    ],
+  }
+}
+
+/** Who began a connection, and what he sent to. */
+export function originOf({
+  data,
+}: Reply): { source: Address; destination: Address; protocol: number; port?: number } | undefined {
+  const tuple = attributesOf(data.subarray(4)).get(CTA_TUPLE_ORIG)
+  const parts = tuple && attributesOf(tuple)
+  const [ip, proto] = [parts?.get(CTA_TUPLE_IP), parts?.get(CTA_TUPLE_PROTO)]
+  if (!ip || !proto) return undefined
+  const [addresses, protocol] = [attributesOf(ip), attributesOf(proto)]
+  const source = addresses.get(1 /* CTA_IP_V4_SRC */) ?? addresses.get(3 /* CTA_IP_V6_SRC */)
+  const destination = addresses.get(2) ?? addresses.get(4)
+  const number = protocol.get(1 /* CTA_PROTO_NUM */)?.[0]
+  const port = protocol.get(3 /* CTA_PROTO_DST_PORT */)?.readUInt16BE()
+  if (!source || !destination || number === undefined) return undefined
+  return {
+    source: addressFromBytes(source),
+    destination: addressFromBytes(destination),
+    protocol: number,
+    ...(port !== undefined && { port }),
   }
 }
 

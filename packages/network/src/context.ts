@@ -1,5 +1,6 @@
 /** What the verbs of one open network share. */
 import type { Attachment, BridgeOptions, PublishedPort, RulesOptions } from './bridge.ts'
+import type { EgressFilter } from './policy/egress-filter.ts'
 import type { HeldSockets } from './held-sockets.ts'
 import type { Ipam } from './ipam.ts'
 import type { NetlinkSocket, Turns } from './netlink.ts'
@@ -19,12 +20,15 @@ export interface RulesContext {
   readonly published: ReadonlyMap<string, Publication>
   /** Whose an address is, for messages. */
   readonly ownerOf?: (address: string) => string | undefined
+  /** What containers may send to. */
+  readonly egress?: EgressFilter
 }
 
 export interface NetworkContext extends RulesContext {
   readonly options: BridgeOptions
   /** Whose turn it is on `route` and the sockets inside containers. */
   readonly routeTurns: Turns
+  readonly egress: EgressFilter
   /** A second one: deleting a link keeps a socket busy for 20 ms. */
   readonly removal: NetlinkSocket
   readonly ipam: Ipam

@@ -7,6 +7,7 @@ import { bridgeAlias } from './context.ts'
 import { inNetns, listSysctls, readSysctl, writeSysctl } from './netns.ts'
 import type { NetlinkSocket } from './netlink.ts'
 import { nftApply, nftList } from './nft.ts'
+import { removePolicyText } from './policy/policy-ruleset.ts'
 import { installText, removeText, sourcesOf, type NetworkRules } from './ruleset.ts'
 import {
   addAddress,
@@ -225,7 +226,15 @@ export async function removeRules(options: RulesOptions, plan: NetworkPlan): Pro
   const chains = objects.flatMap(({ chain }) => (chain ? [chain.name] : []))
   const others = chains.some((name) => name.startsWith('source-') && name !== `source-${options.bridge}`)
   if (others && !chains.includes(`source-${options.bridge}`)) return
-  await nftApply(removeText(rules, !others), options.hostNetns)
+  const policy = chains.includes(`egress-${options.bridge}`)
+  const last = !others
+  const guard = last && (await nftList(['table', 'bridge', options.table], options.hostNetns)) !== undefined
+  await nftApply(
+    (policy && !last ? removePolicyText(options) : '') +
+      removeText(rules, last) +
+      (guard ? `delete table bridge ${options.table}\n` : ''),
+    options.hostNetns,
+  )
 }
 
 export function rulesOf(options: RulesOptions, plan: NetworkPlan): NetworkRules {

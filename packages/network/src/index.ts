@@ -16,3 +16,5 @@ export {
   type LearnedAddresses,
   type Upstream,
 } from '@holdfast/resolver'
+export type { EgressPolicy, EgressRule } from './policy/egress-rule.ts'
+export type { LearnName, ResolvedName } from './policy/dns-name.ts'

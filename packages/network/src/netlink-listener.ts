@@ -33,15 +33,17 @@ export interface ListenerOptions {
   message(notification: Notification): void
   /** The socket's buffer was full: some messages are lost. */
   overrun(): void
+  /** Default false: it does not keep the process alive. */
+  keepAlive?: boolean
 }
 
 export interface Listener {
   /** The socket, for requests whose answers come as notifications. */
   readonly fd: number
+  unref(): void
   close(): void
 }
 
-/** It does not keep the process alive. */
 export function listenNetlink(options: ListenerOptions): Listener {
   const own = options.netns === undefined ? openSync('/proc/thread-self/ns/net', 'r') : undefined
   let fd: number
@@ -61,9 +63,10 @@ export function listenNetlink(options: ListenerOptions): Listener {
       // An overrun is an error of the socket's, and stops the watch.
       if (error && !closed) watch.update({ readable: true })
     })
-    watch.unref()
+    if (!options.keepAlive) watch.unref()
     return {
       fd,
+      unref: () => watch.unref(),
       close() {
         if (closed) return
         closed = true

@@ -204,7 +204,8 @@ export class NetlinkSocket {
   }
 }
 
-function frame(request: Request, seq: number, acknowledge = NLM_F_ACK): Buffer {
+/** The bytes of a message. */
+export function frame(request: Request, seq: number, acknowledge = NLM_F_ACK): Buffer {
   const flags = NLM_F_REQUEST | (request.unanswered ? 0 : acknowledge) | (request.flags ?? 0)
   return padded(
     Buffer.concat(formatMessage({ type: request.type, flags, seq, port: 0, data: request.payload })),

@@ -23,6 +23,7 @@ const NFTA_SET_ELEM_KEY = 1
 const NFTA_SET_ELEM_DATA = 2
 const NFTA_SET_ELEM_FLAGS = 3
 const NFTA_SET_ELEM_TIMEOUT = 4
+const NFTA_SET_ELEM_EXPIRATION = 5
 const NFTA_SET_ELEM_KEY_END = 10
 const NFTA_DATA_VALUE = 1
 const NFTA_RULE_TABLE = 1
@@ -92,7 +93,7 @@ function merged(requests: ElementRequest[]): ElementRequest[] {
   const messages: ElementRequest[] = []
   const open = new Map<string, ElementRequest>()
   for (const { elements, ...place } of requests) {
-    const key = `${place.family} ${place.set}`
+    const key = `${place.family} ${place.table} ${place.set}`
     for (const element of elements) {
       let message = open.get(key)
       if (!message || message.elements.length === elementsPerMessage) {
@@ -124,6 +125,8 @@ export interface FoundElement {
   end: Buffer | undefined
   data: Buffer | undefined
   flags: number
+  /** Milliseconds until it goes; undefined: it stays. */
+  remaining: number | undefined
 }
 
 /** The elements of a reply to a dump, or of a notification. */
@@ -139,7 +142,16 @@ export function parseElements({ data }: Pick<Reply, 'data'>): FoundElement[] {
     const key = value(NFTA_SET_ELEM_KEY)
     if (!key) return []
     const flags = attributes.get(NFTA_SET_ELEM_FLAGS)?.readUInt32BE() ?? 0
-    return [{ key, end: value(NFTA_SET_ELEM_KEY_END), data: value(NFTA_SET_ELEM_DATA), flags }]
+    const remaining = attributes.get(NFTA_SET_ELEM_EXPIRATION)
+    return [
+      {
+        key,
+        end: value(NFTA_SET_ELEM_KEY_END),
+        data: value(NFTA_SET_ELEM_DATA),
+        flags,
+        remaining: remaining && Number(remaining.readBigUInt64BE()),
+      },
+    ]
   })
 }
 
@@ -215,6 +227,13 @@ function familyHeader({ family = 'inet' }: { family?: keyof typeof nfproto | und
 /** struct nfgenmsg: family, version 0, resource id in network order. */
 export function nfgenHeader(family: number, resource = 0): Buffer {
   return Buffer.of(family, 0, resource >> 8, resource & 0xff)
+}
+
+/** The name of a link as a key: IFNAMSIZ bytes. */
+export function interfaceName(name: string): Buffer {
+  const bytes = Buffer.alloc(16)
+  bytes.write(name)
+  return bytes
 }
 
 export function portBytes(port: number): Buffer {

@@ -1,14 +1,15 @@
 /** Opens a bridge network: the one place where its parts meet. */
 import { HoldfastError } from '@holdfast/errors'
 import type { BridgeOptions, OpenBridgeNetwork } from './bridge.ts'
-import type { NetworkContext } from './context.ts'
+import type { NetworkContext, Publication } from './context.ts'
 import { forwardObstacles } from './forward-policy.ts'
 import { HeldSockets } from './held-sockets.ts'
 import { ensureBridge, ensureRules } from './host-bridge.ts'
 import { Ipam } from './ipam.ts'
 import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE, Turns } from './netlink.ts'
 import { readSysctl } from './netns.ts'
-import { OpenNetwork } from './open-network.ts'
+import { Listeners, OpenNetwork } from './open-network.ts'
+import { EgressFilter } from './policy/egress-filter.ts'
 import { deleteLink } from './rtnetlink.ts'
 import { releaseSubnet } from './subnet-reservation.ts'
 import { validateOptions } from './validate.ts'
@@ -38,24 +39,31 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
       ensureRules(options, plan),
     ])
     releaseSubnets(options)
-    const context: NetworkContext = {
+    const rules = {
       options,
       plan,
       route,
+      netfilter: opened(NetlinkSocket.open(NETLINK_NETFILTER, options.hostNetns)),
+      published: new Map<string, Publication>(),
+      ownerOf: (address: string) => ipam.leases().find((lease) => lease.address === address)?.id,
+    }
+    const listeners = new Listeners()
+    const context: NetworkContext = {
+      ...rules,
+      egress: opened(new EgressFilter(rules, listeners.tell)),
       routeTurns,
       ipam,
-      ownerOf: (address) => ipam.leases().find((lease) => lease.address === address)?.id,
       bridge,
       hasIpv6,
       removal: opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns)),
-      netfilter: opened(NetlinkSocket.open(NETLINK_NETFILTER, options.hostNetns)),
       held: opened(new HeldSockets(options.hostNetns)),
-      published: new Map(),
       removals: new Map(),
     }
+    await context.egress.set('network', options.egress)
     return new OpenNetwork(
       context,
       obstacles.map(({ what, fix }) => `forwarded packets are dropped by ${what}: ${fix}`),
+      listeners,
     )
   } catch (error) {
     for (const step of undo.reverse()) await step()

@@ -7,9 +7,12 @@ import type {
   BridgeNetwork,
   BridgeOptions,
   DetachOptions,
+  PolicyScope,
   PortMapping,
   PublishedPort,
 } from './bridge.ts'
+import type { LearnName } from './policy/dns-name.ts'
+import type { EgressPolicy, EgressRule } from './policy/egress-rule.ts'
 import type { NetworkContext } from './context.ts'
 import { detach } from './detach.ts'
 import { findLink, removeRules } from './host-bridge.ts'
@@ -21,21 +24,35 @@ import { restore } from './restore.ts'
 import { deleteLink } from './rtnetlink.ts'
 import { watchHost, type HostWatch } from './watch-host.ts'
 
+/** What one network tells, to whoever listens. */
+export class Listeners {
+  readonly #all = new Set<(event: NetworkEvent) => void>()
+
+  add(listener: (event: NetworkEvent) => void): () => void {
+    this.#all.add(listener)
+    return () => this.#all.delete(listener)
+  }
+
+  readonly tell = (event: NetworkEvent): void => {
+    for (const listener of this.#all) listener(event)
+  }
+}
+
 export class OpenNetwork implements BridgeNetwork {
   readonly options: BridgeOptions
   readonly warnings: readonly string[]
   readonly #context: NetworkContext
   readonly #watch: HostWatch
-  readonly #listeners = new Set<(event: NetworkEvent) => void>()
+  readonly #listeners: Listeners
+  readonly learn: LearnName = (answer) => this.#context.egress.learn(answer)
   #closed = false
 
-  constructor(context: NetworkContext, warnings: string[]) {
+  constructor(context: NetworkContext, warnings: string[], listeners: Listeners) {
     this.options = context.options
     this.warnings = warnings
     this.#context = context
-    this.#watch = watchHost(context, (event) => {
-      for (const listener of this.#listeners) listener(event)
-    })
+    this.#listeners = listeners
+    this.#watch = watchHost(context, listeners.tell)
   }
 
   attach(request: AttachRequest): Promise<Attachment> {
@@ -55,12 +72,27 @@ export class OpenNetwork implements BridgeNetwork {
   }
 
   watch(listener: (event: NetworkEvent) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   repair(options: { fix?: boolean } = {}): Promise<Repair[]> {
     return repair(this.#context, { fix: options.fix ?? true })
+  }
+
+  allow(scope: PolicyScope, rules: EgressRule[]): Promise<EgressPolicy> {
+    return this.#context.egress.allow(scope, rules)
+  }
+
+  deny(scope: PolicyScope, rules: EgressRule[]): Promise<EgressPolicy> {
+    return this.#context.egress.deny(scope, rules)
+  }
+
+  revoke(scope: PolicyScope, rules: EgressRule[]): Promise<EgressPolicy> {
+    return this.#context.egress.revoke(scope, rules)
+  }
+
+  setPolicy(scope: PolicyScope, policy: EgressPolicy | undefined): Promise<void> {
+    return this.#context.egress.set(scope, policy)
   }
 
   restore(attachments: Attachment[]): Promise<string[]> {
@@ -70,10 +102,10 @@ export class OpenNetwork implements BridgeNetwork {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    const { route, removal, netfilter, held, ipam } = this.#context
+    const { route, removal, netfilter, held, ipam, egress } = this.#context
     await this.#watch.close()
     await settleRemovals(this.#context, 'leave')
-    for (const part of [route, removal, netfilter, held, ipam]) part.close()
+    for (const part of [egress, route, removal, netfilter, held, ipam]) part.close()
   }
 
   async remove(): Promise<void> {

@@ -25,10 +25,13 @@ export type RepairContext = RulesContext & Pick<NetworkContext, 'bridge'>
 
 export type Repair = Damage & { repaired: boolean; error?: unknown }
 
-/** Everything that is amiss; `fix` also puts it right. The order matters: rules come after the bridge. */
+/**
+ * Everything that is amiss; `fix` also puts it right. The order matters: rules come after the bridge, and what
+ * refuses before what lets through.
+ */
 export async function repair(context: RepairContext, { fix }: { fix: boolean }): Promise<Repair[]> {
   const found: Repair[] = []
-  for (const step of [bridgeStep, routeStep, linkStep, forwardingStep, rulesStep, portStep]) {
+  for (const step of [bridgeStep, routeStep, policyStep, linkStep, forwardingStep, rulesStep, portStep]) {
     const { damage, mend } = await step(context)
     found.push(...(await mended(damage, fix ? mend : undefined)))
   }
@@ -37,7 +40,7 @@ export async function repair(context: RepairContext, { fix }: { fix: boolean }):
 
 interface Step {
   damage: Damage[]
-  mend?: () => Promise<unknown> | void
+  mend?: () => Promise<unknown> | undefined
 }
 
 async function mended(damage: Damage[], mend: Step['mend']): Promise<Repair[]> {
@@ -145,6 +148,14 @@ function forwardingStep({ options, plan }: RepairContext): Step {
       family,
       fix: `sysctl -w net.${keys[family].replaceAll('/', '.')}=1`,
     })),
+  }
+}
+
+async function policyStep({ egress }: RepairContext): Promise<Step> {
+  const missing = (await egress?.missing(false)) ?? []
+  return {
+    damage: missing.length > 0 ? [{ type: 'policy-lost', missing }] : [],
+    mend: () => egress?.missing(true),
   }
 }
 

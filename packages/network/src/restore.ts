@@ -23,6 +23,7 @@ export async function restore(context: NetworkContext, living: Attachment[]): Pr
   await restoreLeases(context, living, report)
   holdAgain(context, living, report)
   await restoreElements(context, living, report)
+  report.push(...(await restorePolicies(context, living)))
   return report
 }
 
@@ -101,6 +102,14 @@ function holdAgain(context: NetworkContext, living: Attachment[], report: string
       report.push(`port ${hostIp}:${hostPort}/${protocol} of ${id} was bound by another process meanwhile`)
     }
   }
+}
+
+async function restorePolicies(context: NetworkContext, living: Attachment[]): Promise<string[]> {
+  const { egress } = context.options
+  return await context.egress.restore([
+    ...(egress ? [{ scope: 'network' as const, egress }] : []),
+    ...living.flatMap((each) => (each.egress ? [{ scope: each, egress: each.egress }] : [])),
+  ])
 }
 
 async function restoreElements(

@@ -5,7 +5,8 @@
 import { addressBytes } from './address.ts'
 import type { RulesContext } from './context.ts'
 import { rulesOf } from './host-bridge.ts'
-import { chainOf, dumpElements, dumpRules, parseElements } from './nfnetlink.ts'
+import type { NetlinkSocket } from './netlink.ts'
+import { chainOf, dumpElements, dumpRules, interfaceName, parseElements, type SetName } from './nfnetlink.ts'
 import { installText } from './ruleset.ts'
 
 /** Chains and sets of our table that are not what they should be; `['table']` where all are. */
@@ -13,12 +14,8 @@ export async function missingRules(
   context: Pick<RulesContext, 'options' | 'plan' | 'netfilter'>,
 ): Promise<string[]> {
   const { options, plan, netfilter } = context
-  const expected = rulesPerChain(installText(rulesOf(options, plan), []))
-  const found = new Map<string, number>()
-  for (const reply of await netfilter.dump(dumpRules(options))) {
-    const chain = chainOf(reply, options.table)
-    if (chain !== undefined) found.set(chain, (found.get(chain) ?? 0) + 1)
-  }
+  const expected = rulesPerChain(installText(rulesOf(options, plan), []), 'inet')
+  const found = await countRules(netfilter, { table: options.table })
   if (found.size === 0) return ['table']
   // More than expected is somebody's addition, which is his business.
   const chains = [...expected]
@@ -27,11 +24,25 @@ export async function missingRules(
   return [...chains, ...(await missingSets(context))]
 }
 
-function rulesPerChain(text: string): Map<string, number> {
+/** The rules that a text for `nft` adds, by chain. */
+export function rulesPerChain(text: string, family: 'inet' | 'bridge'): Map<string, number> {
   const counts = new Map<string, number>()
-  for (const [, chain] of text.matchAll(/^add rule \S+ \S+ (\S+) /gm))
-    counts.set(chain!, (counts.get(chain!) ?? 0) + 1)
+  for (const [, of, chain] of text.matchAll(/^add rule (\S+) \S+ (\S+) /gm))
+    if (of === family) counts.set(chain!, (counts.get(chain!) ?? 0) + 1)
   return counts
+}
+
+/** The rules of a table that are there, by chain. */
+export async function countRules(
+  netfilter: NetlinkSocket,
+  table: Pick<SetName, 'table' | 'family'>,
+): Promise<Map<string, number>> {
+  const found = new Map<string, number>()
+  for (const reply of await netfilter.dump(dumpRules(table))) {
+    const chain = chainOf(reply, table.table)
+    if (chain !== undefined) found.set(chain, (found.get(chain) ?? 0) + 1)
+  }
+  return found
 }
 
 /** The sets that send packets of this bridge and its subnets to its chains. */
@@ -40,8 +51,7 @@ async function missingSets({
   plan,
   netfilter,
 }: Pick<RulesContext, 'options' | 'plan' | 'netfilter'>): Promise<string[]> {
-  const bridge = Buffer.alloc(16)
-  bridge.write(options.bridge)
+  const bridge = interfaceName(options.bridge)
   const wanted: [set: string, key: Buffer][] = [
     ['bridges', bridge],
     ['leave', bridge],

@@ -12,6 +12,7 @@ import {
 } from './address.ts'
 import type { AttachRequest, RulesOptions, PortMapping } from './bridge.ts'
 import type { Range } from './ipam.ts'
+import { checkPolicy } from './policy/egress-rule.ts'
 
 export interface NetworkPlan {
   ranges: Range[]
@@ -37,6 +38,7 @@ export function validateOptions(options: RulesOptions): NetworkPlan {
   const families = ranges.map(({ subnet }) => subnet.family)
   if (new Set(families).size !== families.length)
     throw bad('subnets', 'a network has one subnet per family at most')
+  if (options.egress) checkPolicy(options.egress, 'egress')
   const hostIps = options.defaultHostIps ?? ['0.0.0.0', '::']
   return {
     ranges,
@@ -101,6 +103,7 @@ export function validateAttach(plan: NetworkPlan, request: AttachRequest): Attac
   if (new Set(wishes.map(({ family }) => family)).size !== wishes.length) {
     throw bad('addresses', 'one address per family at most')
   }
+  if (request.egress) checkPolicy(request.egress, 'egress')
   return {
     wishes,
     mac: request.mac === undefined ? undefined : macBytes(request.mac, 'mac'),
