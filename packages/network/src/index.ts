@@ -17,4 +17,4 @@ export {
   type Upstream,
 } from '@holdfast/resolver'
 export type { EgressPolicy, EgressRule } from './policy/egress-rule.ts'
-export type { LearnName, ResolvedName } from './policy/dns-name.ts'
+export type { LearnName } from './policy/dns-name.ts'

@@ -1,8 +1,16 @@
 import { eventually } from '@holdfast/testkit'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { inNetns, writeSysctl } from '../src/netns.ts'
-import type { Attachment, BridgeNetwork, EgressPolicy, NetworkEvent, Refusal } from '../src/index.ts'
+import {
+  openResolver,
+  type Attachment,
+  type BridgeNetwork,
+  type EgressPolicy,
+  type NetworkEvent,
+  type Refusal,
+} from '../src/index.ts'
 import { fetchTcp, fetchUdp, run, TestHost, udpSocket, type TestContainer } from './network-fixture.ts'
+import { reply, UpstreamServer } from './upstream-server.ts'
 
 let host: TestHost
 let outside: number
@@ -270,6 +278,25 @@ describe.skipIf(process.getuid?.() !== 0)('a rule with a DNS name', () => {
     await network.learn({ name: 'example.org', addresses: ['192.0.2.2'], ttl: 600 })
     expect(await expiry()).toBe('20m')
     expect(await reaches(a.netns, '192.0.2.2')).toBe(true)
+  })
+
+  it('needs nothing but the resolver in the container’s namespace to be kept fresh', async () => {
+    const network = await host.open()
+    const a = await contained(network, { allow: [{ to: 'www.example.org', port: 80 }] })
+    await using upstream = await UpstreamServer.start('127.0.0.1', (question) =>
+      reply(question, question.type === 1 ? ['192.0.2.2'] : []),
+    )
+    const resolver = openResolver({
+      netns: a.netns,
+      table: { ttl: 60, hosts: [] },
+      upstreams: [{ address: '127.0.0.1', port: upstream.port }],
+      onAnswer: network.learn,
+    })
+    expect(await reaches(a.netns, '192.0.2.2')).toBe(false)
+    expect(await run(a.netns, 'busybox nslookup www.example.org 127.0.0.11')).toContain('192.0.2.2')
+    expect(await reaches(a.netns, '192.0.2.2')).toBe(true)
+    expect(await reaches(a.netns, '192.0.2.2', 443)).toBe(false)
+    resolver.close()
   })
 
   it('that denies ends connections to the address', async () => {

@@ -1,4 +1,5 @@
 /** DNS names in policies, and the addresses that answers gave for them. */
+import type { LearnedAddresses } from '@holdfast/resolver'
 import { addressBytes, isLoopback, isUnspecified, parseAddress, type Address } from '../address.ts'
 
 /** `example.org`, or `*.example.org`: everything below it, however deep, but not the name itself. */
@@ -8,21 +9,11 @@ export interface NamePattern {
   wildcard: boolean
 }
 
-/** An answer that a resolver gave to a container, or is about to. */
-export interface ResolvedName {
-  /** The name that was asked for; what it is an alias of does not matter. */
-  name: string
-  /** Of A and AAAA records. */
-  addresses: string[]
-  /** The shortest of the records', in seconds. */
-  ttl: number
-}
-
 /**
  * Takes a resolver's answer before it goes to the container that asked: once it resolves, what the answer
  * allows may be connected to.
  */
-export type LearnName = (answer: ResolvedName) => Promise<void>
+export type LearnName = (answer: LearnedAddresses) => Promise<void>
 
 /** Undefined where it is no name. */
 export function namePattern(text: string): NamePattern | undefined {
@@ -65,7 +56,7 @@ export class LearnedNames {
    * for twice its ttl and is written again in the second half, so that an answer costs no transaction while the
    * last one is fresh.
    */
-  learn({ name, addresses, ttl }: ResolvedName, now: number): string | undefined {
+  learn({ name, addresses, ttl }: LearnedAddresses, now: number): string | undefined {
     const canonical = canonicalName(name)
     const pattern = namePattern(canonical)
     if (!pattern || pattern.wildcard) return undefined

@@ -3,13 +3,14 @@
  * change writes the difference, in one transaction.
  */
 import { hasCode, HoldfastError } from '@holdfast/errors'
+import type { LearnedAddresses } from '@holdfast/resolver'
 import { formatAddress, parseAddress, type Address } from '../address.ts'
 import type { PolicyScope } from '../bridge.ts'
 import { attachmentKey, type Publication, type RulesContext } from '../context.ts'
 import { Turns } from '../netlink.ts'
 import { changeElements, type ElementRequest } from '../nfnetlink.ts'
 import type { Refusal } from '../network-event.ts'
-import { LearnedNames, matchesName, type NamePattern, type ResolvedName } from './dns-name.ts'
+import { LearnedNames, matchesName, type NamePattern } from './dns-name.ts'
 import { checkPolicy, describeRule, type EgressPolicy, type EgressRule } from './egress-rule.ts'
 import { cutFlows } from './flows.ts'
 import { elementsOfSubject, type Subject, type TimedElement } from './policy-elements.ts'
@@ -93,7 +94,7 @@ export class EgressFilter {
     }))
   }
 
-  async learn(answer: ResolvedName): Promise<void> {
+  async learn(answer: LearnedAddresses): Promise<void> {
     const name = this.#names.learn(answer, performance.now())
     if (name === undefined) return
     await Promise.all(
