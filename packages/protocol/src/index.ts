@@ -1,4 +1,5 @@
 export * from './messages.ts'
+export type { DnsHostSpec, DnsSpec, NetworkRequests, RelaySpec } from './network-services.ts'
 export * from './codec.ts'
 export * from './channel.ts'
 export * from './send-queue.ts'

@@ -32,6 +32,9 @@ export const allowedIn: Partial<Record<Method, readonly Status[]>> = {
   resume: ['paused'],
   resize: ['created', 'running', 'paused'],
   processes: ['created', 'running', 'paused'],
+  'dns.set': ['created', 'running', 'paused'],
+  'dns.change': ['created', 'running', 'paused'],
+  'relays.set': ['created', 'running', 'paused'],
   'exec.start': ['running'],
 }
 

@@ -20,6 +20,7 @@
  * itself. Any number of control connections may be open at once. The first text frame must be `hello`.
  */
 import type { ErrorJson } from '@holdfast/errors'
+import type { NetworkRequests } from './network-services.ts'
 
 /** Raised when an old and a new side could no longer talk to each other. */
 export const protocolVersion = 2
@@ -112,7 +113,7 @@ export interface ShimState {
 export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped'
 
 /** Every request: its parameters and its result. */
-export interface Requests {
+export interface Requests extends NetworkRequests {
   /** First on every control connection. */
   hello: { params: { protocol: number }; result: { protocol: number; state: ShimState } }
   /** Makes everything but the program: namespaces, mounts, cgroup. On failure nothing is left. */

@@ -1,6 +1,7 @@
 /** The schemas of requests and of shim.json. They copy what they know into fresh objects: nothing else gets through. */
 import * as v from 'valibot'
 import { protocolVersion, type Method } from './messages.ts'
+import { networkRequestSchemas } from './network-services.ts'
 
 const noNul = v.check((text: string) => !text.includes('\0'), 'must not contain a NUL')
 const text = v.pipe(v.string(), v.maxLength(1 << 17), noNul)
@@ -50,6 +51,7 @@ export const requestSchemas = {
   'exec.kill': v.object({ execId, signal }),
   'exec.state': v.object({ execId }),
   delete: v.object({ force: v.boolean() }),
+  ...networkRequestSchemas,
 } satisfies Record<Method, v.GenericSchema>
 
 /** `<dir>/shim.json`. */

@@ -15,6 +15,7 @@ import { Control, type Handlers } from './control.ts'
 import { Execs } from './exec.ts'
 import { JsonLog, NoLog, type OutputLog } from './log-writer.ts'
 import { Mutex } from './mutex.ts'
+import { NetworkServices } from './network-services.ts'
 import { checkSocketPath, serve, type ShimServer } from './server.ts'
 import type { ShimContext } from './shim-context.ts'
 import { currentBootId, readExitRecord, readState, writeState } from './state-file.ts'
@@ -73,6 +74,7 @@ export class Shim implements ShimContext {
   readonly #log: OutputLog
   readonly #container: Container
   readonly #execs: Execs
+  readonly #services: NetworkServices
   readonly #control: Control
   #created: Promise<void> | undefined
   #server: ShimServer | undefined
@@ -89,6 +91,7 @@ export class Shim implements ShimContext {
     const process = new ContainedProcess(this.#log, { maxFile, stdin, stdinOnce })
     this.#container = new Container(this, process)
     this.#execs = new Execs(this, this.#container)
+    this.#services = new NetworkServices(this, this.#container)
     this.#control = new Control(this.#handlers(), (method) => {
       if (method === 'delete') void this.#leave()
     })
@@ -98,8 +101,12 @@ export class Shim implements ShimContext {
     const state = readState(this.dir)
     if (state?.adoption && state.bootId === currentBootId()) {
       const { exit, status } = state
-      if (status === 'stopped' && exit) this.#container.restoreEnded(state.startedAt, exit, state.adoption)
-      else this.#container.adopt(status, state.startedAt, state.adoption)
+      if (status === 'stopped' && exit) {
+        this.#container.restoreEnded(state.startedAt, exit, state.adoption)
+      } else {
+        this.#container.adopt(status, state.startedAt, state.adoption)
+        this.#services.reopen().catch(this.fail)
+      }
       this.#execs.adopt(state.execs)
       return
     }
@@ -140,6 +147,7 @@ export class Shim implements ShimContext {
   }
 
   emit(event: ShimEvent): void {
+    if (event.event === 'exited') this.#services.close()
     this.#control.broadcast(event)
   }
 
@@ -186,6 +194,7 @@ export class Shim implements ShimContext {
       ),
       'exec.kill': async ({ execId, signal }) => (execs.get(execId).process.kill(signal), {}),
       'exec.state': async ({ execId }) => execs.state(execId),
+      ...this.#services.handlers(),
       delete: ({ force }) => locked(async () => (await this.#delete(force), {})),
     }
   }
@@ -213,6 +222,7 @@ export class Shim implements ShimContext {
 
   async #delete(force: boolean): Promise<void> {
     await this.#container.delete(force)
+    this.#services.close()
     this.#container.process.abandon()
     this.#log.close()
     // Whoever is connected stays so; the name goes now, since the directory may once this is answered.
@@ -233,7 +243,7 @@ export class Shim implements ShimContext {
 
 /** What a shim makes in its directory; config.json and shim.json are the supervisor's. */
 const ownFile =
-  /^(\.?state\.json(\.new)?|exit\.json|exec-.*\.exit\.json|(stdout|stderr)\.journal|log\.checkpoint|stage|shim\.(sock|lock))$/
+  /^(\.?state\.json(\.new)?|exit\.json|exec-.*\.exit\.json|(stdout|stderr)\.journal|log\.checkpoint|\.?(dns|relays)\.json(\.new)?|stage|shim\.(sock|lock))$/
 
 function openLog(dir: string, spec: LogSpec, warn: (message: string) => void): OutputLog {
   return spec.driver === 'none' ? new NoLog() : new JsonLog(dir, spec, warn)

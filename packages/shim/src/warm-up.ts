@@ -13,6 +13,7 @@ import { encodeStream, protocolVersion, type Method, type ShimSpec } from '@hold
 import { JsonLog } from './log-writer.ts'
 import { startShim } from './shim.ts'
 import { warmUpBundle } from './warm-up-config.ts'
+import { warmUpNetwork } from './warm-up-network.ts'
 
 const shims = 3
 const requests = 10
@@ -21,6 +22,7 @@ const chunks = 30
 /** `cgroupParent`: where the instance's cgroups lie; the warm-up's own are beneath it for some milliseconds. */
 export async function warmUp(cgroupParent: string): Promise<void> {
   probeHost()
+  warmUpNetwork()
   const dir = mkdtempSync(join(tmpdir(), 'hf-zygote-'))
   try {
     warmLog(dir)

@@ -1,0 +1,20 @@
+/** Names at 127.0.0.11, inside the container's network. */
+import { connectIn, listenIn, openDatagrams } from '@holdfast/core'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import type { DnsSpec } from '@holdfast/protocol'
+import { DnsServer } from '@holdfast/resolver'
+
+export { changeTable } from '@holdfast/resolver'
+
+/** `netns`: its descriptor; it stays the caller's. Throws HF_NETWORK_FAILED where the container listens there. */
+export function openDns(netns: number, spec: DnsSpec, onProblem: (message: string) => void): DnsServer {
+  try {
+    return new DnsServer({ sockets: { openDatagrams, listenIn, connectIn }, netns, ...spec, onProblem })
+  } catch (error) {
+    if (!hasCode(error, 'EADDRINUSE')) throw error
+    throw new HoldfastError('HF_NETWORK_FAILED', 'names cannot be answered at 127.0.0.11:53', {
+      cause: error,
+      hint: 'Something in this network listens on port 53 of all addresses: give it an address, or another port.',
+    })
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * What the shim serves on its container's network. The code is loaded when first asked for: most containers have neither
+ * names nor relays, and pay nothing. What was asked for lies in the directory, for a shim that comes later.
+ */
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import type { DnsSpec, NamespaceHandle, NetworkRequests, RelaySpec } from '@holdfast/protocol'
+import type { DnsServer } from '@holdfast/resolver'
+import type { Handlers } from './control.ts'
+import { Mutex } from './mutex.ts'
+import type { Relay } from './relay.ts'
+import type { ShimContext } from './shim-context.ts'
+
+const dnsFile = 'dns.json'
+const relaysFile = 'relays.json'
+
+/** The container as far as its network goes. */
+export interface Networked {
+  check(method: keyof NetworkRequests): void
+  namespaces(): { net?: NamespaceHandle }
+}
+
+export class NetworkServices {
+  readonly #context: ShimContext
+  readonly #container: Networked
+  /** One after the other: each loads code, and replaces what the one before it made. */
+  readonly #mutex = new Mutex()
+  #dns: { server: DnsServer; spec: DnsSpec } | undefined
+  #relays: Relay[] = []
+  #closed = false
+
+  constructor(context: ShimContext, container: Networked) {
+    this.#context = context
+    this.#container = container
+  }
+
+  handlers(): Pick<Handlers, keyof NetworkRequests> {
+    const locked = (method: keyof NetworkRequests, task: () => Promise<void>) =>
+      this.#mutex.run(async () => {
+        this.#container.check(method)
+        await task()
+        return {}
+      })
+    return {
+      'dns.set': ({ dns }) => locked('dns.set', () => this.#setDns(dns)),
+      'dns.change': (change) => locked('dns.change', () => this.#changeDns(change)),
+      'relays.set': ({ relays }) => locked('relays.set', () => this.#setRelays(relays)),
+    }
+  }
+
+  /** Takes up what an earlier shim of this container served. Never throws: what is amiss is logged. */
+  reopen(): Promise<void> {
+    return this.#mutex.run(async () => {
+      const dns = this.#read(dnsFile) as DnsSpec | undefined
+      const relays = this.#read(relaysFile) as RelaySpec[] | undefined
+      if (dns) await this.#attempt('answering names', () => this.#openDns(dns))
+      for (const relay of relays ?? [])
+        await this.#attempt('relaying a port', () => this.#setRelays([...this.#relays.map(specOf), relay]))
+    })
+  }
+
+  /** The container has ended, and its network is to go: a socket in there would keep it. */
+  close(): void {
+    this.#closed = true
+    this.#dns?.server.close()
+    this.#dns = undefined
+    for (const relay of this.#relays.splice(0)) relay.close()
+  }
+
+  async #setDns(spec: DnsSpec | null): Promise<void> {
+    if (spec === null) {
+      this.#dns?.server.close()
+      this.#dns = undefined
+      rmSync(`${this.#context.dir}/${dnsFile}`, { force: true })
+      return
+    }
+    if (this.#dns) {
+      this.#dns.server.setTable(spec.table) // throws before anything has changed
+      if (!same(this.#dns.spec.upstreams, spec.upstreams)) this.#dns.server.setUpstreams(spec.upstreams)
+      this.#dns.spec = spec
+    } else {
+      await this.#openDns(spec)
+    }
+    this.#write(dnsFile, spec)
+  }
+
+  async #changeDns(change: NetworkRequests['dns.change']['params']): Promise<void> {
+    if (!this.#dns) throw new HoldfastError('HF_CONTAINER_STATE', 'this container has no names to be changed')
+    const { changeTable } = await import('./dns-socket.ts')
+    const { spec } = this.#dns
+    await this.#setDns({ ...spec, table: changeTable(spec.table, change) })
+  }
+
+  async #openDns(spec: DnsSpec): Promise<void> {
+    const netns = this.#container.namespaces().net
+    if (!netns) throw ended()
+    if (netns.origin === 'host') {
+      throw new HoldfastError(
+        'HF_UNSUPPORTED',
+        'names are answered in a network of the container’s own alone',
+      )
+    }
+    const { openDns } = await import('./dns-socket.ts')
+    if (this.#closed) throw ended()
+    const server = openDns(netns.fd, spec, (message) => this.#context.log('warn', `dns: ${message}`))
+    this.#dns = { server, spec }
+  }
+
+  async #setRelays(specs: RelaySpec[]): Promise<void> {
+    const { openRelay } = await import('./relay.ts')
+    if (this.#closed) throw ended()
+    const kept = this.#relays.filter(({ spec }) => specs.some((wanted) => same(spec, wanted)))
+    const opened: Relay[] = []
+    try {
+      for (const spec of specs) {
+        if (!kept.some((relay) => same(relay.spec, spec))) opened.push(openRelay(spec))
+      }
+      this.#write(relaysFile, specs)
+    } catch (error) {
+      for (const relay of opened) relay.close()
+      throw error
+    }
+    for (const relay of this.#relays) if (!kept.includes(relay)) relay.close()
+    this.#relays = [...kept, ...opened]
+  }
+
+  async #attempt(what: string, action: () => Promise<void>): Promise<void> {
+    try {
+      await action()
+    } catch (error) {
+      this.#context.log('error', `${what}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
+  #read(name: string): unknown {
+    try {
+      return JSON.parse(readFileSync(`${this.#context.dir}/${name}`, 'utf8'))
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return undefined
+      throw error
+    }
+  }
+
+  /** Not synced: after a crash of the machine there is no container that it could be for. */
+  #write(name: string, value: unknown): void {
+    const temporary = `${this.#context.dir}/.${name}.new`
+    writeFileSync(temporary, JSON.stringify(value), { mode: 0o600 })
+    renameSync(temporary, `${this.#context.dir}/${name}`)
+  }
+}
+
+function specOf({ spec }: Relay): RelaySpec {
+  return spec
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b)
+}
+
+function ended(): HoldfastError {
+  return new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the container has ended')
+}
