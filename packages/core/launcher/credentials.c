@@ -120,8 +120,7 @@ long op_seccomp(struct launch *launch, struct reader *reader)
 		return failed(launch, "seccomp", "", result);
 	if (!(flags & SECCOMP_FILTER_FLAG_NEW_LISTENER))
 		return 0;
-	int listener = (int)result;
-	result = report(launch, MESSAGE_LISTENER, 0, listener);
-	sys(close, listener);
-	return result;
+	// Its number alone: any call may wait for the listener from now on. The shim fetches the descriptor, hands it over,
+	// and whatever waits goes on. It is close-on-exec, as the kernel made it.
+	return report(launch, MESSAGE_LISTENER, result, -1);
 }

@@ -84,7 +84,7 @@ enum message {
 	MESSAGE_SYNC = 3,     // waits for an answer
 	MESSAGE_READY = 4,    // at the door; waits for an answer
 	MESSAGE_CONSOLE = 5,  // descriptor: the pty's master
-	MESSAGE_LISTENER = 6, // descriptor: seccomp notifications
+	MESSAGE_LISTENER = 6, // value: number, in the init, of the descriptor of seccomp notifications
 };
 long report(struct launch *launch, enum message type, long value, int fd);
 void report_error(struct launch *launch, long error);

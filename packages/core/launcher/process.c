@@ -135,10 +135,14 @@ long op_new_session(struct launch *launch, struct reader *reader)
 long op_session_keyring(struct launch *launch, struct reader *reader)
 {
 	const char *name = read_text(reader);
+	uint32_t permissions = read_u32(reader); // of a new one; 0 leaves the kernel's default
 
 	if (reader->broken)
 		return 0;
-	long result = sys(keyctl, KEYCTL_JOIN_SESSION_KEYRING, *name ? name : NULL, 0, 0, 0);
+	long keyring = sys(keyctl, KEYCTL_JOIN_SESSION_KEYRING, *name ? name : NULL, 0, 0, 0);
+	if (keyring < 0)
+		return failed(launch, "keyctl", name, keyring);
+	long result = permissions ? sys(keyctl, KEYCTL_SETPERM, keyring, permissions, 0, 0) : 0;
 	return result < 0 ? failed(launch, "keyctl", name, result) : 0;
 }
 

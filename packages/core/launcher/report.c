@@ -3,6 +3,9 @@
 //   u32 type, u32 step, i64 value, text (system call NUL detail NUL, for an error); a descriptor by SCM_RIGHTS
 //
 // The answer to `sync` and `ready` is one byte.
+//
+// What has no descriptor goes by write(2): once a container's filter is loaded this is the one call that is needed for
+// it, and the one that the specification's readers know may not wait for a listener.
 #include "launcher.h"
 
 #include "text.h"
@@ -86,13 +89,13 @@ static long send_message(struct launch *launch, enum message type, long value, i
 	memcpy(packet, head, 8);
 	memcpy(packet + 8, &number, 8);
 	memcpy(packet + 16, text, size);
-	return send_fd(launch->report, packet, 16 + size, fd);
+	return fd < 0 ? sys(write, launch->report, packet, 16 + size) : send_fd(launch->report, packet, 16 + size, fd);
 }
 
 long report(struct launch *launch, enum message type, long value, int fd)
 {
 	long result = send_message(launch, type, value, fd, "", 0);
-	return result < 0 ? failed(launch, "sendmsg", "report", result) : 0;
+	return result < 0 ? failed(launch, "write", "report", result) : 0;
 }
 
 void report_error(struct launch *launch, long error)

@@ -19,8 +19,8 @@ export type LaunchReport =
   | { kind: 'ready' }
   /** The master of the new pty. */
   | { kind: 'console'; fd: number }
-  /** The seccomp notification descriptor. */
-  | { kind: 'listener'; fd: number }
+  /** The number that the seccomp notification descriptor has in the init: `pidfdGetfd` fetches it. */
+  | { kind: 'listener'; number: number }
   /** The channel has ended. */
   | { kind: 'end' }
 
@@ -49,7 +49,7 @@ export function receiveReport(channel: number): LaunchReport | undefined {
     case 5:
       return { kind: 'console', fd: fd() }
     case 6:
-      return { kind: 'listener', fd: fd() }
+      return { kind: 'listener', number: value }
     default:
       throw malformed()
   }

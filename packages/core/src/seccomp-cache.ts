@@ -15,7 +15,7 @@ const memoryLimit = 64
 let directory: string | undefined
 
 /** Changes whenever the same profile compiles to something else. */
-const version = 1
+const version = 2
 
 /**
  * Keeps filters in this directory too. It must exist and belong to root alone (mode 0700): what lies there is loaded

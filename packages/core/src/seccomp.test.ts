@@ -193,6 +193,13 @@ describe('compileSeccomp', () => {
     expect(compiled).toMatchObject({ flags: 6, listener: true })
   })
 
+  it('leaves out flags that the kernel refuses with a listener, and those that it refuses without', () => {
+    const flags = ['SECCOMP_FILTER_FLAG_TSYNC', 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV']
+    const of = (action: string) => compileSeccomp(profile([{ names: ['mount'], action }], { flags })).flags
+    expect(of('SCMP_ACT_NOTIFY')).toBe(0x20)
+    expect(of('SCMP_ACT_ALLOW')).toBe(0x01)
+  })
+
   it('refuses words that it does not know', () => {
     expect(() => compileSeccomp({ defaultAction: 'SCMP_ACT_MAYBE' })).toThrow(/defaultAction/)
     expect(() => compileSeccomp({ defaultAction: 'constructor' })).toThrow(/defaultAction/)

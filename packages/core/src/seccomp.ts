@@ -119,13 +119,21 @@ function compile(profile: SeccompProfile): CompiledSeccomp {
     check(result, 'seccomp_rule_add', { hints: compileHints })
     throw new HoldfastError('HF_INTERNAL', 'the seccomp profile did not compile')
   }
+  const listener = [profile, ...(profile.syscalls ?? [])].some(
+    (part) => ('action' in part ? part.action : part.defaultAction) === 'SCMP_ACT_NOTIFY',
+  )
+  const flags = (profile.flags ?? []).reduce((sum, name) => sum | loadFlag(name), 0)
   return {
     program: withAnswerForNewerCalls(profile, result),
-    flags: (profile.flags ?? []).reduce((flags, name) => flags | loadFlag(name), 0),
+    // The kernel refuses both of what would have no effect: who loads the filter has one thread, and without a
+    // listener nobody waits for one.
+    flags:
+      flags &
+      ~(listener
+        ? loadFlag('SECCOMP_FILTER_FLAG_TSYNC')
+        : loadFlag('SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV')),
     skipped: result.skipped,
-    listener: [profile, ...(profile.syscalls ?? [])].some(
-      (part) => ('action' in part ? part.action : part.defaultAction) === 'SCMP_ACT_NOTIFY',
-    ),
+    listener,
   }
 }
 

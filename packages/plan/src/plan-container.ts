@@ -53,6 +53,11 @@ export function planContainer(config: OciConfig, options: PlanOptions): Containe
   }
 }
 
+/** The name of a container's session keyring, under which exec'd processes find it. */
+export function sessionKeyring(id: string): string {
+  return `_ses.${id}`
+}
+
 /** What concerns the file tree, theme by theme. */
 interface Tree {
   /** Stage one, before foreign namespaces are joined: the host's mounts are in reach. */
@@ -106,7 +111,10 @@ function stageTwo(container: Container, tree: Tree): Step[] {
       : []),
     ...(process && !confined ? hostRights(process, 'process', false) : []),
     { do: 'new-session' }, // no controlling terminal of ours
-    { do: 'session-keyring', name: `_ses.${container.options.id}` }, // nor keys: keyrings are inherited, not namespaced
+    // Nor keys: keyrings are inherited, not namespaced.
+    ...(container.options.newKeyring === false
+      ? []
+      : [{ do: 'session-keyring' as const, name: sessionKeyring(container.options.id), findable: true }]),
     ...(namespaces.origin.net === 'new' ? [{ do: 'loopback-up' as const }] : []),
     ...(config.hostname ? [{ do: 'hostname' as const, name: config.hostname }] : []),
     ...(config.domainname ? [{ do: 'domainname' as const, name: config.domainname }] : []),

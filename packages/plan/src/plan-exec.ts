@@ -25,6 +25,7 @@ export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPla
     ...affinity(final, 'process.execCPUAffinity.final'), // joining a cpuset resets it
     ...(confined ? [] : hostRights(process, 'process', false)),
     { do: 'new-session' },
+    ...(options.keyring ? [{ do: 'session-keyring' as const, name: options.keyring }] : []),
     ...terminal(process, false), // /dev/console stays the container's own
     ...pipes(process),
     ...surroundings(process, false),

@@ -81,6 +81,8 @@ export interface ExecPlanOptions {
   /** The `cgroup.procs` descriptors of the container's cgroup: `cgroupProcs(plan)`. */
   cgroupProcs: FdName[]
   seccomp?: SeccompProfile
+  /** The container's session keyring, `sessionKeyring(id)`; without it the process has the caller's. */
+  keyring?: string
   host: HostFacts
 }
 
@@ -127,5 +129,7 @@ export interface PlanOptions {
   /** Where relative `cgroupsPath`s start, `/holdfast`. */
   cgroupParent: string
   pivot: 'pivot' | 'chroot'
+  /** False: the container keeps the caller's session keyring (`--no-new-keyring`). */
+  newKeyring?: boolean
   host: HostFacts
 }

@@ -301,17 +301,17 @@ describe('hooks', () => {
   })
 })
 
-describe('exec', () => {
-  const namespaces = plan(configJson({}, ownUser)).namespaces
-  const exec = (process: object, options: object = {}) =>
-    planExec(readProcess({ cwd: '/', args: ['id'], ...process }), {
-      namespaces,
-      pidfd: 'init',
-      cgroupProcs: ['cgroup:procs'],
-      host: hostV2,
-      ...options,
-    })
+const namespaces = plan(configJson({}, ownUser)).namespaces
+const exec = (process: object, options: object = {}) =>
+  planExec(readProcess({ cwd: '/', args: ['id'], ...process }), {
+    namespaces,
+    pidfd: 'init',
+    cgroupProcs: ['cgroup:procs'],
+    host: hostV2,
+    ...options,
+  })
 
+describe('exec', () => {
   it('joins everything at once, forks, then joins the cgroup', () => {
     const { steps } = exec({})
     expect(kinds(steps).slice(0, 4)).toEqual(['join-process', 'become-root', 'clone', 'join-cgroups'])
@@ -350,5 +350,20 @@ describe('exec', () => {
 
   it("knows the descriptors of the container's cgroup", () => {
     expect(cgroupProcs(plan(configJson()))).toEqual(['cgroup:procs'])
+  })
+})
+
+describe('the session keyring', () => {
+  const keyrings = (options: object) => stepsOf(plan(configJson(), options).steps, 'session-keyring')
+
+  it("is the container's own, unless the caller keeps its", () => {
+    expect(keyrings({})).toEqual([{ do: 'session-keyring', name: '_ses.c1', findable: true }])
+    expect(keyrings({ newKeyring: false })).toEqual([])
+  })
+
+  it('of the container is joined by an exec, while it is root', () => {
+    const { steps } = exec({}, { keyring: '_ses.c1' })
+    expect(indexOf(steps, 'session-keyring')).toBeLessThan(indexOf(steps, 'user'))
+    expect(stepsOf(exec({}).steps, 'session-keyring')).toEqual([])
   })
 })

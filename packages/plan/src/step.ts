@@ -157,8 +157,11 @@ type StepKind =
   | { do: 'join-cgroups'; procs: FdName[] }
   /** setsid(2). */
   | { do: 'new-session' }
-  /** keyctl_join_session_keyring(2) with a keyring of this name. */
-  | { do: 'session-keyring'; name: string }
+  /**
+   * keyctl_join_session_keyring(2) with a keyring of this name. `findable`: a new one gets the permission by which
+   * other processes of its user find it by its name, which the kernel doesn't give by itself.
+   */
+  | { do: 'session-keyring'; name: string; findable?: boolean }
   /**
    * Clones the staged tree, attaches it over the stage area's own root and opens it as the container's root. With `at`
    * it is attached at that host path instead, where hooks look for it.

@@ -74,6 +74,7 @@ export class Container {
         stdio: stdio.child,
         keep: keeperCopies(stdio),
         recordName: 'exit.json',
+        onListener: (listener, pid) => handOverListener(bundle, listener, pid),
         onCreateRuntime: (pid) => {
           hooksBegan = true
           return runHooks('createRuntime', plan.hooks.createRuntime, ociState(bundle, 'creating', pid))
@@ -90,10 +91,8 @@ export class Container {
     this.adoption = adoptionRecord(launched)
     this.#hold(launched)
     this.#follow({ ...launched, fds: stdio.keep })
-    const { init, seccompListener } = launched
     try {
-      if (seccompListener !== undefined) await handOverListener(bundle, seccompListener, init.pid)
-      this.#become('created', { event: 'created', pid: init.pid })
+      this.#become('created', { event: 'created', pid: launched.init.pid })
       launched.entrust() // written down above: from here on the container outlives this shim
     } catch (error) {
       launched.entrust() // or its keeper waits for that

@@ -40,12 +40,7 @@ export function encodeSettingStep(table: TableWriter, step: SettingStep): void {
       table.needsProc = true
       return void table.step('oom_score_adj').text(String(step.value))
     case 'scheduler':
-      table.step('scheduler').u32(numberOf(policies, step.policy, 'scheduling policy'))
-      table
-        .u64(orOf(schedulerFlags, step.flags, 'scheduler flag'))
-        .i32(step.nice)
-        .u32(step.priority)
-      return void table.u64(BigInt(step.runtime)).u64(BigInt(step.deadline)).u64(BigInt(step.period))
+      return encodeScheduler(table, step)
     case 'io-priority':
       return void table
         .step('io_priority')
@@ -69,7 +64,10 @@ export function encodeSettingStep(table: TableWriter, step: SettingStep): void {
     case 'new-session':
       return void table.step('new_session')
     case 'session-keyring':
-      return void table.step('session_keyring').text(step.name)
+      return void table
+        .step('session_keyring')
+        .text(step.name)
+        .u32(step.findable ? KEYRING_FINDABLE : 0)
     case 'umask':
       return void table.step('umask').u32(step.mask)
     case 'preserve':
@@ -85,6 +83,18 @@ export function encodeSettingStep(table: TableWriter, step: SettingStep): void {
       return step satisfies never
   }
 }
+
+function encodeScheduler(table: TableWriter, step: Step & { do: 'scheduler' }): void {
+  table.step('scheduler').u32(numberOf(policies, step.policy, 'scheduling policy'))
+  table
+    .u64(orOf(schedulerFlags, step.flags, 'scheduler flag'))
+    .i32(step.nice)
+    .u32(step.priority)
+  table.u64(BigInt(step.runtime)).u64(BigInt(step.deadline)).u64(BigInt(step.period))
+}
+
+/** keyctl_setperm(3): all to who possesses it; to its user VIEW, READ and LINK, as by default, and SEARCH. */
+const KEYRING_FINDABLE = 0x3f1b_0000
 
 const resources = Object.fromEntries(resourceNames.map((name, number) => [name, number]))
 

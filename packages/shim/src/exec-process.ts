@@ -16,6 +16,9 @@ export function execProcess(spec: ExecSpec, own: OciProcess, root: number): OciP
     {
       ...(own.rlimits && { rlimits: own.rlimits }),
       ...(own.oomScoreAdj !== undefined && { oomScoreAdj: own.oomScoreAdj }),
+      ...(own.scheduler && { scheduler: own.scheduler }),
+      ...(own.ioPriority && { ioPriority: own.ioPriority }),
+      ...(own.execCPUAffinity && { execCPUAffinity: own.execCPUAffinity }),
       terminal: spec.tty,
       ...(spec.tty && spec.consoleSize && { consoleSize: { height, width } }),
       user: {

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { probeHost } from '@holdfast/core'
-import { cgroupProcs, planExec, type ExecPlan, type OciProcess } from '@holdfast/plan'
+import { cgroupProcs, planExec, sessionKeyring, type ExecPlan, type OciProcess } from '@holdfast/plan'
 import type { ExecSpec, ExecState, ExitRecord } from '@holdfast/protocol'
 import { adoptContainer, adoptionRecord } from './adopt.ts'
 import { hostOwner } from './bundle.ts'
@@ -10,9 +10,11 @@ import { nowRfc3339 } from './clock.ts'
 import { ContainedProcess, notRunning, type LiveProcess } from './contained-process.ts'
 import type { Container } from './container.ts'
 import { execProcess } from './exec-process.ts'
+import { execRefusal } from './exec-refusal.ts'
 import { launchExec } from './executor.ts'
 import type { LaunchedProcess } from './launched.ts'
 import { NoLog } from './log-writer.ts'
+import { handOverListener } from './seccomp-listener.ts'
 import type { ShimContext } from './shim-context.ts'
 import type { ExecEntry } from './state-file.ts'
 import { closeAll, keeperCopies, makeStdio } from './stdio.ts'
@@ -50,7 +52,8 @@ export class Execs {
     this.#execs.set(id, exec)
     try {
       return await this.#launch(exec, spec)
-    } catch (error) {
+    } catch (caught) {
+      const error = execRefusal(caught, spec.cwd)
       exec.process.abandon()
       exec.entry.exit ??= {
         exitCode: exitCodeOf(error),
@@ -113,6 +116,7 @@ export class Execs {
         stdio: stdio.child,
         keep: keeperCopies(stdio),
         recordName: recordName(id),
+        onListener: (listener, pid) => handOverListener(bundle, listener, pid),
         container: { init: own.handle, cgroups: held.cgroups },
       })
     } catch (error) {
@@ -174,6 +178,7 @@ export class Execs {
       pidfd: 'pidfd',
       cgroupProcs: cgroupProcs(plan),
       ...(seccomp && { seccomp }),
+      keyring: sessionKeyring(bundle.spec.id),
       host: probeHost(),
     })
     for (const warning of execPlan.warnings ?? []) this.#context.log('warn', warning)

@@ -155,7 +155,6 @@ function handOut(launching: Launching, prepared: Prepared, plan: ContainerPlan):
     ...openInside(launched.init),
     cgroups: prepared.cgroups,
     ...(userns !== undefined && { userns }),
-    ...(launching.listener !== undefined && { seccompListener: launching.listener }),
   }
 }
 

@@ -47,6 +47,11 @@ export interface LaunchOptions {
   keep: Record<string, number>
   /** The exit record's file name in `directory`: `exit.json`, `exec-ID.exit.json`. */
   recordName: string
+  /**
+   * Takes the notification descriptor of a seccomp profile with SCMP_ACT_NOTIFY, at once: the launcher itself may be
+   * waiting for it. `pid` is the host's. Without this it is closed, and what notifies fails with ENOSYS.
+   */
+  onListener?(listener: number, pid: number): Promise<void>
   /** How long the preparation in the launcher may take, in milliseconds; 60,000 unless given. */
   timeoutMs?: number
 }
@@ -88,8 +93,6 @@ export interface LaunchedContainer extends LaunchedProcess {
   cgroups: CgroupHandle[]
   /** The container's user namespace, where the plan made or joined one. */
   userns?: number
-  /** The notification descriptor of a seccomp profile with SCMP_ACT_NOTIFY. */
-  seccompListener?: number
 }
 
 /** What a later shim needs to find a running container again; written to its state file by the first. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import {
   closeFd,
   launch,
+  pidfdGetfd,
   pidfdSendSignal,
   pidfdWait,
   processStartTime,
@@ -27,6 +28,9 @@ import type { LaunchedProcess, LaunchOptions, ProcessHandle } from './launched.t
 const execTimeoutMs = 60_000
 const SIGKILL = 9
 
+/** What is only of use once the init's pidfd is here. */
+const fromInit: ReadonlySet<LaunchReport['kind']> = new Set(['ready', 'sync', 'listener', 'console'])
+
 export interface LaunchingOptions extends LaunchOptions {
   terminal: boolean
   /** The name of a cgroup v2 directory's descriptor, in which the process is born. */
@@ -44,7 +48,6 @@ export class Launching {
   #trust: number | undefined
   #init: ProcessHandle | undefined
   #console: number | undefined
-  listener: number | undefined
 
   constructor(steps: readonly Step[], options: LaunchingOptions, fds: Readonly<Record<string, number>>) {
     this.#steps = steps
@@ -95,40 +98,38 @@ export class Launching {
 
   /** Until the init stands at its door, or, in a plan without one, runs its program. */
   async untilReady(deadline: number, onSync?: (pid: number) => Promise<void>): Promise<void> {
-    let synced = false
-    for (;;) {
+    const early: LaunchReport[] = []
+    let ready = false
+    while (!ready || this.#init === undefined) {
       const report = await this.#channel.next(deadline)
-      // The init's own reports may overtake the one of its birth.
       if (report.kind === 'born') {
         this.#init = { pid: report.pid, pidfd: report.pidfd }
-        if (synced) await this.#sync(onSync)
-        synced = false
-      } else if (report.kind === 'sync') {
-        if (this.#init === undefined) synced = true
-        else await this.#sync(onSync)
-      } else if (this.#take(report)) {
-        break
+        for (const each of early) ready = await this.#take(each, onSync)
+      } else if (this.#init === undefined && fromInit.has(report.kind)) {
+        early.push(report) // it has overtaken the report of the birth
+      } else if (await this.#take(report, onSync)) {
+        ready = true
       }
     }
-    while (this.#init === undefined) {
-      const report = await this.#channel.next(deadline)
-      if (report.kind !== 'born') throw this.#failure(report)
-      this.#init = { pid: report.pid, pidfd: report.pidfd }
-    }
   }
 
-  async #sync(onSync: ((pid: number) => Promise<void>) | undefined): Promise<void> {
-    await onSync?.(this.#init!.pid)
-    this.#channel.answer()
-  }
-
-  /** Keeps what a report brings; true when the launch has got where it should. */
-  #take(report: LaunchReport): boolean {
+  /** Does what a report asks for; true when the launch has got where it should. */
+  async #take(report: LaunchReport, onSync?: (pid: number) => Promise<void>): Promise<boolean> {
     if (report.kind === 'ready') return true
     if (report.kind === 'console') this.#console = report.fd
-    else if (report.kind === 'listener') this.listener = report.fd
-    else throw this.#failure(report)
+    else if (report.kind === 'listener') await this.#handOver(report.number)
+    else if (report.kind === 'sync') {
+      await onSync?.(this.#init!.pid)
+      this.#channel.answer()
+    } else throw this.#failure(report)
     return false
+  }
+
+  async #handOver(number: number): Promise<void> {
+    const { pid, pidfd } = this.#init!
+    const listener = pidfdGetfd(pidfd, number)
+    if (this.#options.onListener) await this.#options.onListener(listener, pid)
+    else closeFd(listener)
   }
 
   #failure(report: LaunchReport): Error {
@@ -171,7 +172,7 @@ export class Launching {
     // Whoever waits for an answer, or is about to report, finds the channel closed and leaves.
     this.#channel.rest()
     closeFd(this.#channel.fd)
-    for (const fd of [this.#trust, this.#console, this.listener]) if (fd !== undefined) closeFd(fd)
+    for (const fd of [this.#trust, this.#console]) if (fd !== undefined) closeFd(fd)
     if (this.#init === undefined) kill(this.#keeper.pidfd)
     await ended(this.#keeper.pidfd)
     pidfdWait(this.#keeper.pidfd)

@@ -127,7 +127,6 @@ describe('a process', () => {
       syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_NOTIFY' }],
     }
     const live = await world.create(world.plan({ last: [{ do: 'seccomp', profile: notify }] }))
-    expect(live.container.seccompListener).toBeGreaterThan(2)
     await live.process.start()
     await live.finish()
   })

@@ -1,8 +1,9 @@
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { receiveMessage, socketHandleFd, closeFd } from '@holdfast/core'
+import { receiveMessage, socketHandleFd, syscallNumber, closeFd } from '@holdfast/core'
 import { until } from './ask.ts'
 import { World, type Running } from './world.ts'
 
@@ -218,6 +219,62 @@ describe.skipIf(process.getuid?.() !== 0)('a seccomp listener', () => {
     fds.forEach(closeFd)
     server.close()
     await run.delete()
+  })
+
+  /** Lets everything go on that asks, and notes the numbers of the calls. Perl is in every Debian; ioctl(2) is not in Node. */
+  const agent = `
+    open(my $listener, '+<&=', 3); $| = 1;
+    while (1) {
+      my $asked = "\\0" x 80;
+      ioctl($listener, 0xc0502100, $asked) or last;
+      print unpack('l', substr($asked, 16, 4)), "\\n";
+      my $answer = pack('QqlL', unpack('Q', $asked), 0, 0, 1);
+      ioctl($listener, 0xc0182101, $answer);
+    }`
+
+  it('is handed over before the launcher itself waits for it, and for every exec too', async () => {
+    const path = join(world.root, 'busy.sock')
+    const asked: string[] = []
+    const agents: ChildProcess[] = []
+    const server = createServer({ pauseOnConnect: true }, (socket) => {
+      const fd = socketHandleFd(socket)
+      let message: { data: Buffer; fds: number[] } | undefined
+      void until(() => (message = receiveMessage(fd, 65_536)) !== undefined).then(() => {
+        const child = spawn('perl', ['-e', agent], { stdio: ['ignore', 'pipe', 'inherit', message!.fds[0]!] })
+        child.stdout!.on('data', (lines: Buffer) => asked.push(...lines.toString().trim().split('\n')))
+        agents.push(child)
+        message!.fds.forEach(closeFd)
+        socket.destroy()
+      })
+    }).listen(path)
+    const names = ['sendmsg', 'read', 'close', 'setresuid', 'capset', 'execve', 'mkdir', 'mkdirat']
+    const run = await world.run({
+      args: ['sleep', '1000'],
+      config: (config) =>
+        (config['linux'].seccomp = {
+          ...seccomp(path),
+          syscalls: [{ names, action: 'SCMP_ACT_NOTIFY' }],
+        }),
+    })
+    await run.createAndStart()
+    const spec = {
+      args: ['mkdir', '/tmp/by-exec'],
+      env: [],
+      user: '',
+      tty: false,
+      stdin: false,
+      privileged: false,
+    }
+    await run.client.request('exec.create', { execId: 'e1', spec })
+    await run.client.request('exec.start', { execId: 'e1' })
+    expect((await run.event('exec-exited')).exit.exitCode).toBe(0)
+    expect(agents).toHaveLength(2)
+    expect(asked).toContain(String(syscallNumber('execve')))
+    const made = ['mkdir', 'mkdirat'].map((name) => String(syscallNumber(name))) // arm64 has but the second
+    expect(asked.some((number) => made.includes(number))).toBe(true)
+    await run.delete()
+    for (const child of agents) child.kill()
+    server.close()
   })
 
   it('that nobody waits for ends the create', async () => {

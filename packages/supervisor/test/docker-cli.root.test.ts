@@ -127,6 +127,14 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
     })
     expect(await docker(['exec', '-i', 'cc', 'cat'], 'abc')).toMatchObject({ code: 0, out: 'abc' })
     expect((await docker(['exec', 'cc', 'nosuch'])).code).toBe(127)
+    const nobody = await docker(['exec', '-u', 'nosuch', 'cc', 'true'])
+    expect(nobody.code).toBe(126)
+    expect(nobody.out).toContain('unable to find user nosuch: no matching entries in passwd file')
+    const nowhere = await docker(['exec', '-w', '/nosuch', 'cc', 'true'])
+    expect(nowhere.code).toBe(126)
+    expect(nowhere.out).toContain(
+      'chdir to cwd ("/nosuch") set in config.json failed: no such file or directory',
+    )
     expect(await docker(['logs', 'cc'])).toEqual({ code: 0, out: 'hello\n', err: 'err\n' })
     expect(
       (await docker(['logs', '-t', '--tail', '1', 'cc'])).err +
