@@ -18,18 +18,12 @@ export function blockIoWrites(blockIO: BlockIo, version: 1 | 2, put: Put): void 
   const controller = version === 2 ? 'io' : 'blkio'
   const { weight, leafWeight, weightDevice = [] } = blockIO
   if (leafWeight) throw leafWeightGone('blockIO.leafWeight')
-  if (weight) put(controller, ...weightWrite(weight, version, 'blockIO.weight'), 'blockIO.weight')
+  if (weight) putWeight(put, version, { weight, device: '', field: 'blockIO.weight' })
   weightDevice.forEach((device, index) => {
     const field = `blockIO.weightDevice[${index}]`
     if (device.leafWeight) throw leafWeightGone(`${field}.leafWeight`)
     if (!device.weight) return
-    const [file, value] = weightWrite(device.weight, version, `${field}.weight`)
-    put(
-      controller,
-      version === 2 ? file : 'blkio.bfq.weight_device',
-      `${device.major}:${device.minor} ${value}`,
-      field,
-    )
+    putWeight(put, version, { weight: device.weight, device: `${device.major}:${device.minor} `, field })
   })
   for (const [name, file, key] of throttles) {
     blockIO[name]?.forEach(({ major, minor, rate }, index) => {
@@ -41,12 +35,26 @@ export function blockIoWrites(blockIO: BlockIo, version: 1 | 2, put: Put): void 
   }
 }
 
-/** Linux 5.0 took CFQ away, and v1's blkio.weight with it: BFQ has files of its own there. */
-function weightWrite(weight: number, version: 1 | 2, field: string): [file: string, value: number] {
-  if (weight < 10 || weight > 1000)
-    throw invalid(`linux.resources.${field}`, `must be from 10 to 1000, not ${weight}`)
-  if (version === 1) return ['blkio.bfq.weight', weight]
-  return ['io.weight', 1 + Math.floor(((weight - 10) * 9999) / 990)]
+/**
+ * Linux 5.0 took CFQ away, and v1's blkio.weight with it: BFQ has files of its own there. On v2 io.cost has io.weight,
+ * of 1 to 10000; without it BFQ's file may be there, of 1 to 1000.
+ */
+function putWeight(
+  put: Put,
+  version: 1 | 2,
+  { weight, device, field }: { weight: number; device: string; field: string },
+): void {
+  if (weight < 10 || weight > 1000) {
+    const path = `linux.resources.${field}${field.endsWith('weight') ? '' : '.weight'}`
+    throw invalid(path, `must be from 10 to 1000, not ${weight}`)
+  }
+  if (version === 1) {
+    const file = device === '' ? 'blkio.bfq.weight' : 'blkio.bfq.weight_device'
+    return put('blkio', file, `${device}${weight}`, field)
+  }
+  const cost = 1 + Math.floor(((weight - 10) * 9999) / 990)
+  const otherwise = { file: 'io.bfq.weight', value: `${device}${weight}` }
+  put('io', 'io.weight', `${device}${cost}`, field, { otherwise })
 }
 
 function leafWeightGone(field: string): Error {

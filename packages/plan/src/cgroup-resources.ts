@@ -3,21 +3,23 @@ import { invalid } from './config/reader.ts'
 import { unsupported } from './config/unsupported.ts'
 import { blockIoWrites } from './cgroup-block-io.ts'
 import type { OciResources } from './config/resources.ts'
+import type { CgroupWrite } from './plan.ts'
 import type { FdName } from './step.ts'
 
-export interface CgroupWrite {
-  as: FdName
-  file: string
-  value: string
-  /** JSON path of the field it comes from. */
-  field: string
-}
+export type { CgroupWrite } from './plan.ts'
 
 /** Which directory a controller is in; throws where the host lacks it. */
 export type DirectoryOf = (controller: string, field: string) => FdName
 
+type Extras = Pick<CgroupWrite, 'otherwise' | 'orAfterNext' | 'usage'>
+
 /** Adds a write. `field` is beneath `linux.resources`. */
-export type Put = (controller: string, file: string, value: string | number | bigint, field: string) => void
+export type Put = (
+  controller: string,
+  file: string,
+  value: string | number | bigint,
+  ...from: [field: string, extras?: Extras]
+) => void
 
 export function resourceWrites(
   resources: OciResources,
@@ -25,9 +27,9 @@ export function resourceWrites(
   directoryOf: DirectoryOf,
 ): CgroupWrite[] {
   const writes: CgroupWrite[] = []
-  const put: Put = (controller, file, value, field) => {
+  const put: Put = (controller, file, value, field, extras) => {
     const path = `linux.resources.${field}`
-    writes.push({ as: directoryOf(controller, path), file, value: String(value), field: path })
+    writes.push({ as: directoryOf(controller, path), file, value: String(value), field: path, ...extras })
   }
   memoryWrites(resources.memory ?? {}, version, put)
   cpuWrites(resources.cpu ?? {}, version, put)
@@ -37,6 +39,8 @@ export function resourceWrites(
   hugepageWrites(resources.hugepageLimits ?? [], version, put)
   networkWrites(resources.network ?? {}, version, put)
   for (const [device, { hcaHandles, hcaObjects }] of Object.entries(resources.rdma ?? {})) {
+    if (hcaHandles === undefined && hcaObjects === undefined)
+      throw invalid(`linux.resources.rdma.${device}`, 'must give hcaHandles or hcaObjects, or both')
     const limits = [
       hcaHandles !== undefined && `hca_handle=${hcaHandles}`,
       hcaObjects !== undefined && `hca_object=${hcaObjects}`,
@@ -47,39 +51,50 @@ export function resourceWrites(
   return writes
 }
 
-function memoryWrites(memory: NonNullable<OciResources['memory']>, version: 1 | 2, put: Put): void {
-  const {
-    limit: max,
-    reservation,
-    swap,
-    kernel,
-    kernelTCP,
-    swappiness,
-    disableOOMKiller,
-    useHierarchy,
-  } = memory
-  if (kernel) throw unsupported('linux.resources.memory.kernel', 'the kernel has no such limit any more')
-  if (version === 2) {
-    if (kernelTCP) throw unsupported('linux.resources.memory.kernelTCP', 'cgroup v2 has no such limit')
-    if (swappiness !== undefined)
-      throw unsupported('linux.resources.memory.swappiness', 'cgroup v2 has no swappiness')
-    if (disableOOMKiller) throw unsupported('linux.resources.memory.disableOOMKiller', 'cgroup v2 cannot')
-  }
-  const hasSwap = swap !== undefined && swap !== 0 && swap !== 0n
-  if (version === 2) {
-    if (max) put('memory', 'memory.max', limit(max, 'max'), 'memory.limit')
-    if (reservation) put('memory', 'memory.low', limit(reservation, 'max'), 'memory.reservation')
-    if (hasSwap) put('memory', 'memory.swap.max', swapOnly(swap, max), 'memory.swap')
-    else if (max !== undefined && BigInt(max) === -1n) put('memory', 'memory.swap.max', 'max', 'memory.limit')
-    return
-  }
-  if (max) put('memory', 'memory.limit_in_bytes', max, 'memory.limit') // before memsw, which may not be below it
-  if (hasSwap) put('memory', 'memory.memsw.limit_in_bytes', memoryAndSwap(swap, max), 'memory.swap')
+function memoryWrites(memory: Memory, version: 1 | 2, put: Put): void {
+  const unlimited = (value: number | bigint | undefined): boolean => value !== undefined && BigInt(value) < 0n
+  if (memory.kernel && !unlimited(memory.kernel))
+    throw unsupported('linux.resources.memory.kernel', 'the kernel has no such limit any more')
+  if (version === 2) memoryWritesV2(memory, put)
+  else memoryWritesV1(memory, put)
+}
+
+type Memory = NonNullable<OciResources['memory']>
+
+function memoryWritesV2(memory: Memory, put: Put): void {
+  const { limit: max, reservation, swap, kernelTCP, swappiness, disableOOMKiller } = memory
+  if (kernelTCP && kernelTCP > 0)
+    throw unsupported('linux.resources.memory.kernelTCP', 'cgroup v2 has no such limit')
+  if (swappiness !== undefined)
+    throw unsupported('linux.resources.memory.swappiness', 'cgroup v2 has no swappiness')
+  if (disableOOMKiller) throw unsupported('linux.resources.memory.disableOOMKiller', 'cgroup v2 cannot')
+  // Below what is in use the kernel would kill until it fits; v1 refuses that by itself.
+  const usage = memory.checkBeforeUpdate ? { usage: 'memory.current' } : undefined
+  if (max) put('memory', 'memory.max', limit(max, 'max'), 'memory.limit', usage)
+  if (reservation) put('memory', 'memory.low', limit(reservation, 'max'), 'memory.reservation')
+  if (isGiven(swap)) put('memory', 'memory.swap.max', swapOnly(swap, max), 'memory.swap')
+  else if (max !== undefined && max < 0)
+    put('memory', 'memory.swap.max', 'max', 'memory.limit', { otherwise: null })
+}
+
+function memoryWritesV1(memory: Memory, put: Put): void {
+  const { limit: max, reservation, swap, kernelTCP, swappiness, disableOOMKiller, useHierarchy } = memory
+  const memsw = 'memory.memsw.limit_in_bytes'
+  const unlimited = max !== undefined && max < 0
+  const both = isGiven(swap) || unlimited
+  // Neither may pass the other: which one first depends on where they stood.
+  if (max) put('memory', 'memory.limit_in_bytes', max, 'memory.limit', { orAfterNext: both })
+  if (isGiven(swap)) put('memory', memsw, memoryAndSwap(swap, max), 'memory.swap')
+  else if (unlimited) put('memory', memsw, -1, 'memory.limit', { otherwise: null })
   if (reservation) put('memory', 'memory.soft_limit_in_bytes', reservation, 'memory.reservation')
   if (kernelTCP) put('memory', 'memory.kmem.tcp.limit_in_bytes', kernelTCP, 'memory.kernelTCP')
   if (swappiness !== undefined) put('memory', 'memory.swappiness', swappiness, 'memory.swappiness')
   if (disableOOMKiller) put('memory', 'memory.oom_control', 1, 'memory.disableOOMKiller')
   if (useHierarchy) put('memory', 'memory.use_hierarchy', 1, 'memory.useHierarchy')
+}
+
+function isGiven(value: number | bigint | undefined): value is number | bigint {
+  return value !== undefined && BigInt(value) !== 0n
 }
 
 /** `swap` is memory and swap together (v1's meaning); v2 limits swap alone. */
@@ -111,15 +126,20 @@ function cpuWrites(cpu: NonNullable<OciResources['cpu']>, version: 1 | 2, put: P
     if (shares) put('cpu', 'cpu.weight', cpuWeight(Number(shares)), 'cpu.shares')
     if (quota || period) {
       const max = quota && quota > 0 ? quota : 'max'
-      put('cpu', 'cpu.max', `${max} ${period || 100_000}`, quota ? 'cpu.quota' : 'cpu.period')
+      const orAfterNext = burst !== undefined
+      const field = quota ? 'cpu.quota' : 'cpu.period'
+      put('cpu', 'cpu.max', `${max} ${period || 100_000}`, field, { orAfterNext })
     }
-    if (burst !== undefined) put('cpu', 'cpu.max.burst', burst, 'cpu.burst') // after the quota, which bounds it
+    // Never above the quota: the larger of the two comes first.
+    if (burst !== undefined) put('cpu', 'cpu.max.burst', burst, 'cpu.burst')
   } else {
     if (shares) put('cpu', 'cpu.shares', shares, 'cpu.shares')
-    if (period) put('cpu', 'cpu.cfs_period_us', period, 'cpu.period')
-    if (quota) put('cpu', 'cpu.cfs_quota_us', quota, 'cpu.quota')
+    // Each is bounded by what the parent's and the other's old value leave.
+    if (period) put('cpu', 'cpu.cfs_period_us', period, 'cpu.period', { orAfterNext: !!quota })
+    if (quota) put('cpu', 'cpu.cfs_quota_us', quota, 'cpu.quota', { orAfterNext: burst !== undefined })
     if (burst !== undefined) put('cpu', 'cpu.cfs_burst_us', burst, 'cpu.burst')
-    if (realtimePeriod) put('cpu', 'cpu.rt_period_us', realtimePeriod, 'cpu.realtimePeriod')
+    if (realtimePeriod)
+      put('cpu', 'cpu.rt_period_us', realtimePeriod, 'cpu.realtimePeriod', { orAfterNext: !!realtimeRuntime })
     if (realtimeRuntime) put('cpu', 'cpu.rt_runtime_us', realtimeRuntime, 'cpu.realtimeRuntime')
   }
   if (idle !== undefined) put('cpu', 'cpu.idle', idle, 'cpu.idle')

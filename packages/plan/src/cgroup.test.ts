@@ -22,6 +22,8 @@ function cgroup(linux: object, version: 1 | 2 = 2): MakeCgroup {
 const writes = (resources: object, version: 1 | 2 = 2): string[] =>
   cgroup({ resources }, version).writes.map(({ as, file, value }) => `${as} ${file} ${value}`)
 
+const raw = (resources: object, version: 1 | 2 = 2) => cgroup({ resources }, version).writes
+
 const refused = (resources: object, version: 1 | 2 = 2) => refusal(() => cgroup({ resources }, version))
 
 describe('where the cgroup lies', () => {
@@ -158,6 +160,33 @@ describe('resources on v2', () => {
     ])
   })
 
+  it('refuses an rdma device without a limit', () => {
+    expect(refused({ rdma: { mlx5_1: {} } })).toMatchObject({
+      code: 'HF_INVALID_CONFIG',
+      path: 'linux.resources.rdma.mlx5_1',
+    })
+  })
+
+  it("weighs by BFQ's file where io.cost has none", () => {
+    const blockIO = { weight: 500, weightDevice: [{ major: 8, minor: 0, weight: 10 }] }
+    expect(raw({ blockIO })).toMatchObject([
+      { file: 'io.weight', otherwise: { file: 'io.bfq.weight', value: '500' } },
+      { file: 'io.weight', otherwise: { file: 'io.bfq.weight', value: '8:0 10' } },
+    ])
+  })
+
+  it('looks at what is in use first, where it is asked to', () => {
+    expect(raw({ memory: { limit: 4096, checkBeforeUpdate: true } })).toMatchObject([
+      { usage: 'memory.current' },
+    ])
+    expect(raw({ memory: { limit: 4096 } })[0]).not.toHaveProperty('usage')
+  })
+
+  it('lifts kernel memory limits, which there are none of', () => {
+    expect(raw({ memory: { kernel: -1, kernelTCP: -1 } })).toEqual([])
+    expect(refused({ memory: { kernel: 4096 } }).code).toBe('HF_UNSUPPORTED')
+  })
+
   it('writes unified keys, of controllers that are there', () => {
     expect(writes({ unified: { 'memory.high': '1000', 'pids.max': '5' } })).toEqual([
       'cgroup memory.high 1000',
@@ -224,6 +253,24 @@ describe('resources on v1', () => {
     expect(
       writes({ blockIO: { weight: 500, throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 5 }] } }, 1),
     ).toEqual(['cgroup:blkio blkio.bfq.weight 500', 'cgroup:blkio blkio.throttle.read_bps_device 8:0 5'])
+  })
+
+  it('says which values bound each other, since their order depends on the old ones', () => {
+    const cpu = { quota: 5000, period: 10_000, burst: 1000 }
+    expect(raw({ memory: { limit: 100, swap: 150 }, cpu }, 1)).toMatchObject([
+      { file: 'memory.limit_in_bytes', orAfterNext: true },
+      { file: 'memory.memsw.limit_in_bytes' },
+      { file: 'cpu.cfs_period_us', orAfterNext: true },
+      { file: 'cpu.cfs_quota_us', orAfterNext: true },
+      { file: 'cpu.cfs_burst_us' },
+    ])
+  })
+
+  it('lifts the limit of memory and swap with that of memory, where it is counted', () => {
+    expect(raw({ memory: { limit: -1 } }, 1)).toMatchObject([
+      { file: 'memory.limit_in_bytes', value: '-1', orAfterNext: true },
+      { file: 'memory.memsw.limit_in_bytes', value: '-1', otherwise: null },
+    ])
   })
 
   it('refuses unified keys, and controllers that are not mounted', () => {

@@ -6,7 +6,7 @@ import { planContainer } from './plan-container.ts'
 import { planExec } from './plan-exec.ts'
 import { readProcess } from './config/process.ts'
 import { allCapabilities } from './config/capability-names.ts'
-import { hostV1, hostV2, planOptions } from './minimal.test-support.ts'
+import { configJson, hostV1, hostV2, plan, planOptions } from './minimal.test-support.ts'
 
 const examples = new URL('../../../examples/', import.meta.url)
 
@@ -26,6 +26,22 @@ describe('explain', () => {
 
   it('prints cgroup v1 as it will be', () => {
     expect(explain(planOf('userns.json', hostV1))).toMatchSnapshot()
+  })
+
+  it('prints a write that another may stand in for', () => {
+    const json = configJson(
+      {},
+      { resources: { blockIO: { weight: 10 }, memory: { limit: -1, checkBeforeUpdate: true } } },
+    )
+    expect(
+      explain(plan(json))
+        .split('\n')
+        .filter((line) => line.startsWith('write')),
+    ).toEqual([
+      'write(cgroup/memory.max, "max", if above cgroup/memory.current)',
+      'write(cgroup/memory.swap.max, "max") or nothing',
+      'write(cgroup/io.weight, "1") or write(cgroup/io.bfq.weight, "10")',
+    ])
   })
 
   it('prints an exec', () => {

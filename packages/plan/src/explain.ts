@@ -1,6 +1,6 @@
 import { call, quote } from './describe-parts.ts'
 import { describeStep } from './describe-step.ts'
-import type { ContainerPlan, DeviceRule, ExecPlan, Preparation, ShimHook } from './plan.ts'
+import type { CgroupWrite, ContainerPlan, DeviceRule, ExecPlan, Preparation, ShimHook } from './plan.ts'
 import type { IdMapping } from './step.ts'
 
 /** The plan as text like strace's, one line for each thing that will happen, in order. */
@@ -45,7 +45,7 @@ function describePreparation(preparation: Preparation): string[] {
       return [
         ...preparation.directories.map(({ as, path }) => `${call('make-cgroup', quote(path))} = ${as}`),
         ...(preparation.enable.length > 0 ? [call('enable-controllers', ...preparation.enable)] : []),
-        ...preparation.writes.map(({ as, file, value }) => call('write', `${as}/${file}`, quote(value))),
+        ...preparation.writes.map(cgroupWrite),
         ...preparation.devices.map(deviceRule),
         ...(preparation.owner === undefined ? [] : [call('delegate', `owner=${preparation.owner}`)]),
       ]
@@ -55,6 +55,12 @@ function describePreparation(preparation: Preparation): string[] {
 /** `0→1879048192×65536`: inside, outside, how many. */
 function idMap(mappings: IdMapping[]): string {
   return mappings.map(({ containerID, hostID, size }) => `${containerID}→${hostID}×${size}`).join('+')
+}
+
+function cgroupWrite({ as, file, value, otherwise, usage }: CgroupWrite): string {
+  const write = call('write', `${as}/${file}`, quote(value), usage && `if above ${as}/${usage}`)
+  if (otherwise === undefined) return write
+  return `${write} or ${otherwise ? call('write', `${as}/${otherwise.file}`, quote(otherwise.value)) : 'nothing'}`
 }
 
 function deviceRule({ allow, type, major, minor, access }: DeviceRule): string {

@@ -28,10 +28,25 @@ export type Preparation =
       version: 1 | 2
       directories: { as: FdName; path: string; controllers: string[] }[]
       enable: string[]
-      writes: { as: FdName; file: string; value: string; field: string }[]
+      writes: CgroupWrite[]
       devices: DeviceRule[]
       owner?: number
     }
+
+/** One value for one control file of a cgroup. */
+export interface CgroupWrite {
+  as: FdName
+  file: string
+  value: string
+  /** JSON path of the field it comes from. */
+  field: string
+  /** Where the kernel has no such file: another that takes its place, or (`null`) nothing is written. */
+  otherwise?: { file: string; value: string } | null
+  /** Refused by the kernel (EINVAL) while the next one has its old value, it is written after that one. */
+  orAfterNext?: boolean
+  /** The file that says what is in use: more than the value is refused before anything is written. */
+  usage?: string
+}
 
 /** One rule of OCI's `linux.resources.devices`; v1: devices.allow/deny, v2: a BPF program made by core. */
 export interface DeviceRule {

@@ -1,21 +1,54 @@
 /** What is written into a cgroup's control files: limits and device rules. */
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { attachDeviceFilter } from '@holdfast/core'
-import { HoldfastError, SyscallError } from '@holdfast/errors'
-import type { DeviceRule, Preparation } from '@holdfast/plan'
+import { hasCode, HoldfastError, SyscallError } from '@holdfast/errors'
+import type { CgroupWrite, DeviceRule } from '@holdfast/plan'
 import type { CgroupHandle } from './launched.ts'
 
+type Cgroups = readonly Pick<CgroupHandle, 'as' | 'path'>[]
+
 /** Sets limits, in order. `field` names the configuration's field in the error. */
-export function applyCgroupWrites(
-  cgroups: readonly Pick<CgroupHandle, 'as' | 'path'>[],
-  writes: Extract<Preparation, { do: 'make-cgroup' }>['writes'],
-): void {
-  for (const { as, file, value, field } of writes) {
-    const directory = cgroups.find((each) => each.as === as)
-    if (directory === undefined) throw new HoldfastError('HF_INTERNAL', `no cgroup directory is named ${as}`)
-    writeControl(join(directory.path, file), [value], field)
+export function applyCgroupWrites(cgroups: Cgroups, writes: readonly CgroupWrite[]): void {
+  for (const write of writes) refuseBelowUsage(cgroups, write)
+  for (let at = 0; at < writes.length; at++) {
+    const write = writes[at]!
+    const next = writes[at + 1]
+    try {
+      applyWrite(cgroups, write)
+    } catch (error) {
+      if (!write.orAfterNext || next === undefined || !hasCode(error, 'EINVAL')) throw error
+      applyWrite(cgroups, next)
+      applyWrite(cgroups, write)
+      at++
+    }
   }
+}
+
+function applyWrite(cgroups: Cgroups, { as, file, value, field, otherwise }: CgroupWrite): void {
+  const path = pathOf(cgroups, as)
+  try {
+    writeControl(join(path, file), [value], field)
+  } catch (error) {
+    // A control that is missing: EACCES where cgroupfs took the open for the making of a file.
+    if (otherwise === undefined || !hasCode(error, 'ENOENT', 'EACCES')) throw error
+    if (otherwise !== null) writeControl(join(path, otherwise.file), [otherwise.value], field)
+  }
+}
+
+function refuseBelowUsage(cgroups: Cgroups, { as, value, field, usage }: CgroupWrite): void {
+  if (usage === undefined || value === 'max') return
+  const used = readFileSync(join(pathOf(cgroups, as), usage), 'latin1').trim()
+  if (BigInt(used) <= BigInt(value)) return
+  throw new HoldfastError('HF_INVALID_CONFIG', `${field} is ${value}, and ${used} is in use`, {
+    details: { path: field },
+  })
+}
+
+function pathOf(cgroups: Cgroups, as: string): string {
+  const directory = cgroups.find((each) => each.as === as)
+  if (directory === undefined) throw new HoldfastError('HF_INTERNAL', `no cgroup directory is named ${as}`)
+  return directory.path
 }
 
 export function applyDeviceRules(
@@ -62,6 +95,7 @@ export function writeControl(path: string, values: readonly string[], field: str
       syscall: syscall ?? 'write',
       path,
       step: `${field}: ${value}`,
+      field,
       hint: controlHints[code ?? ''],
     })
   } finally {

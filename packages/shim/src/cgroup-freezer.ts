@@ -35,6 +35,11 @@ export function isPaused(cgroups: Cgroups): boolean {
   return freezerOf(cgroups).isFreezing()
 }
 
+/** Whether these can be frozen at all: on v1 that takes a hierarchy of its own. */
+export function hasFreezer(cgroups: Cgroups): boolean {
+  return cgroups.length === 1 || cgroups.some((cgroup) => cgroup.controllers.includes('freezer'))
+}
+
 interface Freezer {
   freeze(): void
   thaw(): void

@@ -20,6 +20,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Preparation } from '@holdfast/plan'
 import { applyCgroupWrites, applyDeviceRules, writeControl } from './cgroup-control.ts'
+import { hasFreezer, isPaused } from './cgroup-freezer.ts'
 import { cgroupProcesses, children, joinFile, killCgroup } from './cgroup-members.ts'
 import type { CgroupHandle } from './launched.ts'
 
@@ -51,6 +52,7 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
       fds[as] = dirFd
       fds[`${as}:procs`] = openSync(joinFile({ path, version }), 'w')
     }
+    if (handles.some(({ existed }) => existed)) refuseFrozen(handles)
     applyCgroupWrites(handles, preparation.writes)
     applyDeviceRules(handles, preparation.devices, preparation.version)
     if (preparation.owner !== undefined) delegate(handles, preparation.owner)
@@ -139,6 +141,15 @@ function refuseMembers(path: string): void {
   if (readFileSync(join(path, 'cgroup.procs'), 'latin1') === '') return
   throw new HoldfastError('HF_INVALID_CONFIG', `the cgroup ${path} already has processes in it`, {
     hint: 'Choose another linux.cgroupsPath.',
+    details: { path: 'linux.cgroupsPath' },
+  })
+}
+
+/** A process that is born frozen never comes to say so. */
+function refuseFrozen(handles: readonly CgroupHandle[]): void {
+  if (!hasFreezer(handles) || !isPaused(handles)) return
+  throw new HoldfastError('HF_INVALID_CONFIG', `the cgroup ${handles[0]!.path} is frozen`, {
+    hint: 'Thaw it, or choose another linux.cgroupsPath.',
     details: { path: 'linux.cgroupsPath' },
   })
 }

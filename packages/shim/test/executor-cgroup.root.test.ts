@@ -6,6 +6,7 @@ import { probeHost } from '@holdfast/core'
 import type { Preparation } from '@holdfast/plan'
 import { eventually } from '@holdfast/testkit'
 import {
+  applyCgroupWrites,
   cgroupProcesses,
   isPaused,
   killCgroup,
@@ -61,6 +62,75 @@ describe('a cgroup that is delegated', () => {
     const ownerOf = (file: string) => statSync(join(unified.path, file)).uid
     expect(['.', 'cgroup.procs', 'cgroup.subtree_control'].map(ownerOf)).toEqual([4711, 4711, 4711])
     expect(ownerOf('cgroup.max.depth')).toBe(0)
+    await removeAll(cgroup)
+  })
+})
+
+describe('limits', () => {
+  const at = (cgroup: MakeCgroup, as: string, file: string) =>
+    readFileSync(join(cgroup.directories.find((each) => each.as === as)!.path, file), 'latin1').trim()
+  const write = (as: string, file: string, value: string, extra: object = {}) => ({
+    as,
+    file,
+    value,
+    field: `linux.resources: ${file}`,
+    ...extra,
+  })
+
+  it.runIf(layout.version === 1)(
+    'that bound each other are written in whichever order the kernel takes',
+    async () => {
+      const limits = (memory: string, both: string) => [
+        write('cgroup:memory', 'memory.limit_in_bytes', memory, { orAfterNext: true }),
+        write('cgroup:memory', 'memory.memsw.limit_in_bytes', both),
+      ]
+      const cgroup = preparation(name(), limits('8388608', '8388608'))
+      const { handles, fds } = makeCgroups(cgroup)
+      for (const fd of Object.values(fds)) closeSync(fd)
+      expect(at(cgroup, 'cgroup:memory', 'memory.memsw.limit_in_bytes')).toBe('8388608')
+      applyCgroupWrites(handles, limits('33554432', '67108864'))
+      expect(at(cgroup, 'cgroup:memory', 'memory.limit_in_bytes')).toBe('33554432')
+      applyCgroupWrites(handles, limits('4194304', '4194304'))
+      expect(at(cgroup, 'cgroup:memory', 'memory.memsw.limit_in_bytes')).toBe('4194304')
+      await removeAll(cgroup)
+    },
+  )
+
+  it('go to another file where there is one in their place, and else name their field', async () => {
+    const cgroup = preparation()
+    const { handles, fds } = makeCgroups(cgroup)
+    for (const fd of Object.values(fds)) closeSync(fd)
+    const missing = (otherwise?: object | null) => [write(pidsAs, 'pids.nosuch', '1', { otherwise })]
+    applyCgroupWrites(handles, missing({ file: 'pids.max', value: '17' }))
+    expect(at(cgroup, pidsAs, 'pids.max')).toBe('17')
+    applyCgroupWrites(handles, missing(null))
+    expect(() => applyCgroupWrites(handles, missing())).toThrow(/linux\.resources: pids\.nosuch/)
+    await removeAll(cgroup)
+  })
+
+  it('below what is in use are refused before anything changes, where that was asked for', async () => {
+    const cgroup = preparation()
+    const { handles, fds } = makeCgroups(cgroup)
+    for (const fd of Object.values(fds)) closeSync(fd)
+    const writes = [
+      write(pidsAs, 'pids.max', '5'),
+      write(pidsAs, 'pids.max', '-1', { usage: 'pids.current' }),
+    ]
+    expect(() => applyCgroupWrites(handles, writes)).toThrow(/pids\.max is -1, and 0 is in use/)
+    expect(at(cgroup, pidsAs, 'pids.max')).toBe('max')
+    await removeAll(cgroup)
+  })
+
+  it('are not set in a cgroup that is frozen, which is left as it was', async () => {
+    const cgroup = preparation()
+    const { handles, fds } = makeCgroups(cgroup)
+    for (const fd of Object.values(fds)) closeSync(fd)
+    await pauseCgroup(handles)
+    expect(() => makeCgroups(cgroup)).toThrow(/is frozen/)
+    expect(isPaused(handles)).toBe(true)
+    resumeCgroup(handles)
+    const again = makeCgroups(cgroup)
+    for (const fd of Object.values(again.fds)) closeSync(fd)
     await removeAll(cgroup)
   })
 })
