@@ -37,7 +37,7 @@
 	X(chdir, 43, op_chdir)                     \
 	/* process.c */                            \
 	X(rlimit, 50, op_rlimit)                   \
-	X(oom_score_adj, 51, op_oom_score_adj)     \
+	X(write_self, 51, op_write_self)           \
 	X(scheduler, 52, op_scheduler)             \
 	X(io_priority, 53, op_io_priority)         \
 	X(cpu_affinity, 54, op_cpu_affinity)       \

@@ -30,19 +30,20 @@ long op_rlimit(struct launch *launch, struct reader *reader)
 	return result < 0 ? failed(launch, "prlimit64", name, result) : 0;
 }
 
-long op_oom_score_adj(struct launch *launch, struct reader *reader)
+// A setting of this very process, by procfs: self/oom_score_adj, self/attr/….
+long op_write_self(struct launch *launch, struct reader *reader)
 {
-	const char *value = read_text(reader);
+	const char *path = read_text(reader), *value = read_text(reader);
 
 	if (reader->broken)
 		return 0;
-	long fd = sys(openat, launch->proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0);
+	long fd = sys(openat, launch->proc, path, O_WRONLY | O_CLOEXEC, 0);
 	if (fd < 0)
-		return failed(launch, "openat", "/proc/self/oom_score_adj", fd);
+		return failed(launch, "openat", path, fd);
 	long size = (long)text_length(value);
 	long result = sys(write, fd, value, size);
 	sys(close, fd);
-	return result != size ? failed(launch, "write", "/proc/self/oom_score_adj", result < 0 ? result : -EIO) : 0;
+	return result != size ? failed(launch, "write", path, result < 0 ? result : -EIO) : 0;
 }
 
 long op_scheduler(struct launch *launch, struct reader *reader)

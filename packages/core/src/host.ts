@@ -44,6 +44,9 @@ export interface HostProbe {
   /** User namespaces can be made. */
   userNamespaces: boolean
   timeNamespaces: boolean
+  /** Security modules that are at work. */
+  apparmor: boolean
+  selinux: boolean
   /** F_SEAL_EXEC (Linux 6.3). */
   sealExec: boolean
   /** SO_PEERPIDFD (Linux 6.5). */
@@ -61,16 +64,19 @@ export function probeHost(): HostProbe {
 
 function probe(): HostProbe {
   const [major = 0, minor = 0] = release().split(/[.-]/).map(Number)
+  const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8')
   const userns = tryOpen(() => createUserNamespace({ uid: [rootMap], gid: [rootMap] }))
   try {
     return {
       kernel: { release: release(), major, minor },
       architecture: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
-      cgroup: parseCgroupLayout(readFileSync('/proc/self/mountinfo', 'utf8'), readControllers),
+      cgroup: parseCgroupLayout(mountinfo, readControllers),
       capabilities: boundingCapabilities(),
       overlayLowerFd: overlayTakesDetached(userns),
       userNamespaces: userns !== undefined,
       timeNamespaces: exists('/proc/self/ns/time'),
+      apparmor: exists('/sys/module/apparmor/parameters/enabled'),
+      selinux: mountinfo.includes(' - selinuxfs '),
       sealExec: canSealExec(),
       peerPidfd: hasPeerPidfd(),
       pidfdInfoExit: tellsExitOfReaped(),

@@ -28,7 +28,7 @@ export const opcodes = {
   mkdir: 42,
   chdir: 43,
   rlimit: 50,
-  oom_score_adj: 51,
+  write_self: 51,
   scheduler: 52,
   io_priority: 53,
   cpu_affinity: 54,

@@ -111,6 +111,7 @@ const processSteps: Describe<Exclude<Step['do'], MountStep>> = {
       `hard=${step.hard}`,
     ),
   'oom-score-adj': (step) => call(step.do, String(step.value)),
+  'security-label': (step) => call('label', step.attribute, quote(step.label)),
   scheduler: (step) =>
     call('sched_setattr', step.policy, `nice=${step.nice}`, `priority=${step.priority}`, ...step.flags),
   'io-priority': (step) => call('ioprio_set', step.class, String(step.priority)),

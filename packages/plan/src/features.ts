@@ -57,8 +57,8 @@ export const ociFeatures: OciFeatures = {
       knownFlags: seccompFlags,
       supportedFlags: seccompFlags, // the oldest kernel that Holdfast runs on has them all
     },
-    apparmor: { enabled: false },
-    selinux: { enabled: false },
+    apparmor: { enabled: true },
+    selinux: { enabled: true },
     intelRdt: { enabled: false, schemata: false, monitoring: false },
     memoryPolicy: { modes: memoryPolicyModes, flags: memoryPolicyFlags },
     mountExtensions: { idmap: { enabled: true } },

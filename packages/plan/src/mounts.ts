@@ -2,6 +2,7 @@
 import { invalid } from './config/reader.ts'
 import { unsupported } from './config/unsupported.ts'
 import { cgroupMount } from './cgroup-mount.ts'
+import { contextOption } from './labels.ts'
 import { parseMountOptions, type MountOptions } from './mount-options.ts'
 import { addFilesystem, emptyMountSteps, type MountSteps } from './mount-steps.ts'
 import { fromBundle, normalize } from './paths.ts'
@@ -132,7 +133,7 @@ function planFilesystem(
     source: mount.source || type,
     target,
     attributes,
-    options: options.data,
+    options: [...options.data, ...contextOption(container, type)],
     ...(options.propagation && { propagation: options.propagation }),
     ...(options.copyUp && { copyUp: true }),
     // Or /root would be open to everyone beneath a tmpfs, whose own default is 1777.

@@ -2,6 +2,7 @@ import { cgroupPreparation } from './cgroup.ts'
 import { resolveContainer, type Container } from './container.ts'
 import { planDevices } from './devices.ts'
 import { containerHooks, shimHooks, syncForHooks } from './hooks.ts'
+import { keyLabel, programLabels } from './labels.ts'
 import { planMounts } from './mounts.ts'
 import {
   clonedNamespaces,
@@ -111,6 +112,7 @@ function stageTwo(container: Container, tree: Tree): Step[] {
       : []),
     ...(process && !confined ? hostRights(process, 'process', false) : []),
     { do: 'new-session' }, // no controlling terminal of ours
+    ...keyLabel(process),
     // Nor keys: keyrings are inherited, not namespaced.
     ...(container.options.newKeyring === false
       ? []
@@ -136,6 +138,7 @@ function program(container: Container): Step[] {
   const process = config.process!
   return [
     ...pipes(process),
+    ...programLabels(process, options.host),
     ...surroundings(process, container.namespaces.origin.mnt === 'new'),
     ...dropPrivileges(process, config.linux?.seccomp, options.host, warnings),
     { do: 'door' }, // `create` ends here

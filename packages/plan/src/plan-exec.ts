@@ -1,3 +1,4 @@
+import { keyLabel, programLabels } from './labels.ts'
 import { numberList } from './number-list.ts'
 import { execute, hostRights, pipes, raiseLimits, surroundings, terminal } from './process.ts'
 import { dropPrivileges } from './security.ts'
@@ -25,9 +26,11 @@ export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPla
     ...affinity(final, 'process.execCPUAffinity.final'), // joining a cpuset resets it
     ...(confined ? [] : hostRights(process, 'process', false)),
     { do: 'new-session' },
+    ...keyLabel(process),
     ...(options.keyring ? [{ do: 'session-keyring' as const, name: options.keyring }] : []),
     ...terminal(process, false), // /dev/console stays the container's own
     ...pipes(process),
+    ...programLabels(process, options.host),
     ...surroundings(process, false),
     ...dropPrivileges(process, options.seccomp, options.host, warnings),
     { do: 'door' },

@@ -112,6 +112,9 @@ export interface HostFacts {
   /** Numbers of the capabilities in the shim's own bounding set: what it can grant. */
   capabilities: number[]
   architecture: 'x86_64' | 'aarch64'
+  /** The security modules that are at work; one that isn't named isn't. */
+  apparmor?: boolean
+  selinux?: boolean
 }
 
 export interface CgroupHierarchy {

@@ -128,6 +128,8 @@ type StepKind =
    */
   | { do: 'rlimit'; resource: string; soft: string; hard: string; raise?: boolean }
   | { do: 'oom-score-adj'; value: number }
+  /** /proc/self/attr: the label that the program has once it is executed, or that keys made until then have. */
+  | { do: 'security-label'; attribute: 'exec' | 'apparmor/exec' | 'keycreate'; label: string }
   /** sched_setattr(2). */
   | {
       do: 'scheduler'

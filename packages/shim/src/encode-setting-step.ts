@@ -6,6 +6,7 @@ import type { Step } from '@holdfast/plan'
 const settingSteps = [
   'rlimit',
   'oom-score-adj',
+  'security-label',
   'scheduler',
   'io-priority',
   'cpu-affinity',
@@ -37,8 +38,9 @@ export function encodeSettingStep(table: TableWriter, step: SettingStep): void {
         .u64(BigInt(step.hard))
         .flag(step.raise === true)
     case 'oom-score-adj':
-      table.needsProc = true
-      return void table.step('oom_score_adj').text(String(step.value))
+      return writeSelf(table, 'oom_score_adj', String(step.value))
+    case 'security-label':
+      return writeSelf(table, `attr/${step.attribute}`, step.label)
     case 'scheduler':
       return encodeScheduler(table, step)
     case 'io-priority':
@@ -82,6 +84,12 @@ export function encodeSettingStep(table: TableWriter, step: SettingStep): void {
     default:
       return step satisfies never
   }
+}
+
+/** A file of /proc/self. */
+function writeSelf(table: TableWriter, file: string, value: string): void {
+  table.needsProc = true
+  table.step('write_self').text(`self/${file}`).text(value)
 }
 
 function encodeScheduler(table: TableWriter, step: Step & { do: 'scheduler' }): void {

@@ -107,12 +107,6 @@ describe('the process', () => {
   ])('refuses %s', (_, process, path) => {
     expect(pathOf(configJson({}, {}, process))).toBe(path)
   })
-
-  it.each(['apparmorProfile', 'selinuxLabel'])('refuses %s, which would be lost silently', (field) => {
-    const { code, path } = refusal(() => parseConfig(configJson({}, {}, { [field]: 'x' })))
-    expect([code, path]).toEqual(['HF_UNSUPPORTED', `process.${field}`])
-    expect(parseConfig(configJson({}, {}, { [field]: '' }))).toBeTruthy()
-  })
 })
 
 describe('numbers', () => {
@@ -195,7 +189,6 @@ describe('linux', () => {
   })
 
   it.each<[string, Json, string]>([
-    ['a mount label', { mountLabel: 'system_u:x' }, 'linux.mountLabel'],
     ['resctrl', { intelRdt: { closID: 'a' } }, 'linux.intelRdt'],
     ['network devices', { netDevices: { eth1: {} } }, 'linux.netDevices'],
   ])('refuses %s by name', (_, linux, field) => {

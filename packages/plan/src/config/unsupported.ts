@@ -16,11 +16,7 @@ export function refuseUnsupported(json: Record<string, unknown>, config: OciConf
   for (const section of otherPlatforms) {
     if (isSet(json[section])) throw unsupported(section, 'containers here are Linux ones')
   }
-  const { process, linux } = config
-  const noModule = 'no support for that security module is built in'
-  if (process?.apparmorProfile) throw unsupported('process.apparmorProfile', noModule)
-  if (process?.selinuxLabel) throw unsupported('process.selinuxLabel', noModule)
-  if (linux?.mountLabel) throw unsupported('linux.mountLabel', noModule)
+  const { linux } = config
   if (isSet(linux?.intelRdt)) throw unsupported('linux.intelRdt', 'resctrl is not managed')
   if (isSet(linux?.netDevices))
     throw unsupported(
