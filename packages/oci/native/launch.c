@@ -212,11 +212,25 @@ static int on_console(struct launch *launch, int master)
 	return sent ? 0 : give_up_with(launch, "%s: the console cannot be handed over: %s", launch->console_path, strerror(errno));
 }
 
+// Fetched under the number that it has in the init: until the planner has handed it over, any call of the launcher's may
+// be waiting for it, so that it could not be sent.
+static int on_listener(struct launch *launch, int number)
+{
+	int listener = (int)syscall(SYS_pidfd_getfd, launch->pidfd, number, 0);
+
+	if (listener < 0)
+		return give_up_with(launch, "the seccomp listener cannot be taken: %s", strerror(errno));
+	send_packet(launch->planner, "n", 1, &listener, 1);
+	close(listener);
+	return agreed(launch) ? 0 : give_up_with(launch, "the planner is gone");
+}
+
 // Until the init is at its door; the report of its birth may come late.
 static int follow(struct launch *launch)
 {
 	static struct packet report;
 	bool synced = false, ready = false;
+	int64_t listener = -1;
 	uint32_t kind;
 	int status = 0;
 
@@ -235,11 +249,11 @@ static int follow(struct launch *launch)
 		synced |= kind == REPORT_SYNC;
 		if (kind == REPORT_CONSOLE)
 			status = on_console(launch, report.fds[0]);
-		if (kind == REPORT_LISTENER) {
-			send_packet(launch->planner, "n", 1, report.fds, 1);
-			close(report.fds[0]);
-			if (!agreed(launch))
-				return give_up_with(launch, "the planner is gone");
+		if (kind == REPORT_LISTENER)
+			memcpy(&listener, report.data + 8, sizeof listener);
+		if (listener >= 0 && launch->pid > 0) {
+			status = on_listener(launch, (int)listener);
+			listener = -1;
 		}
 		if (synced && launch->pid > 0) {
 			synced = false;

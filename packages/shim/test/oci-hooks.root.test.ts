@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { receiveMessage, socketHandleFd, syscallNumber, closeFd } from '@holdfast/core'
-import { until } from './ask.ts'
+import { exec, until } from './ask.ts'
 import { World, type Running } from './world.ts'
 
 describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
@@ -257,17 +257,7 @@ describe.skipIf(process.getuid?.() !== 0)('a seccomp listener', () => {
         }),
     })
     await run.createAndStart()
-    const spec = {
-      args: ['mkdir', '/tmp/by-exec'],
-      env: [],
-      user: '',
-      tty: false,
-      stdin: false,
-      privileged: false,
-    }
-    await run.client.request('exec.create', { execId: 'e1', spec })
-    await run.client.request('exec.start', { execId: 'e1' })
-    expect((await run.event('exec-exited')).exit.exitCode).toBe(0)
+    expect((await exec(run, 'e1', ['mkdir', '/tmp/by-exec'])).exitCode).toBe(0)
     expect(agents).toHaveLength(2)
     expect(asked).toContain(String(syscallNumber('execve')))
     const made = ['mkdir', 'mkdirat'].map((name) => String(syscallNumber(name))) // arm64 has but the second
