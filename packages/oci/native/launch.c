@@ -312,6 +312,7 @@ int launch_container(int planner, struct packet *packet)
 		chown_stdio(launch.uid);
 	if (!start(&launch, packet, &spec))
 		return give_up_with(&launch, "the launcher cannot be started: %s", strerror(errno));
+	say("debug", "started the launcher as %d for %s", launch.launcher, launch.id);
 	close_packet(packet);
 	if (launch.door >= 0)
 		close(launch.door);

@@ -40,6 +40,6 @@ function beneath({ path }: Cgroup, part: string): string {
   if (full !== path && !full.startsWith(`${path}/`)) throw usage(`${part} is not a sub cgroup path`)
   const trimmed = full.replace(/\/$/, '')
   if (!existsSync(trimmed))
-    throw usage(`adding pid to cgroups: ${trimmed} does not exist: no such file or directory`)
+    throw usage(`adding pid to cgroups: open ${trimmed}/cgroup.procs: no such file or directory`)
   return trimmed
 }

@@ -1,6 +1,7 @@
 /** `spec`: a configuration to start from, in the bundle's directory. */
 import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { probeHost } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 import type { Call } from './call.ts'
 import { parseOptions, usage } from './options.ts'
@@ -13,7 +14,7 @@ export function spec({ request }: Call): void {
   })
   const path = join(resolve(request.cwd, value['bundle'] ?? '.'), 'config.json')
   try {
-    writeFileSync(path, `${JSON.stringify(on.has('rootless') ? rootless() : example, null, '\t')}\n`, {
+    writeFileSync(path, `${JSON.stringify(on.has('rootless') ? rootless() : forThisHost(), null, '\t')}\n`, {
       flag: 'wx',
       mode: 0o666,
     })
@@ -21,6 +22,13 @@ export function spec({ request }: Call): void {
     if (!hasCode(error, 'EEXIST')) throw error
     throw usage(`File ${path} exists. Remove it first`)
   }
+}
+
+/** As runc: on cgroup v1 without a cgroup namespace, so that a tree of the host's depth is seen. */
+function forThisHost(): typeof example {
+  if (probeHost().cgroup.version === 2) return example
+  const namespaces = example.linux.namespaces.filter(({ type }) => type !== 'cgroup')
+  return { ...example, linux: { ...example.linux, namespaces } }
 }
 
 const capabilities = ['CAP_AUDIT_WRITE', 'CAP_KILL', 'CAP_NET_BIND_SERVICE']
