@@ -2,6 +2,7 @@
 // (setns(2), CAP_SYS_ADMIN). sendmsg and recvmsg here never block.
 #include "addon.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <cstring>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <vector>
 
 #ifndef SO_PEERPIDFD
@@ -179,6 +181,33 @@ static Napi::Value JoinNetlinkGroup(const Napi::CallbackInfo& info) {
   return Result(info.Env(), setsockopt(Fd(info, 0), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group));
 }
 
+static Napi::Value UnixSocket(const Napi::CallbackInfo& info) {
+  return Result(info.Env(), socket(AF_UNIX, Flags(info, 0) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+// The facade has checked the length.
+static sockaddr_un UnixName(const std::string& path) {
+  sockaddr_un name = {};
+  name.sun_family = AF_UNIX;
+  memcpy(name.sun_path, path.data(), std::min(path.size(), sizeof name.sun_path - 1));
+  return name;
+}
+
+static Napi::Value BindUnix(const Napi::CallbackInfo& info) {
+  sockaddr_un name = UnixName(Text(info, 1));
+  return Result(info.Env(), bind(Fd(info, 0), reinterpret_cast<sockaddr*>(&name), sizeof name));
+}
+
+static Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
+  sockaddr_un name = UnixName(Text(info, 1));
+  return Result(info.Env(), connect(Fd(info, 0), reinterpret_cast<sockaddr*>(&name), sizeof name));
+}
+
+static Napi::Value AcceptSocket(const Napi::CallbackInfo& info) {
+  int fd = Fd(info, 0);
+  return Result(info.Env(), Retry([&] { return accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK); }));
+}
+
 void InitSocket(Napi::Env env, Napi::Object exports) {
   exports["peerCredentials"] = Napi::Function::New(env, PeerCredentials);
   exports["peerPidfd"] = Napi::Function::New(env, PeerPidfd);
@@ -193,5 +222,9 @@ void InitSocket(Napi::Env env, Napi::Object exports) {
   exports["setFreeBind"] = Napi::Function::New(env, SetFreeBind);
   exports["setV6Only"] = Napi::Function::New(env, SetV6Only);
   exports["joinNetlinkGroup"] = Napi::Function::New(env, JoinNetlinkGroup);
+  exports["unixSocket"] = Napi::Function::New(env, UnixSocket);
+  exports["bindUnix"] = Napi::Function::New(env, BindUnix);
+  exports["connectUnix"] = Napi::Function::New(env, ConnectUnix);
+  exports["acceptSocket"] = Napi::Function::New(env, AcceptSocket);
   exports["listenSocket"] = Napi::Function::New(env, ListenSocket);
 }

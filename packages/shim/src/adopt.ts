@@ -1,8 +1,8 @@
 /** Finds a container again that an earlier shim made: by its keeper, which holds a copy of every end point. */
 import { constants, openSync } from 'node:fs'
 import { closeFd, pidfdGetfd, pidfdOpen, processStartTime } from '@holdfast/core'
-import { HoldfastError, hasCode } from '@holdfast/errors'
-import type { Step } from '@holdfast/plan'
+import { hasCode } from '@holdfast/errors'
+import { Door } from './door.ts'
 import { openInside } from './executor.ts'
 import type {
   AdoptedContainer,
@@ -11,23 +11,23 @@ import type {
   LaunchedProcess,
   ProcessHandle,
 } from './launched.ts'
-import { openDoor } from './launching.ts'
 
 /** What to write down of a launch, so that `adoptContainer` can find it. */
 export function adoptionRecord(launched: LaunchedProcess & { cgroups?: CgroupHandle[] }): AdoptionRecord {
-  const { init, keeper, keeperFds, cgroups = [] } = launched
+  const { init, keeper, keeperFds, door, cgroups = [] } = launched
   return {
     initPid: init.pid,
     initStartTime: String(processStartTime(init.pid) ?? ''),
     keeperPid: keeper.pid,
     keeperStartTime: keeper.startTime,
     keeperFds,
+    behind: door.behind,
     cgroups: cgroups.map(({ dirFd: _ours, ...cgroup }) => cgroup),
   }
 }
 
-/** What is gone is absent in the result; nothing is guessed. `steps`: of its plan, for one that waits at its door. */
-export function adoptContainer(record: AdoptionRecord, steps: readonly Step[] = []): AdoptedContainer {
+/** What is gone is absent in the result; nothing is guessed. */
+export function adoptContainer(record: AdoptionRecord): AdoptedContainer {
   const init = holdProcess(record.initPid, record.initStartTime)
   const keeper = holdProcess(record.keeperPid, record.keeperStartTime)
   const taken = keeper === undefined ? {} : takeDescriptors(keeper.pidfd, record.keeperFds)
@@ -37,11 +37,7 @@ export function adoptContainer(record: AdoptionRecord, steps: readonly Step[] = 
     ...(keeper !== undefined && { keeper: { ...keeper, startTime: record.keeperStartTime } }),
     taken: rest,
     cgroups: openCgroups(record.cgroups),
-    start: () => {
-      if (door === undefined)
-        throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the keeper of this container is gone')
-      return openDoor(door, steps)
-    },
+    ...(door !== undefined && { door: new Door({ door }, record.behind) }),
   }
 }
 

@@ -2,18 +2,18 @@
 import { constants, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode } from '@holdfast/errors'
-import type { CgroupHandle } from './launched.ts'
+import type { CgroupRecord } from './launched.ts'
 
 /**
  * Where a process writes "0" to join by itself. On v1 that is `tasks`: a single thread that moves itself needs no
  * lock of the machine's, where a write to cgroup.procs waits for an RCU grace period.
  */
-export function joinFile({ path, version }: Pick<CgroupHandle, 'path' | 'version'>): string {
+export function joinFile({ path, version }: Pick<CgroupRecord, 'path' | 'version'>): string {
   return join(path, version === 2 ? 'cgroup.procs' : 'tasks')
 }
 
 /** The v2 directory among them: a process can be born in it (CLONE_INTO_CGROUP), where joining takes milliseconds. */
-export function birthCgroup(cgroups: readonly CgroupHandle[]): CgroupHandle | undefined {
+export function birthCgroup<Cgroup extends CgroupRecord>(cgroups: readonly Cgroup[]): Cgroup | undefined {
   return cgroups.find(({ version }) => version === 2)
 }
 
@@ -21,7 +21,7 @@ export function birthCgroup(cgroups: readonly CgroupHandle[]): CgroupHandle | un
  * The v2 directory for one more process, opened: the container's, or the one that its init has moved to. An init that
  * manages cgroups itself (systemd) leaves the container's without processes, and the kernel then lets none in.
  */
-export function openMemberDirectory({ path }: CgroupHandle, initPid: number): number {
+export function openMemberDirectory({ path }: CgroupRecord, initPid: number): number {
   const controlled = readFileSync(join(path, 'cgroup.subtree_control'), 'latin1').trim() !== ''
   return openSync(controlled ? directoryOf(path, initPid) : path, constants.O_RDONLY | constants.O_DIRECTORY)
 }
@@ -38,7 +38,7 @@ function directoryOf(path: string, pid: number): string {
 }
 
 /** Host pids of all processes in the cgroup and those beneath it, each once. */
-export function cgroupProcesses(cgroups: readonly Pick<CgroupHandle, 'path'>[]): number[] {
+export function cgroupProcesses(cgroups: readonly Pick<CgroupRecord, 'path'>[]): number[] {
   const pids = new Set<number>()
   // Each hierarchy has all of them; the first that exists is enough.
   const first = cgroups[0]
@@ -65,7 +65,7 @@ export function children(path: string): string[] {
 }
 
 /** SIGKILL to everything in the cgroup. A frozen one must be resumed first on v1. */
-export function killCgroup(cgroups: readonly Pick<CgroupHandle, 'path'>[]): void {
+export function killCgroup(cgroups: readonly Pick<CgroupRecord, 'path'>[]): void {
   const unified = cgroups.find((cgroup) => hasKillSwitch(cgroup.path))
   if (unified !== undefined && cgroups.length === 1) {
     writeFileSync(join(unified.path, 'cgroup.kill'), '1', { flag: 'r+' })

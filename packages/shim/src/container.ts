@@ -1,5 +1,4 @@
 /** The container that this shim makes run: create, start, signals, pause, its end, and the undoing of it all. */
-import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { hasCode, HoldfastError, SyscallError } from '@holdfast/errors'
 import { closeFd, fstat } from '@holdfast/core'
 import type { ContainerPlan, NamespaceType } from '@holdfast/plan'
@@ -12,17 +11,17 @@ import type {
   ShimEvent,
   Status,
 } from '@holdfast/protocol'
-import { adoptContainer, adoptionRecord } from './adopt.ts'
-import { hostOwner, ociState, planBundle, readBundle, type Bundle } from './bundle.ts'
+import { adoptContainer } from './adopt.ts'
+import { ociState, planBundle, readBundle, type Bundle } from './bundle.ts'
 import { cgroupProcesses, killCgroup, pauseCgroup, removeCgroups, resumeCgroup } from './cgroup.ts'
 import { nowRfc3339 } from './clock.ts'
 import { notRunning, type ContainedProcess } from './contained-process.ts'
-import { createContainer } from './executor.ts'
-import { runHooks, runPoststop } from './hooks.ts'
-import type { AdoptionRecord, CgroupHandle, LaunchedContainer } from './launched.ts'
+import type { Door } from './door.ts'
+import { runHooks } from './hooks.ts'
+import type { CgroupHandle, ContainerRecord } from './launched.ts'
+import { launchedInside, launchedProcess } from './launch-result.ts'
+import { poststop } from './launches.ts'
 import { oomKills } from './oom.ts'
-import { handOverListener } from './seccomp-listener.ts'
-import { closeAll, keeperCopies, makeStdio } from './stdio.ts'
 import type { ShimContext } from './shim-context.ts'
 
 /** SIGKILL: the one signal that can't be caught, and that ends a frozen process only once it is thawed on v1. */
@@ -40,11 +39,9 @@ export class Container {
   status: Status = 'creating'
   startedAt: string | null = null
   exit: ExitRecord | undefined
-  adoption: AdoptionRecord | undefined
-  bundle: Bundle | undefined
-  plan: ContainerPlan | undefined
+  adoption: ContainerRecord | undefined
   held: Held = { namespaces: {}, root: undefined, cgroups: [] }
-  #launched: Pick<LaunchedContainer, 'start'> | undefined
+  #door: Door | undefined
   #starting: Promise<void> | undefined
   /** Settles when the container's process has ended, its log is complete and `exited` was sent. */
   ended: Promise<void> = Promise.resolve()
@@ -60,42 +57,20 @@ export class Container {
 
   async create(): Promise<void> {
     this.check('create')
-    const { dir, spec } = this.#context
-    const bundle = (this.bundle = readBundle(dir, spec))
-    const plan = (this.plan = planBundle(bundle))
-    for (const warning of plan.warnings ?? []) this.#context.log('warn', warning)
-    const stdio = makeStdio({ terminal: plan.terminal, stdin: spec.stdin.open, owner: hostOwner(bundle) })
-    let launched: LaunchedContainer
-    let hooksBegan = false
+    const { dir, spec, lock, launcher } = this.#context
+    const result = await launcher.create({ dir, spec }, lock)
+    const { record, warnings } = result.facts
+    for (const warning of warnings) this.#context.log('warn', warning)
+    this.adoption = record
+    this.held = launchedInside(result)
+    const { door, ...live } = launchedProcess(result)
+    this.#door = door
+    this.#follow(live)
     try {
-      launched = await createContainer(plan, {
-        name: spec.name,
-        directory: dir,
-        stdio: stdio.child,
-        keep: keeperCopies(stdio),
-        recordName: 'exit.json',
-        onListener: (listener, pid) => handOverListener(bundle, listener, pid),
-        onCreateRuntime: (pid) => {
-          hooksBegan = true
-          return runHooks('createRuntime', plan.hooks.createRuntime, ociState(bundle, 'creating', pid))
-        },
-      })
+      this.#become('created', { event: 'created', pid: record.initPid })
+      door.entrust() // written down above: from here on the container outlives this shim
     } catch (error) {
-      closeAll(stdio.keep)
-      // runtime.md, lifecycle steps 4 to 6: after a hook that failed everything is undone, poststop hooks included.
-      if (hooksBegan || isHookFailure(error)) await this.#poststop(plan, bundle)
-      throw error
-    } finally {
-      closeAll(stdio.child)
-    }
-    this.adoption = adoptionRecord(launched)
-    this.#hold(launched)
-    this.#follow({ ...launched, fds: stdio.keep })
-    try {
-      this.#become('created', { event: 'created', pid: launched.init.pid })
-      launched.entrust() // written down above: from here on the container outlives this shim
-    } catch (error) {
-      launched.entrust() // or its keeper waits for that
+      door.entrust() // or its keeper waits for that
       await this.#abandonCreate()
       throw error
     }
@@ -104,10 +79,10 @@ export class Container {
   /** Throws HF_COMMAND_NOT_FOUND or HF_COMMAND_NOT_EXECUTABLE: the container has then ended with 127 or 126. */
   async start(): Promise<string> {
     this.check('start')
-    const launched = this.#launched
-    if (!launched) throw notRunning()
-    if (this.plan?.startable === false) throw nothingToStart()
-    const started = this.#open(launched)
+    const door = this.#door
+    if (!door) throw notRunning()
+    if (this.adoption?.startable === false) throw nothingToStart()
+    const started = this.#open(door)
     this.#starting = started.catch(() => {})
     try {
       await started
@@ -116,8 +91,7 @@ export class Container {
       if (error instanceof SyscallError || hasCode(error, ...commandErrors)) await this.ended
       throw error
     }
-    const { plan, bundle } = this
-    if (plan && bundle) await this.#poststart(plan, bundle)
+    await this.#poststart()
     return this.startedAt ?? nowRfc3339()
   }
 
@@ -150,7 +124,7 @@ export class Container {
     const entries = Object.entries(this.held.namespaces) as [NamespaceType, number][]
     return Object.fromEntries(
       entries.map(([type, fd]) => {
-        const origin = this.plan?.namespaces[type] ?? 'new'
+        const origin = this.adoption?.namespaces[type] ?? 'new'
         return [type, { fd, ino: Number(fstat(fd).ino), origin }]
       }),
     )
@@ -164,22 +138,18 @@ export class Container {
     const problems: unknown[] = []
     await removeCgroups(this.held.cgroups).catch((error: unknown) => problems.push(error))
     this.#release()
-    const { plan, bundle } = this
-    if (plan && bundle && this.status === 'stopped') await this.#poststop(plan, bundle)
+    if (this.status === 'stopped') await this.#poststop()
     if (problems.length > 0) throw problems[0]
   }
 
   /** Goes on with a container that another shim made; `exit` is known where the keeper had ended already. */
-  adopt(status: Status, startedAt: string | null, record: AdoptionRecord): void {
-    const { dir, spec } = this.#context
-    this.bundle = readBundle(dir, spec)
-    this.plan = planBundle(this.bundle)
+  adopt(status: Status, startedAt: string | null, record: ContainerRecord): void {
     this.adoption = record
     this.status = status
     this.startedAt = startedAt
-    const found = adoptContainer(record, this.plan.steps)
+    const found = adoptContainer(record)
     this.held = { namespaces: found.namespaces ?? {}, root: found.root, cgroups: found.cgroups }
-    this.#launched = found
+    this.#door = found.door
     this.#follow({
       init: found.init,
       keeper: found.keeper,
@@ -188,47 +158,27 @@ export class Container {
     })
   }
 
-  async #open(launched: Pick<LaunchedContainer, 'start'>): Promise<void> {
+  async #open(door: Door): Promise<void> {
     const now = nowRfc3339()
-    await launched.start()
+    await door.open()
     this.startedAt = now
     this.#become('started', { event: 'started', startedAt: now })
   }
 
-  /**
-   * An earlier shim was killed within `create`, before it could write down what it had made: all of that lives in the
-   * container's cgroup, or is held by what lives there.
-   */
-  async clearLeftovers(): Promise<void> {
-    const { dir, spec } = this.#context
-    const { preparations } = planBundle(readBundle(dir, spec))
-    const directories = preparations.flatMap((each) => (each.do === 'make-cgroup' ? each.directories : []))
-    const left = directories.filter(({ path }) => existsSync(path))
-    // What we left there stands at the door. Anything else is somebody's whose cgroup we were given by mistake.
-    if (cgroupProcesses(left).some((pid) => !isLaunching(pid))) return
-    killCgroup(left)
-    await removeCgroups(left)
-    rmSync(`${dir}/exit.json`, { force: true })
+  /** What a `create` has left that was killed, of an earlier shim of this directory. */
+  clearLeftovers(): Promise<void> {
+    const { dir, spec, lock, launcher } = this.#context
+    return launcher.clear({ dir, spec }, lock)
   }
 
   /** A container that had ended before this shim began. */
-  restoreEnded(startedAt: string | null, exit: ExitRecord, record?: AdoptionRecord): void {
-    const { dir, spec } = this.#context
-    this.bundle = readBundle(dir, spec)
-    this.plan = planBundle(this.bundle)
+  restoreEnded(startedAt: string | null, exit: ExitRecord, record?: ContainerRecord): void {
     this.status = 'stopped'
     this.startedAt = startedAt
     this.exit = exit
     this.adoption = record
     if (record) this.held = { ...this.held, cgroups: adoptContainer(record).cgroups }
     this.process.abandon()
-  }
-
-  #hold(launched: LaunchedContainer): void {
-    const { namespaces, root, cgroups, userns } = launched
-    this.held = { namespaces, root, cgroups }
-    if (userns !== undefined && userns !== namespaces.user) closeFd(userns)
-    this.#launched = launched
   }
 
   #follow(
@@ -241,7 +191,7 @@ export class Container {
     const { init, keeper, fds, console } = live
     const end = this.process.follow({ init, keeper, fds, console, recordPath }, async () => {
       // Without a pid namespace of its own, the end of the first process leaves the others alive.
-      if (this.plan?.namespaces.pid !== 'new') killCgroup(this.held.cgroups)
+      if (this.adoption?.namespaces.pid !== 'new') killCgroup(this.held.cgroups)
     })
     this.ended = end.then((record) => this.#onEnd(record))
     this.ended.catch((error: Error) => this.#context.fail(error))
@@ -252,7 +202,7 @@ export class Container {
     const oomKilled = oomKills(this.held.cgroups) > 0
     if (oomKilled) this.#context.emit({ event: 'oom' })
     this.exit = { ...record, oomKilled }
-    this.#launched = undefined
+    this.#door = undefined
     this.status = nextStatus(this.status, 'ended')
     try {
       this.#context.save()
@@ -272,7 +222,10 @@ export class Container {
   }
 
   /** runtime.md, lifecycle step 9: a failing poststart hook ends the container. */
-  async #poststart(plan: ContainerPlan, bundle: Bundle): Promise<void> {
+  async #poststart(): Promise<void> {
+    const hooked = this.#hooked()
+    if (!hooked) return
+    const { plan, bundle } = hooked
     try {
       await runHooks('poststart', plan.hooks.poststart, ociState(bundle, 'running', this.process.pid))
     } catch (error) {
@@ -281,9 +234,16 @@ export class Container {
     }
   }
 
-  #poststop(plan: ContainerPlan, bundle: Bundle): Promise<void> {
-    const { poststop } = plan.hooks
-    return runPoststop(poststop, ociState(bundle, 'stopped', 0), (text) => this.#context.log('warn', text))
+  async #poststop(): Promise<void> {
+    const hooked = this.#hooked()
+    if (hooked) await poststop(hooked.plan, hooked.bundle)
+  }
+
+  /** Undefined where no hooks run. A container of before a reboot has no record any more: its configuration tells. */
+  #hooked(): { bundle: Bundle; plan: ContainerPlan } | undefined {
+    if (this.adoption?.hooks === false) return undefined
+    const bundle = readBundle(this.#context.dir, this.#context.spec)
+    return { bundle, plan: planBundle(bundle) }
   }
 
   #signalAll(signal: number): void {
@@ -312,8 +272,7 @@ export class Container {
     await this.#forceEnd()
     await removeCgroups(this.held.cgroups)
     this.#release()
-    const { plan, bundle } = this
-    if (plan && bundle) await this.#poststop(plan, bundle)
+    await this.#poststop()
   }
 
   /** A network namespace lives, with its end of the veth pair, as long as anybody holds a descriptor of it. */
@@ -332,21 +291,8 @@ export class Container {
 
 const commandErrors = ['HF_COMMAND_NOT_FOUND', 'HF_COMMAND_NOT_EXECUTABLE'] as const
 
-function isHookFailure(error: unknown): boolean {
-  return error instanceof SyscallError && error.step?.startsWith('hook(') === true
-}
-
 function nothingToStart(): HoldfastError {
   return new HoldfastError('HF_INVALID_CONFIG', 'process is missing: there is nothing to start', {
     details: { path: 'process' },
   })
-}
-
-function isLaunching(pid: number): boolean {
-  try {
-    return /^(holdfast|hf-)/.test(readFileSync(`/proc/${pid}/comm`, 'latin1'))
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ESRCH')) return true // it has just ended
-    throw error
-  }
 }

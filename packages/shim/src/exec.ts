@@ -1,23 +1,16 @@
 /** Processes that were added to the running container. */
 import { rmSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { probeHost } from '@holdfast/core'
-import { cgroupProcs, planExec, sessionKeyring, type ExecPlan, type OciProcess } from '@holdfast/plan'
 import type { ExecSpec, ExecState, ExitRecord } from '@holdfast/protocol'
-import { adoptContainer, adoptionRecord } from './adopt.ts'
-import { hostOwner } from './bundle.ts'
+import { adoptContainer } from './adopt.ts'
 import { nowRfc3339 } from './clock.ts'
 import { ContainedProcess, notRunning, type LiveProcess } from './contained-process.ts'
 import type { Container } from './container.ts'
-import { execProcess } from './exec-process.ts'
-import { execRefusal } from './exec-refusal.ts'
-import { launchExec } from './executor.ts'
-import type { LaunchedProcess } from './launched.ts'
+import { launchedProcess } from './launch-result.ts'
+import { execRecordName } from './launches.ts'
 import { NoLog } from './log-writer.ts'
-import { handOverListener } from './seccomp-listener.ts'
 import type { ShimContext } from './shim-context.ts'
 import type { ExecEntry } from './state-file.ts'
-import { closeAll, keeperCopies, makeStdio } from './stdio.ts'
 
 /** What has ended is remembered up to this number: a supervisor that was away asks for it. */
 const maxRemembered = 32
@@ -52,8 +45,7 @@ export class Execs {
     this.#execs.set(id, exec)
     try {
       return await this.#launch(exec, spec)
-    } catch (caught) {
-      const error = execRefusal(caught, spec.cwd)
+    } catch (error) {
       exec.process.abandon()
       exec.entry.exit ??= {
         exitCode: exitCodeOf(error),
@@ -101,46 +93,34 @@ export class Execs {
     }
   }
 
-  async #launch(exec: Exec, spec: ExecSpec): Promise<number> {
-    const { id } = exec.entry
-    const { bundle, held, process: own } = this.#container
-    const config = bundle?.config
-    if (!bundle || !config?.process || held.root === undefined || !own.handle) throw notRunning()
-    const process = execProcess(spec, config.process, held.root)
-    const stdio = makeStdio({ terminal: spec.tty, stdin: spec.stdin, owner: hostOwner(bundle, process.user) })
-    let launched: LaunchedProcess
-    try {
-      launched = await launchExec(this.#plan(process), {
-        name: this.#context.spec.name,
-        directory: this.#context.dir,
-        stdio: stdio.child,
-        keep: keeperCopies(stdio),
-        recordName: recordName(id),
-        onListener: (listener, pid) => handOverListener(bundle, listener, pid),
-        container: { init: own.handle, cgroups: held.cgroups },
-      })
-    } catch (error) {
-      closeAll(stdio.keep)
-      throw error
-    } finally {
-      closeAll(stdio.child)
-    }
-    exec.entry.adoption = adoptionRecord(launched)
+  async #launch(exec: Exec, execSpec: ExecSpec): Promise<number> {
+    const { id: execId } = exec.entry
+    const { adoption, held, process: own } = this.#container
+    if (!adoption || held.root === undefined || !own.handle) throw notRunning()
+    const { dir, spec, launcher } = this.#context
+    const result = await launcher.exec({
+      dir,
+      spec,
+      execId,
+      exec: execSpec,
+      container: adoption,
+      init: own.handle.pidfd,
+      root: held.root,
+    })
+    const { record, warnings } = result.facts
+    for (const warning of warnings) this.#context.log('warn', warning)
+    exec.entry.adoption = record
     this.#context.save()
-    return this.#open(exec, launched, stdio.keep)
-  }
-
-  async #open(exec: Exec, launched: LaunchedProcess, fds: Record<string, number>): Promise<number> {
-    const { init, keeper, console } = launched
-    const started = launched.start()
-    const ended = this.#follow(exec, { init, keeper, fds, console }, started)
+    const { door, ...live } = launchedProcess(result)
+    const started = door.open()
+    const ended = this.#follow(exec, live, started)
     try {
       await started
     } catch (error) {
       await ended
       throw error
     }
-    return init.pid
+    return record.initPid
   }
 
   /** `started`: resolves once the program runs; its events come in order even where it has ended by then. */
@@ -151,7 +131,7 @@ export class Execs {
       () => pid !== undefined && this.#context.emit({ event: 'exec-started', execId, pid }),
       () => {}, // `start` throws it
     )
-    const recordPath = `${this.#context.dir}/${recordName(execId)}`
+    const recordPath = `${this.#context.dir}/${execRecordName(execId)}`
     const ended = exec.process.follow({ ...live, recordPath }).then(async (record) => {
       await announced
       this.#onEnd(exec, { ...record, oomKilled: false })
@@ -165,24 +145,8 @@ export class Execs {
     exec.entry.exit = exit
     delete exec.entry.adoption
     this.#context.save()
-    rmSync(`${this.#context.dir}/${recordName(id)}`, { force: true }) // the state file has it now
+    rmSync(`${this.#context.dir}/${execRecordName(id)}`, { force: true }) // the state file has it now
     this.#context.emit({ event: 'exec-exited', execId: id, exit })
-  }
-
-  #plan(process: OciProcess): ExecPlan {
-    const { plan, bundle } = this.#container
-    if (!plan || !bundle) throw notRunning()
-    const seccomp = bundle.config.linux?.seccomp
-    const execPlan = planExec(process, {
-      namespaces: plan.namespaces,
-      pidfd: 'pidfd',
-      cgroupProcs: cgroupProcs(plan),
-      ...(seccomp && { seccomp }),
-      keyring: sessionKeyring(bundle.spec.id),
-      host: probeHost(),
-    })
-    for (const warning of execPlan.warnings ?? []) this.#context.log('warn', warning)
-    return execPlan
   }
 
   #forgetOldest(): void {
@@ -195,10 +159,6 @@ export class Execs {
 function newExec(entry: ExecEntry): Exec {
   const options = { maxFile: 1, stdin: entry.stdin, stdinOnce: true }
   return { entry, process: new ContainedProcess(new NoLog(), options) }
-}
-
-function recordName(id: string): string {
-  return `exec-${id}.exit.json`
 }
 
 /** What a shell says of a command that isn't there, and of one that can't be run. */

@@ -8,12 +8,13 @@
  */
 import { closeSync, openSync, constants } from 'node:fs'
 import { closeFd, openNamespaceOfPidfd, pidfdSendSignal } from '@holdfast/core'
+import { HoldfastError } from '@holdfast/errors'
 import type { ContainerPlan, ExecPlan, NamespaceType, Step } from '@holdfast/plan'
 import { birthCgroup, joinFile, openMemberDirectory } from './cgroup-members.ts'
 import { removeCgroups, vacatedCgroup } from './cgroup.ts'
 import { hookSteps, hooksTime } from './hooks.ts'
 import type {
-  CgroupHandle,
+  CgroupRecord,
   CreateOptions,
   ExecOptions,
   LaunchedContainer,
@@ -41,10 +42,15 @@ export async function createContainer(
       roomToBeBorn(plan) ? birthCgroup(prepared.cgroups)?.as : undefined,
     )
     try {
-      await launching.untilReady(deadlineOf(options, hooksBeforeDoor(plan)), (pid) =>
-        options.onCreateRuntime(pid),
+      await unlessAborted(
+        launching.untilReady(deadlineOf(options, hooksBeforeDoor(plan)), (pid) =>
+          options.onCreateRuntime(pid),
+        ),
+        options.signal,
       )
-      return handOut(launching, prepared, plan)
+      const launched = handOut(launching, prepared, plan)
+      await handedOver(launched, options)
+      return launched
     } catch (error) {
       await launching.abandon()
       throw error
@@ -71,7 +77,7 @@ export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<
   try {
     const launching = begin(plan, options, { pidfd: init.pidfd, ...procs }, birth?.as)
     try {
-      await launching.untilReady(deadlineOf(options))
+      await unlessAborted(launching.untilReady(deadlineOf(options)), options.signal)
       return launching.process()
     } catch (error) {
       await launching.abandon()
@@ -80,6 +86,27 @@ export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<
   } finally {
     for (const fd of Object.values(procs)) closeSync(fd)
   }
+}
+
+async function handedOver(launched: LaunchedContainer, options: CreateOptions): Promise<void> {
+  try {
+    await options.onReady?.(launched)
+  } catch (error) {
+    const { namespaces, root, userns } = launched
+    for (const fd of [...Object.values(namespaces), root, userns]) if (fd !== undefined) closeFd(fd)
+    throw error
+  }
+}
+
+function unlessAborted(launch: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return launch
+  return new Promise((resolve, reject) => {
+    const abort = (): void =>
+      reject(new HoldfastError('HF_SHIM_LOST', 'nobody waits for this launch any more'))
+    signal.addEventListener('abort', abort)
+    void launch.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+    if (signal.aborted) abort()
+  })
 }
 
 /** Stage one counts too while it lives: in a cgroup for one process alone it could not make the init. */
@@ -131,7 +158,7 @@ function hooksBeforeDoor({ hooks, steps }: ContainerPlan): { timeoutMs?: number 
 }
 
 /** `<as>:procs` of the container's cgroups, for the exec'd process to join by itself. */
-export function openProcs(steps: readonly Step[], cgroups: readonly CgroupHandle[]): Record<string, number> {
+export function openProcs(steps: readonly Step[], cgroups: readonly CgroupRecord[]): Record<string, number> {
   const names = steps.flatMap((step) => (step.do === 'join-cgroups' ? step.procs : []))
   const fds: Record<string, number> = {}
   try {

@@ -6,18 +6,34 @@ import { launchHint } from './launch-hints.ts'
 
 type Failure = Extract<LaunchReport, { kind: 'error' }>
 
+/** What a step is called in messages. */
+export interface NamedStep {
+  do: Step['do']
+  text: string
+  field?: string | undefined
+}
+
+export function nameStep(step: Step): NamedStep {
+  return { do: step.do, text: describeStep(step), field: stepField(step) }
+}
+
 export function launchError(failure: Failure, steps: readonly Step[]): Error {
-  const code = errnoName(failure.errno)
   const step = steps[failure.step]
-  // An adopted launch has no steps here any more; behind the door the program is all that is executed, but for hooks.
+  return stepError(failure, step && nameStep(step))
+}
+
+/** `step`: the one that failed, where it is known. */
+export function stepError(failure: Failure, step: NamedStep | undefined): Error {
+  const code = errnoName(failure.errno)
+  // Behind the door the program is all that is executed, but for hooks.
   if (failure.syscall === 'execve' && step?.do !== 'hook') return execError(code, failure.detail)
   return new SyscallError({
     errno: failure.errno,
     code,
     syscall: failure.syscall,
     path: failure.detail === '' ? undefined : failure.detail,
-    step: step === undefined ? undefined : describeStep(step),
-    field: step === undefined ? undefined : stepField(step),
+    step: step?.text,
+    field: step?.field,
     hint: step === undefined ? undefined : launchHint(step.do, code),
   })
 }

@@ -8,7 +8,8 @@
  *   cgroup.ts    pauseCgroup(cgroups), resumeCgroup(cgroups), cgroupProcesses(cgroups), applyCgroupWrites(…),
  *                killCgroup(cgroups), removeCgroups(cgroups)
  */
-import type { NamespaceType } from '@holdfast/plan'
+import type { ContainerPlan, NamespaceType } from '@holdfast/plan'
+import type { BehindDoor, Door } from './door.ts'
 
 /** A process held by descriptor: a pid alone may be reused. */
 export interface ProcessHandle {
@@ -36,6 +37,9 @@ export interface CgroupHandle {
   existed?: boolean
 }
 
+/** What is written down of it. */
+export type CgroupRecord = Omit<CgroupHandle, 'dirFd'>
+
 export interface LaunchOptions {
   /** Shown by ps(1): `holdfast: keeper NAME`. */
   name: string
@@ -54,16 +58,20 @@ export interface LaunchOptions {
   onListener?(listener: number, pid: number): Promise<void>
   /** How long the preparation in the launcher may take, in milliseconds; 60,000 unless given. */
   timeoutMs?: number
+  /** Gives the launch up: nothing is left of it. */
+  signal?: AbortSignal | undefined
 }
 
 export interface CreateOptions extends LaunchOptions {
   /** Called at the plan's `sync` step: the namespaces exist, the root is not yet entered. `pid` is the host's. */
   onCreateRuntime(pid: number): Promise<void>
+  /** Called when all is made, before `createContainer` returns it; where it throws, nothing is left. */
+  onReady?(launched: LaunchedContainer): Promise<void>
 }
 
 export interface ExecOptions extends LaunchOptions {
   /** The running container: its init's pidfd is joined, and its cgroups. */
-  container: { init: ProcessHandle; cgroups: CgroupHandle[] }
+  container: { init: ProcessHandle; cgroups: CgroupRecord[] }
 }
 
 export interface LaunchedProcess {
@@ -71,16 +79,8 @@ export interface LaunchedProcess {
   keeper: KeeperHandle
   /** The pty's master, where the plan asked for a terminal. */
   console?: number
-  /**
-   * From now on the launch outlives this process: until then it ends with it, and nothing of it is left. Call it once
-   * what `adoptionRecord` says is written down; `start` does too.
-   */
-  entrust(): void
-  /**
-   * Opens the door and waits until the program runs. A program that can't be executed throws HF_COMMAND_NOT_FOUND or
-   * HF_COMMAND_NOT_EXECUTABLE; the keeper then writes the record with 127 or 126.
-   */
-  start(): Promise<void>
+  /** Entrusts the keeper, and lets the program run. */
+  door: Door
   /** Names of `keep` (and `door`, `console`) → numbers in the keeper's own table, for adoption by a later shim. */
   keeperFds: Record<string, number>
 }
@@ -103,7 +103,16 @@ export interface AdoptionRecord {
   keeperPid: number
   keeperStartTime: string
   keeperFds: Record<string, number>
-  cgroups: Omit<CgroupHandle, 'dirFd'>[]
+  behind: BehindDoor
+  cgroups: CgroupRecord[]
+}
+
+/** Of the container itself also what its plan said that its shim goes on needing. */
+export interface ContainerRecord extends AdoptionRecord {
+  namespaces: ContainerPlan['namespaces']
+  /** Whether hooks run after `start` or `delete`: then the configuration is read again. */
+  hooks: boolean
+  startable: boolean
 }
 
 /** A container found again through its keeper. */
@@ -116,6 +125,6 @@ export interface AdoptedContainer {
   namespaces?: Record<NamespaceType, number>
   root?: number
   cgroups: CgroupHandle[]
-  /** For a container that was created and not started: opens the door. */
-  start(): Promise<void>
+  /** Of a container that was created and not started. */
+  door?: Door
 }

@@ -1,5 +1,5 @@
 /** One launch from `execveat` of the launcher to the program behind the door. */
-import { closeSync, openSync, unlinkSync, constants } from 'node:fs'
+import { openSync, unlinkSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import {
   closeFd,
@@ -8,7 +8,6 @@ import {
   pidfdSendSignal,
   pidfdWait,
   processStartTime,
-  sendMessage,
   socketpair,
   TableWriter,
   watchFd,
@@ -18,14 +17,12 @@ import {
 } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
+import { Door, behindDoor } from './door.ts'
 import { encodeStep } from './encode-step.ts'
-import { hookSteps, hooksTime } from './hooks.ts'
 import { LaunchChannel } from './launch-channel.ts'
 import { launchError } from './launch-error.ts'
 import type { LaunchedProcess, LaunchOptions, ProcessHandle } from './launched.ts'
 
-/** How long the program may take from the door to its first instruction; reading it from a slow disk is in it. */
-const execTimeoutMs = 60_000
 const SIGKILL = 9
 
 /** What is only of use once the init's pidfd is here. */
@@ -44,8 +41,8 @@ export class Launching {
   readonly #keeper: LauncherProcess
   readonly #startTime: string
   readonly #keeperFds: Record<string, number> = {}
-  /** Our end of the channel to the keeper, until it was entrusted with the launch. */
-  #trust: number | undefined
+  /** Our end of the channel to the keeper. */
+  readonly #trust: number
   #init: ProcessHandle | undefined
   #console: number | undefined
 
@@ -145,25 +142,13 @@ export class Launching {
     return {
       init: this.#init!,
       keeper: { pid, pidfd, startTime: this.#startTime },
+      door: new Door(
+        { door: this.#channel.fd, trust: this.#trust, console: this.#console },
+        behindDoor(this.#steps),
+      ),
       ...(this.#console !== undefined && { console: this.#console }),
-      entrust: () => this.#entrust(),
-      start: () => this.#start(),
       keeperFds: this.#keeperFds,
     }
-  }
-
-  #entrust(): void {
-    if (this.#trust === undefined) return
-    // The keeper holds our end of the channel too: a later shim opens the door with it.
-    const fds = [this.#channel.fd, ...(this.#console === undefined ? [] : [this.#console])]
-    sendMessage(this.#trust, 'k', fds)
-    closeFd(this.#trust)
-    this.#trust = undefined
-  }
-
-  #start(): Promise<void> {
-    this.#entrust()
-    return openDoor(this.#channel.fd, this.#steps)
   }
 
   /** Ends everything that was started, waits until it is gone, and removes the record that the keeper may write. */
@@ -183,29 +168,6 @@ export class Launching {
     } catch (error) {
       if (!hasCode(error, 'ENOENT')) throw error
     }
-  }
-}
-
-/** Lets the init behind `channel` execute its program; resolves once it has. Closes the channel. */
-export async function openDoor(door: number, steps: readonly Step[]): Promise<void> {
-  const channel = new LaunchChannel(door)
-  try {
-    channel.answer()
-    const report = await channel.next(
-      Date.now() + execTimeoutMs + hooksTime(hookSteps(steps, 'startContainer')),
-    )
-    if (report.kind === 'error') throw launchError(report, steps)
-    if (report.kind !== 'end')
-      throw new HoldfastError('HF_INTERNAL', `unexpected ${report.kind} behind the door`)
-  } catch (error) {
-    // Nobody behind it any more.
-    if (!hasCode(error, 'EPIPE', 'ECONNRESET')) throw error
-    throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the process ended before it was started', {
-      cause: error,
-    })
-  } finally {
-    channel.rest()
-    closeSync(door)
   }
 }
 

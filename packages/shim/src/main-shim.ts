@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util'
 import { keepCompiledSeccomp } from '@holdfast/core'
+import { ownLauncher } from './launcher.ts'
 import { adoptStandardStreams, ignoreDebugger, runShim } from './shim-process.ts'
 
 ignoreDebugger()
@@ -21,4 +22,4 @@ if (values.dir === undefined || !values.dir.startsWith('/')) {
 }
 adoptStandardStreams(`${values.dir}/shim.log`)
 keepCompiledSeccomp(values['seccomp-cache'])
-runShim({ dir: values.dir, create: values.create, onLeave: () => process.exit(0) })
+runShim({ dir: values.dir, create: values.create, launcher: ownLauncher, onLeave: () => process.exit(0) })

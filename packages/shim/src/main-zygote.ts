@@ -2,12 +2,13 @@
  * The zygote's program:
  *
  *     node --v8-pool-size=0 --single-threaded main-zygote.js [--ahead=N] [--cgroup-parent=PATH] [--seccomp-cache=DIR]
+ *          [--launch-socket=PATH]
  */
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { keepCompiledSeccomp } from '@holdfast/core'
-import { fillHeapHoles } from '@holdfast/core'
+import { fillHeapHoles, keepCompiledSeccomp, listenUnix } from '@holdfast/core'
+import { ownLauncher, workerLauncher } from './launcher.ts'
 import { ignoreDebugger } from './shim-process.ts'
 import { warmUp } from './warm-up.ts'
 import { Zygote } from './zygote.ts'
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     ahead: { type: 'string', default: '1' },
     'cgroup-parent': { type: 'string', default: '/holdfast' },
     'seccomp-cache': { type: 'string' },
+    'launch-socket': { type: 'string' },
   },
 })
 keepCompiledSeccomp(values['seccomp-cache']) // and every shim forked from here
@@ -38,4 +40,6 @@ setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as (options: object) => void
 for (let round = 0; round < 3; round++) collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
 fillHeapHoles()
-new Zygote(ahead).serve()
+const socket = values['launch-socket']
+const listener = socket === undefined ? undefined : listenUnix(socket)
+new Zygote({ ahead, listener, launcher: socket === undefined ? ownLauncher : workerLauncher(socket) }).serve()

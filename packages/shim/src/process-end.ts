@@ -53,8 +53,8 @@ function pidfdEvent(pidfd: number, interest: 'hangup' | 'readable', signal?: Abo
   })
 }
 
-/** The keeper is the child of the shim that launched it; a shim that adopted it is no parent. */
-function reap(pidfd: number): void {
+/** The keeper is the child of the process that launched it, and of nobody else who waits for its end. */
+export function reap(pidfd: number): void {
   try {
     pidfdWait(pidfd)
   } catch (error) {

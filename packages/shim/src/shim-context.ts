@@ -1,9 +1,13 @@
+import type { Launcher } from './launcher.ts'
 import type { ShimEvent, ShimSpec } from '@holdfast/protocol'
 
 /** What the parts of a shim share. */
 export interface ShimContext {
   readonly dir: string
   readonly spec: ShimSpec
+  readonly launcher: Launcher
+  /** Of the directory: a descriptor that holds flock(2). */
+  readonly lock: number
   /** Writes the state file. */
   save(): void
   /** Tells every control connection. */

@@ -14,6 +14,7 @@ import { Container } from './container.ts'
 import { Control, type Handlers } from './control.ts'
 import { Execs } from './exec.ts'
 import { JsonLog, NoLog, type OutputLog } from './log-writer.ts'
+import type { Launcher } from './launcher.ts'
 import { Mutex } from './mutex.ts'
 import { NetworkServices } from './network-services.ts'
 import { checkSocketPath, serve, type ShimServer } from './server.ts'
@@ -27,6 +28,7 @@ export interface ShimOptions {
   dir: string
   /** Begin `create` before anyone asks. */
   create: boolean
+  launcher: Launcher
   /** After `delete` was answered and every client has gone. */
   onLeave: () => void
 }
@@ -35,10 +37,10 @@ const lockRetryMs = 5
 const lockPatienceMs = 1_000
 
 /** Resolves when it listens. Throws HF_SHIM_LOST where another shim has the directory. */
-export async function startShim({ dir, create, onLeave }: ShimOptions): Promise<Shim> {
+export async function startShim({ dir, create, launcher, onLeave }: ShimOptions): Promise<Shim> {
   checkSocketPath(`${dir}/shim.sock`)
   const lock = await lockDirectory(dir)
-  const shim = new Shim(dir, lock, onLeave)
+  const shim = new Shim({ dir, lock, launcher, onLeave })
   // First: who connects while a create is begun waits in the backlog, and need not look for the socket again.
   const listening = shim.listen()
   shim.resumeOrBegin(create)
@@ -68,7 +70,8 @@ async function lockDirectory(dir: string): Promise<number> {
 export class Shim implements ShimContext {
   readonly dir: string
   readonly spec: ShimSpec
-  readonly #lock: number
+  readonly launcher: Launcher
+  readonly lock: number
   readonly #onLeave: () => void
   readonly #mutex = new Mutex()
   readonly #log: OutputLog
@@ -79,11 +82,12 @@ export class Shim implements ShimContext {
   #created: Promise<void> | undefined
   #server: ShimServer | undefined
 
-  constructor(dir: string, lock: number, onLeave: () => void) {
+  constructor({ dir, lock, launcher, onLeave }: Omit<ShimOptions, 'create'> & { lock: number }) {
     const spec = readShimSpec(dir)
     this.dir = dir
     this.spec = spec
-    this.#lock = lock
+    this.lock = lock
+    this.launcher = launcher
     this.#onLeave = onLeave
     this.#log = openLog(dir, spec.log, (message) => this.log('warn', message))
     const maxFile = spec.log.driver === 'json-file' ? spec.log.maxFile : 1
@@ -236,7 +240,7 @@ export class Shim implements ShimContext {
     const deadline = performance.now() + goodbyeMs
     await this.#control.close(goodbyeMs)
     await this.#server?.close(Math.max(0, deadline - performance.now()))
-    closeFd(this.#lock)
+    closeFd(this.lock)
     this.#onLeave()
   }
 }

@@ -2,9 +2,9 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { ExitRecord, Status } from '@holdfast/protocol'
-import type { AdoptionRecord } from './launched.ts'
+import type { AdoptionRecord, ContainerRecord } from './launched.ts'
 
-const version = 2
+const version = 3
 
 export interface ExecEntry {
   id: string
@@ -20,7 +20,7 @@ export interface ShimStateFile {
   /** /proc/sys/kernel/random/boot_id: after a reboot no pid in here means anything. */
   bootId: string
   startedAt: string | null
-  adoption?: AdoptionRecord
+  adoption?: ContainerRecord
   exit?: ExitRecord
   execs: ExecEntry[]
 }

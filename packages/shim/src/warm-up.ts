@@ -8,8 +8,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WebSocket } from 'ws'
 import type { ErrorCode, ErrorJson } from '@holdfast/errors'
-import { closeFd, pipe2, probeHost, writeFd, O_NONBLOCK } from '@holdfast/core'
+import { closeFd, listenUnix, pipe2, probeHost, writeFd, O_NONBLOCK } from '@holdfast/core'
 import { encodeStream, protocolVersion, type Method, type ShimSpec } from '@holdfast/protocol'
+import { workerLauncher } from './launcher.ts'
+import { LaunchWorker } from './launch-worker.ts'
 import { JsonLog } from './log-writer.ts'
 import { startShim } from './shim.ts'
 import { warmUpBundle } from './warm-up-config.ts'
@@ -50,7 +52,11 @@ async function warmShim(dir: string, cgroupParent: string): Promise<void> {
   writeFileSync(join(dir, 'config.json'), JSON.stringify(config))
   writeFileSync(join(dir, 'shim.json'), JSON.stringify(spec))
   const left = Promise.withResolvers<void>()
-  await startShim({ dir, create: true, onLeave: left.resolve })
+  // With a worker of its own in this process, since both are forked from it.
+  const socket = join(dir, 'launch.sock')
+  const listener = listenUnix(socket)
+  const worker = new LaunchWorker(listener)
+  await startShim({ dir, create: true, launcher: workerLauncher(socket), onLeave: left.resolve })
   const control = await open(dir, spec.token)
   await request(control, 'hello', { protocol: protocolVersion })
   await request(control, 'create', {})
@@ -61,6 +67,8 @@ async function warmShim(dir: string, cgroupParent: string): Promise<void> {
   await request(control, 'start', {}, 'HF_COMMAND_NOT_FOUND')
   await request(control, 'delete', { force: true })
   await left.promise
+  worker.close()
+  closeFd(listener)
 }
 
 function warmLog(dir: string): void {

@@ -1,14 +1,13 @@
 /**
- * The process that shims are forked from. It does nothing else: no thread pool, no child processes of libuv's.
+ * The process that shims and launch workers are forked from. It does nothing else: no thread pool, no child processes
+ * of libuv's.
  *
  *   supervisor ── {"id":1,"dir":"…","create":true} ──► stdin
  *              ◄── {"id":1,"pid":1234} ─────────────── stdout      (or {"id":1,"error":"…"})
  *   zygote ── {"dir":"…","create":true} ──► shim                     on a socket pair of their own
- *          ◄── "ready" ───────────────────── shim                     its container is deleted: it waits again
  *
- * A few shims are forked before anybody asks. One that has left its container comes back and waits for another: it
- * has its own copies of the pages that it writes to, and its code is warm, so that a second container costs less than
- * the first. The end of stdin is the end of the zygote; shims that wait end with it, and those at work don't notice.
+ * A few shims are forked before anybody asks, and one launch worker, which listens on a socket that outlives it. The end
+ * of stdin is the end of the zygote; shims that wait and the worker end with it, and shims at work don't notice.
  */
 import {
   closeFd,
@@ -22,7 +21,9 @@ import {
 } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 import { errorToJson } from '@holdfast/protocol'
+import type { Launcher } from './launcher.ts'
 import { awaitDirectory, readChannel } from './waiting-shim.ts'
+import { runLaunchWorker } from './worker-process.ts'
 
 interface ForkRequest {
   id: number
@@ -30,44 +31,41 @@ interface ForkRequest {
   create: boolean
 }
 
-interface ForkedShim {
+interface Forked {
   pid: number
   /** Our end of the socket pair. */
   channel: number
   watch: Watch
-  /** It has held a container already. */
-  used: boolean
 }
 
-/** Another shim is forked this long after the last one was given away, unless one has come back. */
+export interface ZygoteOptions {
+  /** How many shims are kept forked. */
+  ahead: number
+  /** Where launch workers listen; without it shims launch by themselves. */
+  listener: number | undefined
+  /** What shims have launched by. */
+  launcher: Launcher
+}
+
+/** Another shim is forked this long after the last one was given away, and another worker after one has ended. */
 const refillDelayMs = 50
-/**
- * How many may wait, and how long those that have held a container already are kept: each has three times the memory
- * of a fresh one, which is worth its while only as long as containers come one after the other.
- */
-const mostWaiting = 3
-const keptMs = 1000
 
 export class Zygote {
-  readonly #ahead: number
-  readonly #shims = new Set<ForkedShim>()
-  /** The warmest last: that one is given first. */
-  readonly #waiting: ForkedShim[] = []
+  readonly #options: ZygoteOptions
+  readonly #waiting: Forked[] = []
+  #worker: Forked | undefined
   #requests: Watch | undefined
   #refill: NodeJS.Timeout | undefined
-  #trim: NodeJS.Timeout | undefined
   #unread = ''
 
-  /** `ahead`: how many shims are kept forked. */
-  constructor(ahead: number) {
-    this.#ahead = ahead
+  constructor(options: ZygoteOptions) {
+    this.#options = options
   }
 
   serve(): void {
     process.on('SIGCHLD', this.#onChildEnd)
     this.#requests = watchFd(0, { readable: true, hangup: true }, () => this.#onReadable())
-    while (this.#waiting.length < this.#ahead) if (this.#forkWaiting() === 'shim') return
-    reply({ ready: true })
+    if (this.#refillNow() === 'zygote') reply({ ready: true })
   }
 
   #onReadable(): void {
@@ -76,15 +74,16 @@ export class Zygote {
     if (chunk.length === 0) process.exit(0) // the supervisor is gone
     const lines = (this.#unread + chunk.toString()).split('\n')
     this.#unread = lines.pop() ?? ''
-    for (const line of lines) if (this.#onRequest(JSON.parse(line) as ForkRequest) === 'shim') return
+    for (const line of lines) if (this.#onRequest(JSON.parse(line) as ForkRequest) === 'child') return
   }
 
-  #onRequest({ id, dir, create }: ForkRequest): 'zygote' | 'shim' {
+  #onRequest({ id, dir, create }: ForkRequest): 'zygote' | 'child' {
     try {
       for (let given = false; !given;) {
-        if (this.#waiting.length === 0 && this.#forkWaiting() === 'shim') return 'shim'
-        const shim = this.#waiting.pop()!
+        if (this.#waiting.length === 0 && this.#forkShim() === 'child') return 'child'
+        const shim = this.#waiting.shift()!
         given = tell(shim, JSON.stringify({ dir, create }) + '\n')
+        letGo(shim)
         if (given) reply({ id, pid: shim.pid })
       }
     } catch (error) {
@@ -99,54 +98,60 @@ export class Zygote {
     this.#refill = setTimeout(() => this.#refillNow(), refillDelayMs)
   }
 
-  #refillNow(): void {
-    while (this.#waiting.length < this.#ahead) if (this.#forkWaiting() === 'shim') return
+  /** Returns twice, as every function that forks does: a child must go back to the event loop. */
+  #refillNow(): 'zygote' | 'child' {
+    if (this.#worker === undefined && this.#forkWorker() === 'child') return 'child'
+    while (this.#waiting.length < this.#options.ahead) if (this.#forkShim() === 'child') return 'child'
+    return 'zygote'
   }
 
-  /** Returns twice: in the zygote with one more shim waiting, and in the shim, which must go back to the event loop. */
-  #forkWaiting(): 'zygote' | 'shim' {
+  #forkShim(): 'zygote' | 'child' {
+    const forked = this.#fork()
+    if (typeof forked === 'number') {
+      if (this.#options.listener !== undefined) closeFd(this.#options.listener)
+      awaitDirectory(forked, this.#options.launcher)
+      return 'child'
+    }
+    this.#waiting.push(forked)
+    return 'zygote'
+  }
+
+  #forkWorker(): 'zygote' | 'child' {
+    const { listener } = this.#options
+    if (listener === undefined) return 'zygote'
+    const forked = this.#fork()
+    if (typeof forked === 'number') {
+      runLaunchWorker(forked, listener)
+      return 'child'
+    }
+    this.#worker = forked
+    return 'zygote'
+  }
+
+  /** The child, or in the child its end of a socket pair whose end is the end of the zygote. */
+  #fork(): Forked | number {
     const [ours, theirs] = socketpair('stream')
     const pid = forkProcess()
     if (pid === 0) {
       closeFd(ours)
       this.#leaveZygote()
-      awaitDirectory(theirs)
-      return 'shim'
+      return theirs
     }
     closeFd(theirs)
-    const watch = watchFd(ours, { readable: true, hangup: true }, () => this.#onShim(shim))
-    const shim: ForkedShim = { pid, channel: ours, watch, used: false }
-    this.#shims.add(shim)
-    this.#waiting.unshift(shim)
-    return 'zygote'
+    // It never says anything: what there is to read is its end.
+    const watch = watchFd(ours, { readable: true, hangup: true }, () => {
+      if (readChannel(ours) !== undefined) this.#forget(forked)
+    })
+    const forked: Forked = { pid, channel: ours, watch }
+    return forked
   }
 
-  /** It waits again, or it has ended. */
-  #onShim(shim: ForkedShim): void {
-    const message = readChannel(shim.channel)
-    if (message === undefined) return
-    if (message.length === 0 || this.#waiting.length >= mostWaiting) {
-      this.#forget(shim)
-      return
-    }
-    shim.used = true
-    this.#waiting.push(shim)
-    clearTimeout(this.#trim)
-    this.#trim = setTimeout(() => this.#trimNow(), keptMs)
-  }
-
-  /** The end of the channel is the end of a shim that waits; a fresh one takes its place. */
-  #trimNow(): void {
-    for (const shim of this.#waiting.filter(({ used }) => used)) this.#forget(shim)
-    this.#refillNow()
-  }
-
-  #forget(shim: ForkedShim): void {
-    shim.watch.close()
-    closeFd(shim.channel)
-    this.#shims.delete(shim)
-    const index = this.#waiting.indexOf(shim)
+  #forget(forked: Forked): void {
+    const index = this.#waiting.indexOf(forked)
     if (index >= 0) this.#waiting.splice(index, 1)
+    if (this.#worker === forked) this.#worker = undefined
+    letGo(forked)
+    this.#refillLater()
   }
 
   /** In the child: what belongs to the zygote is closed. Its standard streams go when the directory is known. */
@@ -154,18 +159,20 @@ export class Zygote {
     process.off('SIGCHLD', this.#onChildEnd)
     this.#requests?.close()
     clearTimeout(this.#refill)
-    clearTimeout(this.#trim)
-    for (const shim of this.#shims) this.#forget(shim)
+    for (const other of [...this.#waiting, ...(this.#worker ? [this.#worker] : [])]) letGo(other)
   }
 
-  readonly #onChildEnd = (): void => {
-    reapChildren() // what they held of the zygote's says the rest
-    if (this.#waiting.length < this.#ahead) this.#refillLater()
-  }
+  /** What they held of the zygote's says the rest. */
+  readonly #onChildEnd = (): void => void reapChildren()
 }
 
-/** false where it has ended in the meantime: its channel says so next. */
-function tell(shim: ForkedShim, line: string): boolean {
+function letGo({ watch, channel }: Forked): void {
+  watch.close()
+  closeFd(channel)
+}
+
+/** false where it has ended in the meantime. */
+function tell(shim: Forked, line: string): boolean {
   try {
     return writeFd(shim.channel, line) > 0
   } catch (error) {

@@ -122,7 +122,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()
     const spec = {
-      args: ['sh', '-c', 'sleep 0.3; exit 9'],
+      args: ['sh', '-c', 'sleep 2; exit 9'],
       env: [],
       user: '',
       tty: false,

@@ -149,7 +149,7 @@ describe('a container in a cgroup', () => {
       const { init, keeper } = live.process
       for (const { path } of cgroup.directories) expect(cgroupProcesses([{ path }]), path).toEqual([init.pid])
       expect(readFileSync(`/proc/${keeper.pid}/cgroup`, 'utf8')).not.toContain('hfx-')
-      await live.process.start()
+      await live.process.door.open()
     } finally {
       live.kill(9)
       await live.finish()
@@ -169,7 +169,7 @@ describe('a container in a cgroup', () => {
         args: ['sh', '-c', '(true) 2>&1; echo $?'],
       }),
     )
-    await live.process.start()
+    await live.process.door.open()
     expect((await live.finish()).output).toMatch(/can't fork/)
     await removeAll(cgroup)
   })
@@ -183,7 +183,7 @@ describe('a container in a cgroup', () => {
         args: ['sh', '-c', 'echo up; while :; do usleep 1000; done'],
       }),
     )
-    await live.process.start()
+    await live.process.door.open()
     await live.until(/up/)
     const { cgroups } = live.container
     await pauseCgroup(cgroups)
@@ -233,7 +233,7 @@ describe('a container in a cgroup', () => {
       args: ['sleep', '100'],
     })
     const live = await world.create(plan)
-    await live.process.start()
+    await live.process.door.open()
     await expect(world.create(plan)).rejects.toMatchObject({ code: 'HF_INVALID_CONFIG' })
     const exec = await world.exec(live.container, [
       { do: 'join-process', pidfd: 'pidfd', namespaces: ['user', 'mnt', 'pid'] },
@@ -243,7 +243,7 @@ describe('a container in a cgroup', () => {
       { do: 'door' },
       { do: 'exec', args: ['sleep', '100'], env: ['PATH=/bin'], init: false },
     ])
-    await exec.process.start()
+    await exec.process.door.open()
     for (const { path } of cgroup.directories) {
       expect(cgroupProcesses([{ path }]), path).toEqual(
         [live.process.init.pid, exec.process.init.pid].sort((a, b) => a - b),
@@ -285,7 +285,7 @@ describe.skipIf(unified === undefined)('a container in cgroup v2 alone', () => {
         args: ['sh', '-c', 'grep ^0 /proc/self/cgroup; sleep 100'],
       }),
     )
-    await live.process.start()
+    await live.process.door.open()
     expect(await live.until(/::/)).toBe('0::/\n')
     await pauseCgroup(live.container.cgroups)
     expect(isPaused(live.container.cgroups)).toBe(true)

@@ -127,7 +127,7 @@ describe('a process', () => {
       syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_NOTIFY' }],
     }
     const live = await world.create(world.plan({ last: [{ do: 'seccomp', profile: notify }] }))
-    await live.process.start()
+    await live.process.door.open()
     await live.finish()
   })
 
@@ -196,7 +196,7 @@ describe('a process', () => {
     expect(readFileSync(`/proc/${live.process.keeper.pid}/oom_score_adj`, 'utf8')).toBe(
       readFileSync('/proc/self/oom_score_adj', 'utf8'),
     )
-    await live.process.start()
+    await live.process.door.open()
     expect((await live.finish()).output).toBe('500\n')
   })
 

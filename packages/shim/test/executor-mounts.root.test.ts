@@ -125,7 +125,7 @@ describe('a bind', () => {
       world.plan({ staged: [bind('data', data)], mounts: [attach('data', '/data')] }),
     )
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(before)
-    await live.process.start()
+    await live.process.door.open()
     await live.finish()
   })
 })
@@ -291,7 +291,7 @@ describe('a root', () => {
     })
     for (const step of plan.steps) if (step.do === 'pivot') step.method = 'chroot'
     const live = await world.create(plan)
-    await live.process.start()
+    await live.process.door.open()
     const { output } = await live.finish()
     expect(output).toContain('/bin\n')
     expect(output).toContain('ok')
@@ -310,7 +310,7 @@ describe('a root', () => {
     const plan = world.plan({ args: ['sh', '-c', 'stat -c %u /bin/busybox; touch /new && echo ok'] })
     for (const step of plan.steps) if (step.do === 'stage-overlay') step.method = 'path'
     const live = await world.create(plan)
-    await live.process.start()
+    await live.process.door.open()
     expect((await live.finish()).output).toBe('0\nok\n')
   })
 })
@@ -449,9 +449,9 @@ describe('a hostile image', () => {
         init: false,
       },
     ])
-    await exec.process.start()
+    await exec.process.door.open()
     expect((await exec.finish()).output).toMatch(/^ls: can't open '\/proc\/1\/fd': Permission denied\n/)
-    await live.process.start()
+    await live.process.door.open()
     live.kill(9)
     await live.finish()
     expect(existsSync(`${world.rootfs}/bin/busybox`)).toBe(true)

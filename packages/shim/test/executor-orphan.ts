@@ -25,7 +25,7 @@ const container = await createContainer(plan, {
   recordName: 'exit.json',
   onCreateRuntime: async () => {},
 })
-if (process.env['ENTRUST'] === '1') container.entrust()
+if (process.env['ENTRUST'] === '1') container.door.entrust()
 await new Promise<void>((resolve) => {
   process.stdout.write(JSON.stringify(adoptionRecord(container)), () => resolve())
 })

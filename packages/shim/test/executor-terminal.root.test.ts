@@ -41,7 +41,7 @@ describe('a terminal', () => {
     )
     const master = live.process.console!
     expect(getWindowSize(master)).toMatchObject({ rows: 24 })
-    await live.process.start()
+    await live.process.door.open()
     const first = await readUntil(master, /24 80/)
     expect(first).toMatch(/^\/dev\/(pts\/0|console)\r\n88\r\n24 80\r\n/)
     writeFd(master, 'typed\n\x04')
@@ -63,7 +63,7 @@ describe('a terminal', () => {
       }),
     )
     const master = live.process.console!
-    await live.process.start()
+    await live.process.door.open()
     await readUntil(master, /up/)
     setWindowSize(master, 50, 132)
     await readUntil(master, /50 132/)
@@ -74,13 +74,13 @@ describe('a terminal', () => {
 
   it('is had by exec too', async () => {
     const container = await world.create(world.plan({ args: ['sleep', '100'] }))
-    await container.process.start()
+    await container.process.door.open()
     const exec = await world.exec(
       container.container,
       [...joined, { ...console_, bind: false } as Step, ...run('sh', '-c', 'tty; exit 4')],
       true,
     )
-    await exec.process.start()
+    await exec.process.door.open()
     expect(await readUntil(exec.process.console!, /pts/)).toBe('/dev/pts/0\r\n')
     expect((await exec.finish()).exitCode).toBe(4)
     container.kill(9)
@@ -93,13 +93,13 @@ describe('exec', () => {
     const container = await world.create(
       world.plan({ args: ['sleep', '100'], mounts: [{ do: 'hostname', name: 'box' }] }),
     )
-    await container.process.start()
+    await container.process.door.open()
     const exec = await world.exec(container.container, [
       ...joined,
       pipes,
       ...run('sh', '-c', 'echo $$; hostname; id -u; exit 9'),
     ])
-    await exec.process.start()
+    await exec.process.door.open()
     const { exitCode, output } = await exec.finish()
     expect({ exitCode, output }).toEqual({ exitCode: 9, output: '2\nbox\n0\n' })
     expect(existsSync(`/proc/${container.process.init.pid}`)).toBe(true)
@@ -109,9 +109,9 @@ describe('exec', () => {
 
   it('of a program that is not there says so, and of a container that ended fails', async () => {
     const container = await world.create(world.plan({ args: ['sleep', '100'] }))
-    await container.process.start()
+    await container.process.door.open()
     const exec = await world.exec(container.container, [...joined, pipes, ...run('nope')])
-    await expect(exec.process.start()).rejects.toMatchObject({ code: 'HF_COMMAND_NOT_FOUND' })
+    await expect(exec.process.door.open()).rejects.toMatchObject({ code: 'HF_COMMAND_NOT_FOUND' })
     expect((await exec.finish()).exitCode).toBe(127)
     container.kill(9)
     await readable(container.process.keeper.pidfd)
@@ -130,7 +130,7 @@ describe('the reaping init', () => {
         args: ['sh', '-c', '(sh -c "sleep 0.01 & exit 0"); usleep 100000; ps -o pid,stat,args; exit 5'],
       }),
     )
-    await live.process.start()
+    await live.process.door.open()
     const { exitCode, output } = await live.finish()
     expect(exitCode).toBe(5)
     expect(output).toMatch(/^ +1 S +holdfast: init/m)
@@ -144,14 +144,14 @@ describe('the reaping init', () => {
         args: ['sh', '-c', 'trap "echo term; exit 6" TERM; echo up; while :; do usleep 1000; done'],
       }),
     )
-    await caught.process.start()
+    await caught.process.door.open()
     await caught.until(/up/)
     caught.kill(15)
     expect(await caught.finish()).toMatchObject({ exitCode: 6 })
     const killed = await world.create(
       world.plan({ init: true, args: ['sh', '-c', 'echo up; exec sleep 100'] }),
     )
-    await killed.process.start()
+    await killed.process.door.open()
     await killed.until(/up/)
     killed.kill(15)
     expect(await killed.finish()).toMatchObject({ exitCode: 143 })
@@ -159,7 +159,7 @@ describe('the reaping init', () => {
 
   it('says that its program is not there', async () => {
     const live = await world.create(world.plan({ init: true, args: ['nope'] }))
-    await expect(live.process.start()).rejects.toMatchObject({ code: 'HF_COMMAND_NOT_FOUND' })
+    await expect(live.process.door.open()).rejects.toMatchObject({ code: 'HF_COMMAND_NOT_FOUND' })
     expect((await live.finish()).exitCode).toBe(127)
   })
 })
@@ -189,7 +189,7 @@ describe('the keeper', () => {
 
   it('says what it is, has no capability, takes little memory, and only SIGKILL ends it', async () => {
     const live = await world.create(world.plan({ args: ['sleep', '100'] }))
-    await live.process.start()
+    await live.process.door.open()
     const { keeper } = live.process
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE', 'SIGUSR1'] as const)
       pidfdSendSignal(keeper.pidfd, signal)
@@ -212,7 +212,7 @@ describe('the keeper', () => {
     const adopted = adoptContainer(record)
     expect(adopted.init?.pid).toBe(record.initPid)
     expect(Object.keys(adopted.taken).sort()).toEqual(['console', 'spare'])
-    await adopted.start()
+    await adopted.door!.open()
     expect(await readUntil(adopted.taken['console']!, /hello/)).toContain('hello')
     await readable(adopted.keeper!.pidfd)
     const file = join(world.base, 'orphan', 'exit.json')

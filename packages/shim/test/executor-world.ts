@@ -209,7 +209,7 @@ export class ExecutorWorld {
 
   async run(parts: PlanParts): Promise<Finished> {
     const live = await this.create(this.plan(parts))
-    await live.process.start()
+    await live.process.door.open()
     return live.finish()
   }
 

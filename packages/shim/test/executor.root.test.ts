@@ -23,7 +23,7 @@ describe('a container', () => {
 
   it('records the signal that ended it', async () => {
     const live = await world.create(world.plan({ args: ['sleep', '100'] }))
-    await live.process.start()
+    await live.process.door.open()
     live.kill(9)
     expect(await live.finish()).toMatchObject({ exitCode: 137, signal: 9 })
   })
@@ -31,16 +31,16 @@ describe('a container', () => {
   it('has not run its program before start', async () => {
     const live = await world.create(world.plan({ args: ['echo', 'ran'] }))
     expect(readFileSync(`/proc/${live.process.init.pid}/cmdline`, 'latin1')).toMatch(/^holdfast: init\0/)
-    await live.process.start()
+    await live.process.door.open()
     expect((await live.finish()).output).toBe('ran\n')
   })
 
   it('that was killed before its start says so', async () => {
     const live = await world.create(world.plan())
-    live.process.entrust()
+    live.process.door.entrust()
     live.kill(9)
     await readable(live.process.keeper.pidfd)
-    await expect(live.process.start()).rejects.toMatchObject({ code: 'HF_CONTAINER_NOT_RUNNING' })
+    await expect(live.process.door.open()).rejects.toMatchObject({ code: 'HF_CONTAINER_NOT_RUNNING' })
     expect(await live.finish()).toMatchObject({ exitCode: 137, signal: 9 })
   })
 
@@ -49,7 +49,7 @@ describe('a container', () => {
     for (const type of types) {
       expect(namespaceInode(live.container.namespaces[type]), type).not.toBe(ownInode(type))
     }
-    await live.process.start()
+    await live.process.door.open()
     await live.finish()
   })
 
@@ -59,13 +59,13 @@ describe('a container', () => {
       const shared = namespaceInode(live.container.namespaces[type]) === ownInode(type)
       expect(shared, type).toBe(type !== 'mnt' && type !== 'pid')
     }
-    await live.process.start()
+    await live.process.door.open()
     await live.finish()
   })
 
   it('joins the namespaces of another', async () => {
     const first = await world.create(world.plan({ args: ['sleep', '100'] }))
-    await first.process.start()
+    await first.process.door.open()
     const { pid } = first.process.init
     const joined: NamespaceType[] = ['net', 'ipc', 'uts']
     const plan = world.plan({
@@ -94,7 +94,7 @@ describe('a container', () => {
         namespaceInode(first.container.namespaces[type]),
       )
     }
-    await live.process.start()
+    await live.process.door.open()
     expect((await live.finish()).output).toMatch(/^net:\[\d+\]\n0\n$/)
     first.kill(9)
     await first.finish()
@@ -119,7 +119,7 @@ describe('a container', () => {
       })
       const live = await world.create(plan)
       expect(namespaceInode(live.container.namespaces.net)).toBe(namespaceInode(netns))
-      await live.process.start()
+      await live.process.door.open()
       await live.finish()
     } finally {
       closeFd(netns)
@@ -135,7 +135,7 @@ describe('a container', () => {
     const upper = /upperdir=([^,\s]+)/.exec(
       readFileSync(`/proc/${live.process.init.pid}/mountinfo`, 'utf8'),
     )![1]!
-    await live.process.start()
+    await live.process.door.open()
     const { output } = await live.finish()
     expect(output.trim().split(/\s+/)).toEqual(['0', String(hostRoot), '65536', '0:0', '0:0'])
     expect(statSync(`${upper}/made`).uid).toBe(hostRoot)
@@ -187,7 +187,7 @@ describe('a container', () => {
       },
     )
     expect(seen).toBe(`net:[${namespaceInode(live.container.namespaces.net)}]`)
-    await live.process.start()
+    await live.process.door.open()
     await live.finish()
   })
 
@@ -318,7 +318,7 @@ describe('a failure', () => {
     ['/etc', 'HF_COMMAND_NOT_EXECUTABLE', 'exec: "/etc": permission denied', 126],
   ])('to execute %s is told apart by its code', async (program, code, message, exitCode) => {
     const live = await world.create(world.plan({ args: [program] }))
-    await expect(live.process.start()).rejects.toMatchObject({ code, message })
+    await expect(live.process.door.open()).rejects.toMatchObject({ code, message })
     expect(await live.finish()).toMatchObject({ exitCode })
   })
 })

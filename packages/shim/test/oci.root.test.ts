@@ -96,7 +96,7 @@ async function run(script: string, parts: Parts = {}): Promise<string> {
   const live = await world.create(planOf(script, parts))
   const { cgroups } = live.container
   try {
-    await live.process.start()
+    await live.process.door.open()
     const { output, exitCode } = await live.finish()
     return exitCode === 0 ? output.trim() : `${output.trim()} [exit ${exitCode}]`
   } finally {
@@ -282,7 +282,7 @@ describe.each([
     const script = 'tty; stty size; stat -c %u:%g:%a /dev/pts/0; [ /dev/console -ef /dev/pts/0 ] && echo same'
     const live = await world.create(planOf(script, { mounts, process, linux: base }))
     const { cgroups } = live.container
-    await live.process.start()
+    await live.process.door.open()
     expect(await readUntil(live.process.console!, undefined)).toMatch(
       /^\/dev\/pts\/0\r\n30 99\r\n7:5:620\r\nsame\r\n$/,
     )
@@ -314,7 +314,7 @@ describe.each([
       }),
     )
     const { cgroups } = live.container
-    await live.process.start()
+    await live.process.door.open()
     const { output } = await live.finish()
     await removeCgroups(cgroups)
     expect(JSON.parse(readFileSync(join(scratch, 'state'), 'utf8'))).toMatchObject({
@@ -459,7 +459,7 @@ describe('mounts', () => {
     plan.steps.find((step) => step.do === 'stage-overlay')!.lower.unshift(lower)
     const live = await world.create(plan)
     const { cgroups } = live.container
-    await live.process.start()
+    await live.process.door.open()
     expect((await live.finish()).output).toBe('1\n')
     await removeCgroups(cgroups)
     expect(existsSync('/target')).toBe(false)
@@ -479,7 +479,7 @@ describe('mount points behind links of the image that lead nowhere', () => {
     plan.steps.find((step) => step.do === 'stage-overlay')!.lower.unshift(lower)
     const live = await world.create(plan)
     const { cgroups } = live.container
-    await live.process.start()
+    await live.process.door.open()
     const { output } = await live.finish()
     await removeCgroups(cgroups)
     return output.trim()
@@ -530,7 +530,7 @@ describe('namespaces by path', () => {
   it("join another container's, its user namespace among them, and set sysctls there", async () => {
     const first = await world.create(planOf('echo ready; sleep 100', { linux: confined }))
     const { cgroups } = first.container
-    await first.process.start()
+    await first.process.door.open()
     await first.until(/ready/)
     const at = (type: string) => ({
       type,
@@ -624,7 +624,7 @@ describe('a mount namespace that exists', () => {
   it("is another container's where its path is given, with that container's root", async () => {
     const live = await world.create(planOf('touch /tmp/first; echo ready; sleep 100', {}))
     const { cgroups } = live.container
-    await live.process.start()
+    await live.process.door.open()
     await live.until(/ready/)
     const path = `/proc/${live.process.init.pid}/ns/mnt`
     try {
@@ -673,7 +673,7 @@ async function runBundle(config: Json): Promise<string> {
   })
   const live = await world.create(plan)
   const { cgroups } = live.container
-  await live.process.start()
+  await live.process.door.open()
   const { output } = await live.finish()
   await removeCgroups(cgroups)
   return output

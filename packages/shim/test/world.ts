@@ -47,6 +47,7 @@ export class World {
     const logs: string[] = []
     const zygote = await ZygoteClient.start({
       cgroupParent: '/hf-shim-test',
+      launchSocket: join(root, 'launch.sock'),
       onLog: (line) => logs.push(line),
       ...options,
     })

@@ -138,6 +138,7 @@ function openZygote({ instance, logger, plainShims, purging }: EngineOptions, pa
     lazy: purging === true,
     cgroupParent: `/${instance}`,
     seccompCache: paths.seccomp,
+    launchSocket: paths.launch,
     onLog: (line) => logger.warn({ line }, 'from a shim'),
   })
 }

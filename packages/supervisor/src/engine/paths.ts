@@ -21,7 +21,8 @@ export interface Paths {
   shims: string
   /** Compiled system-call filters, which the shims share. */
   seccomp: string
-  zygote: string
+  /** Where the launch workers listen for the shims. */
+  launch: string
 }
 
 export function pathsOf(dataRoot: string, execRoot: string): Paths {
@@ -38,7 +39,7 @@ export function pathsOf(dataRoot: string, execRoot: string): Paths {
     containers: join(dataRoot, 'containers'),
     shims: join(execRoot, 'c'),
     seccomp: join(execRoot, 'seccomp'),
-    zygote: join(execRoot, 'zygote'),
+    launch: join(execRoot, 'launch.sock'),
   }
 }
 

@@ -14,6 +14,8 @@ export interface ZygoteOptions {
   cgroupParent?: string
   /** A directory of root's alone where shims keep compiled system-call filters for each other. */
   seccompCache?: string
+  /** Where the launch workers listen, in a directory of root's alone; without it each shim launches by itself. */
+  launchSocket?: string
   /** MiB of V8 heap a shim may use. Default 48. */
   heapMiB?: number
   /** Called with each line that the zygote or a plain shim wrote to stderr. */
@@ -130,6 +132,7 @@ class Zygote {
       `--ahead=${options.ahead ?? 1}`,
       `--cgroup-parent=${options.cgroupParent ?? '/holdfast'}`,
       ...seccompCacheFlag(options),
+      ...(options.launchSocket === undefined ? [] : [`--launch-socket=${options.launchSocket}`]),
     ]
     const child = spawnNode('zygote', args, options, ['pipe', 'pipe', 'pipe'])
     const zygote = new Zygote(child)

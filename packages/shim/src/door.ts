@@ -1,0 +1,78 @@
+/**
+ * What stands between a launched process and its program: the channel to it, and the one on which its keeper waits to
+ * be entrusted. Whoever holds these two descriptors decides: while they are open nothing happens, and once they are
+ * closed without a word the launch ends and leaves nothing.
+ */
+import { closeSync } from 'node:fs'
+import { closeFd, sendMessage } from '@holdfast/core'
+import { HoldfastError, hasCode } from '@holdfast/errors'
+import type { Step } from '@holdfast/plan'
+import { hookSteps, hooksTime } from './hooks.ts'
+import { LaunchChannel } from './launch-channel.ts'
+import { nameStep, stepError, type NamedStep } from './launch-error.ts'
+
+/** How long the program may take from the door to its first instruction; reading it from a slow disk is in it. */
+const execTimeoutMs = 60_000
+
+/** What happens once it is open. */
+export interface BehindDoor {
+  /** By their place in the plan, for the error of one that fails. */
+  steps: Record<number, NamedStep>
+  /** How much time the hooks among them may take. */
+  hooksMs: number
+}
+
+export interface DoorDescriptors {
+  door: number
+  /** Absent where the keeper was entrusted already, by an earlier shim. */
+  trust?: number | undefined
+  console?: number | undefined
+}
+
+export class Door {
+  readonly fds: DoorDescriptors
+  readonly behind: BehindDoor
+
+  constructor(fds: DoorDescriptors, behind: BehindDoor) {
+    this.fds = { ...fds }
+    this.behind = behind
+  }
+
+  /** From now on the launch outlives this process. Call it once what a later shim must know is written down. */
+  entrust(): void {
+    const { trust, door, console } = this.fds
+    if (trust === undefined) return
+    // The keeper holds our end of the channel too: a later shim opens the door with it.
+    sendMessage(trust, 'k', console === undefined ? [door] : [door, console])
+    closeFd(trust)
+    this.fds.trust = undefined
+  }
+
+  /** Lets the process behind it execute its program; resolves once it has. Closes the channel. */
+  async open(): Promise<void> {
+    this.entrust()
+    const channel = new LaunchChannel(this.fds.door)
+    try {
+      channel.answer()
+      const report = await channel.next(Date.now() + execTimeoutMs + this.behind.hooksMs)
+      if (report.kind === 'error') throw stepError(report, this.behind.steps[report.step])
+      if (report.kind !== 'end')
+        throw new HoldfastError('HF_INTERNAL', `unexpected ${report.kind} behind the door`)
+    } catch (error) {
+      // Nobody behind it any more.
+      if (!hasCode(error, 'EPIPE', 'ECONNRESET')) throw error
+      throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the process ended before it was started', {
+        cause: error,
+      })
+    } finally {
+      channel.rest()
+      closeSync(this.fds.door)
+    }
+  }
+}
+
+export function behindDoor(steps: readonly Step[]): BehindDoor {
+  const door = steps.findIndex((step) => step.do === 'door')
+  const behind = steps.flatMap((step, index) => (index > door ? [[index, nameStep(step)] as const] : []))
+  return { steps: Object.fromEntries(behind), hooksMs: hooksTime(hookSteps(steps, 'startContainer')) }
+}

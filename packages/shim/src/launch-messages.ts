@@ -1,0 +1,29 @@
+/**
+ * What a shim and a launch worker say to each other, on a connection for each job:
+ *
+ *   shim                                   launch worker
+ *     │── {version, job: 'create', …} ──────►│   with the lock of the shim's directory
+ *     │── {version, job: 'exec', …} ────────►│   with `init` and `root`
+ *     │── {version, job: 'clear', …} ───────►│   with the lock
+ *     │◄─ {facts} and descriptors ───────────│   what was launched; of `clear`: {}
+ *     │◄─ {error} ───────────────────────────│
+ *
+ * The end of the connection before the answer is the end of the job: nothing is left of it, on either side. While a
+ * worker works for a directory it holds the directory's lock too, so that no later shim begins before that.
+ */
+import type { ErrorJson } from '@holdfast/errors'
+import type { ContainerRecord } from './launched.ts'
+import type { LaunchFacts } from './launch-result.ts'
+import type { CreateJob, ExecJob } from './launches.ts'
+
+/** Raised when a shim and the worker of a later version could no longer work together: the shim then launches itself. */
+export const launchVersion = 1
+
+export type LaunchRequest =
+  | ({ version: number; job: 'create' | 'clear' } & CreateJob)
+  | ({ version: number; job: 'exec' } & Omit<ExecJob, 'init' | 'root'>)
+
+export type LaunchAnswer =
+  | { facts: LaunchFacts | LaunchFacts<ContainerRecord> }
+  | { error: ErrorJson }
+  | object

@@ -1,0 +1,181 @@
+/**
+ * Everything of a container that is heavy and short: reading its configuration, planning, preparing, launching. It runs
+ * in a launch worker, whose code is warm and whose memory may grow, or in the shim itself where there is none.
+ */
+import { appendFileSync, existsSync, readFileSync, rmSync } from 'node:fs'
+import { hasCode, SyscallError } from '@holdfast/errors'
+import { closeFd, probeHost } from '@holdfast/core'
+import { planExec, sessionKeyring, type ContainerPlan } from '@holdfast/plan'
+import type { ExecSpec, ShimSpec } from '@holdfast/protocol'
+import { adoptionRecord } from './adopt.ts'
+import { hostOwner, ociState, planBundle, readBundle, type Bundle } from './bundle.ts'
+import { cgroupProcesses, killCgroup, removeCgroups } from './cgroup.ts'
+import { nowRfc3339 } from './clock.ts'
+import { execProcess } from './exec-process.ts'
+import { execRefusal } from './exec-refusal.ts'
+import { createContainer, launchExec } from './executor.ts'
+import { runHooks, runPoststop } from './hooks.ts'
+import type { ContainerRecord, LaunchedContainer } from './launched.ts'
+import { describeLaunch, type LaunchResult } from './launch-result.ts'
+import { handOverListener } from './seccomp-listener.ts'
+import { closeAll, keeperCopies, makeStdio } from './stdio.ts'
+
+export interface CreateJob {
+  dir: string
+  spec: ShimSpec
+}
+
+export interface ExecJob extends CreateJob {
+  execId: string
+  exec: ExecSpec
+  container: ContainerRecord
+  /** A pidfd of the container's init, and an O_PATH descriptor of its root. They stay the caller's. */
+  init: number
+  root: number
+}
+
+export interface JobOptions {
+  /** Gives the job up, and nothing is left of it. */
+  signal?: AbortSignal
+  /** Hands a container on; where it throws, nothing is left. */
+  deliver?: (result: LaunchResult<ContainerRecord>) => void
+}
+
+/** OCI's `create` for what lies in a shim's directory. The descriptors of the result are the caller's. */
+export async function createJob(
+  { dir, spec }: CreateJob,
+  { signal, deliver }: JobOptions = {},
+): Promise<LaunchResult<ContainerRecord>> {
+  const bundle = readBundle(dir, spec)
+  const plan = planBundle(bundle)
+  const stdio = makeStdio({ terminal: plan.terminal, stdin: spec.stdin.open, owner: hostOwner(bundle) })
+  let hooksBegan = false
+  try {
+    let result: LaunchResult<ContainerRecord> | undefined
+    const { userns, namespaces } = await createContainer(plan, {
+      name: spec.name,
+      directory: dir,
+      stdio: stdio.child,
+      keep: keeperCopies(stdio),
+      recordName: 'exit.json',
+      signal,
+      onListener: (listener, pid) => handOverListener(bundle, listener, pid),
+      onCreateRuntime: (pid) => {
+        hooksBegan = true
+        return runHooks('createRuntime', plan.hooks.createRuntime, ociState(bundle, 'creating', pid))
+      },
+      onReady: async (launched) => {
+        result = containerResult(plan, launched, stdio.keep)
+        deliver?.(result)
+      },
+    })
+    if (userns !== undefined && userns !== namespaces.user) closeFd(userns)
+    return result!
+  } catch (error) {
+    closeAll(stdio.keep)
+    // runtime.md, lifecycle steps 4 to 6: after a hook that failed everything is undone, poststop hooks included.
+    if (hooksBegan || isHookFailure(error)) await poststop(plan, bundle)
+    throw error
+  } finally {
+    closeAll(stdio.child)
+  }
+}
+
+function isHookFailure(error: unknown): boolean {
+  return error instanceof SyscallError && error.step?.startsWith('hook(') === true
+}
+
+/** What fails is written where the shim writes, which is nobody's to tell yet. */
+export function poststop(plan: ContainerPlan, bundle: Bundle): Promise<void> {
+  return runPoststop(plan.hooks.poststop, ociState(bundle, 'stopped', 0), (message) => {
+    const line = { time: nowRfc3339(), level: 'warn', shim: bundle.spec.name, message }
+    appendFileSync(`${bundle.dir}/shim.log`, JSON.stringify(line) + '\n')
+  })
+}
+
+function containerResult(
+  plan: ContainerPlan,
+  launched: LaunchedContainer,
+  stdio: Readonly<Record<string, number>>,
+): LaunchResult<ContainerRecord> {
+  const { namespaces, hooks, startable, warnings = [] } = plan
+  const record = {
+    ...adoptionRecord(launched),
+    namespaces,
+    startable,
+    hooks: hooks.poststart.length + hooks.poststop.length > 0,
+  }
+  return {
+    facts: { record, warnings },
+    fds: describeLaunch(launched, stdio),
+  }
+}
+
+/** One more process in a running container, up to its door. */
+export async function execJob(job: ExecJob, { signal }: JobOptions = {}): Promise<LaunchResult> {
+  const { dir, spec, exec, container } = job
+  const bundle = readBundle(dir, spec)
+  const process = execProcess(exec, bundle.config.process!, job.root)
+  const seccomp = bundle.config.linux?.seccomp
+  const plan = planExec(process, {
+    namespaces: container.namespaces,
+    pidfd: 'pidfd',
+    cgroupProcs: container.cgroups.map(({ as }) => `${as}:procs`),
+    ...(seccomp && { seccomp }),
+    keyring: sessionKeyring(spec.id),
+    host: probeHost(),
+  })
+  const stdio = makeStdio({ terminal: exec.tty, stdin: exec.stdin, owner: hostOwner(bundle, process.user) })
+  try {
+    const launched = await launchExec(plan, {
+      name: spec.name,
+      directory: dir,
+      stdio: stdio.child,
+      keep: keeperCopies(stdio),
+      recordName: execRecordName(job.execId),
+      onListener: (listener, pid) => handOverListener(bundle, listener, pid),
+      container: { init: { pid: container.initPid, pidfd: job.init }, cgroups: container.cgroups },
+      signal,
+    })
+    return {
+      facts: {
+        record: adoptionRecord(launched),
+        warnings: plan.warnings ?? [],
+      },
+      fds: describeLaunch(launched, stdio.keep),
+    }
+  } catch (error) {
+    closeAll(stdio.keep)
+    throw execRefusal(error, exec.cwd)
+  } finally {
+    closeAll(stdio.child)
+  }
+}
+
+export function execRecordName(id: string): string {
+  return `exec-${id}.exit.json`
+}
+
+/**
+ * Undoes a `create` that was killed before anybody could write down what it had made: all of that lives in the
+ * container's cgroup, or is held by what lives there.
+ */
+export async function clearJob({ dir, spec }: CreateJob): Promise<void> {
+  const { preparations } = planBundle(readBundle(dir, spec))
+  const directories = preparations.flatMap((each) => (each.do === 'make-cgroup' ? each.directories : []))
+  const left = directories.filter(({ path }) => existsSync(path))
+  // What we left there stands at the door. Anything else is somebody's whose cgroup we were given by mistake.
+  if (cgroupProcesses(left).some((pid) => !isLaunching(pid))) return
+  killCgroup(left)
+  await removeCgroups(left)
+  rmSync(`${dir}/exit.json`, { force: true })
+}
+
+function isLaunching(pid: number): boolean {
+  try {
+    return /^(holdfast|hf-)/.test(readFileSync(`/proc/${pid}/comm`, 'latin1'))
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return true // it has just ended
+    throw error
+  }
+}
