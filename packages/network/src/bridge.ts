@@ -40,6 +40,11 @@ export interface BridgeOptions {
    */
   defaultHostIps?: string[]
   /**
+   * Who opens the network serves the ports that come back with `relay`. Without an address `-p` then binds all default
+   * addresses, whatever families the network has, as docker does.
+   */
+  relays?: boolean
+  /**
    * Descriptor of the network namespace that is "the host"; default: the process's own. It stays the
    * caller's.
    */
@@ -68,8 +73,9 @@ export interface PublishedPort {
   hostPort: number
   hostIp: string
   /**
-   * The kernel cannot translate this host address: [::1], or one of a family that the network lacks. Nothing
-   * is bound and nothing is translated; who wants it served listens there and relays to the container.
+   * The kernel cannot translate this host address, or not all of it: [::1], or one of a family that the network
+   * lacks; with `relays` also [::], of which [::1] is a part. Nothing is bound; who wants it served listens there and
+   * relays to the container.
    */
   relay?: boolean
 }

@@ -44,6 +44,20 @@ export class HeldSockets {
     return true
   }
 
+  /** Notes whose the port is, where it could be bound now: another process is to bind it. */
+  reserve(place: Place, id: string): boolean {
+    const { protocol, address, port } = place
+    const key = keyOf({ protocol, hostIp: formatAddress(address), hostPort: port })
+    if (this.#held.has(key) || !this.isFree(place)) return false
+    this.keep({ protocol, hostIp: formatAddress(address), hostPort: port }, id)
+    return true
+  }
+
+  /** The same of a port that the other process has bound already. */
+  keep(port: HostPort, id: string): void {
+    this.#held.set(keyOf(port), { fd: undefined, id })
+  }
+
   /** Whether the port could be bound now. */
   isFree(place: Place): boolean {
     const fd = this.#bind(place)

@@ -1,7 +1,7 @@
 /** Which host ports a container gets, each held by a bound socket before anything is translated. */
 import { randomInt } from 'node:crypto'
 import { HoldfastError } from '@holdfast/errors'
-import { formatAddress, isLoopback, type Address } from './address.ts'
+import { formatAddress, isLoopback, isUnspecified, type Address } from './address.ts'
 import type { PublishedPort } from './bridge.ts'
 import type { NetworkContext } from './context.ts'
 import { inNetns, readSysctl } from './netns.ts'
@@ -25,7 +25,7 @@ export async function holdPorts(
 }
 
 export function releasePorts(context: NetworkContext, ports: PublishedPort[]): void {
-  for (const port of ports) if (!port.relay) context.held.release(port)
+  for (const port of ports) context.held.release(port)
 }
 
 export function samePort(a: PublishedPort, b: PublishedPort): boolean {
@@ -69,11 +69,10 @@ function tryPort(context: NetworkContext, owner: PortOwner, port: number): Publi
   const { protocol, containerPort } = mapping
   const ports: PublishedPort[] = []
   for (const address of mapping.hostIps) {
-    const relay = needsRelay(context, address)
+    const relay = needsRelay(context, protocol, address)
     const hostIp = formatAddress(address)
-    const free = relay
-      ? context.held.isFree({ protocol, address, port, reuse })
-      : context.held.hold({ protocol, address, port, reuse }, id)
+    const place = { protocol, address, port, reuse }
+    const free = relay ? context.held.reserve(place, id) : context.held.hold(place, id)
     if (!free) {
       releasePorts(context, ports)
       return undefined
@@ -89,8 +88,14 @@ interface PortOwner {
   reuse: boolean
 }
 
-function needsRelay({ plan }: NetworkContext, address: Address): boolean {
-  return !plan.families.includes(address.family) || (address.family === 6 && isLoopback(address))
+function needsRelay(
+  { plan }: NetworkContext,
+  protocol: PublishedPort['protocol'],
+  address: Address,
+): boolean {
+  if (!plan.families.includes(address.family)) return true
+  if (address.family === 4) return false
+  return isLoopback(address) || (isUnspecified(address) && plan.relays && protocol !== 'sctp')
 }
 
 /** Says who has the port, or takes it after all where only old connections are in the way. */

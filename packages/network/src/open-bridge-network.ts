@@ -22,6 +22,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
     })
   }
   const hasIpv6 = readSysctl('ipv6/conf/default/accept_ra') !== undefined
+  if (!hasIpv6) plan.defaultHostIps = plan.defaultHostIps.filter(({ family }) => family === 4)
   if (!hasIpv6 && plan.families.includes(6)) throw noIpv6(options)
   const undo: (() => unknown)[] = [() => releaseSubnets(options)]
   const opened = <T extends { close(): void }>(part: T): T => {

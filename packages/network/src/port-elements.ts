@@ -14,14 +14,20 @@ import { concatenation, dumpElements, parseElements, portBytes, type ElementRequ
 import { protocolNumbers } from './port-holder.ts'
 import { publishMaps } from './ruleset.ts'
 
-/** What translates these ports to the container with these addresses; ports that need a relay aside. */
+/** Whether the kernel can translate this port: not on [::1], and not to another family. */
+export function isTranslated({ hostIp }: PublishedPort, addresses: string[]): boolean {
+  const isV6 = hostIp.includes(':')
+  return hostIp !== '::1' && addresses.some((address) => address.includes(':') === isV6)
+}
+
+/** What translates these ports to the container with these addresses, those aside that only a relay can serve. */
 export function elementsOf(
   { options }: Pick<RulesContext, 'options'>,
   addresses: string[],
   ports: PublishedPort[],
 ): ElementRequest[] {
   return ports
-    .filter(({ relay }) => !relay)
+    .filter((port) => isTranslated(port, addresses))
     .flatMap((port) => {
       const hostIp = parseAddress(port.hostIp, 'hostIp')
       const target = addresses

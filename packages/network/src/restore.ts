@@ -92,7 +92,10 @@ async function restoreLeases(context: NetworkContext, living: Attachment[], repo
 function holdAgain(context: NetworkContext, living: Attachment[], report: string[]): void {
   for (const { id, ports } of living) {
     for (const { protocol, hostIp, hostPort, relay } of ports) {
-      if (relay) continue
+      if (relay) {
+        context.held.keep({ protocol, hostIp, hostPort }, id)
+        continue
+      }
       const address = parseAddress(hostIp, 'hostIp')
       if (context.held.ownerOf(protocol, address, hostPort) === id) continue
       const place = { protocol, address, port: hostPort }

@@ -3,6 +3,7 @@ import { addressBytes, parseAddress } from './address.ts'
 import type { PublishedPort } from './bridge.ts'
 import type { RulesContext } from './context.ts'
 import { deleteConntrack, dumpConntrack, type ConntrackFilter } from './conntrack.ts'
+import { isTranslated } from './port-elements.ts'
 import { protocolNumbers } from './port-holder.ts'
 import { dumpAddresses, parseAddressReply } from './rtnetlink.ts'
 
@@ -16,7 +17,7 @@ export async function forgetFlows(
   ports: PublishedPort[],
   when: 'publish' | 'withdraw',
 ): Promise<void> {
-  const udp = ports.filter(({ protocol, relay }) => protocol === 'udp' && !relay)
+  const udp = ports.filter((port) => port.protocol === 'udp' && isTranslated(port, addresses))
   if (udp.length === 0) return
   const containers = addresses.map((text) => addressBytes(parseAddress(text, 'address')))
   const local = when === 'publish' ? await localAddresses(context) : []

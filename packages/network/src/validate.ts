@@ -19,6 +19,8 @@ export interface NetworkPlan {
   families: Family[]
   internal: boolean
   defaultHostIps: Address[]
+  /** Ports may come back with `relay` without having been asked for by their address. */
+  relays: boolean
 }
 
 export function validateOptions(options: RulesOptions): NetworkPlan {
@@ -45,6 +47,7 @@ export function validateOptions(options: RulesOptions): NetworkPlan {
     families,
     internal: options.internal ?? false,
     defaultHostIps: hostIps.map((ip) => parseAddress(ip, 'defaultHostIps')),
+    relays: options.relays === true,
   }
 }
 
@@ -124,7 +127,10 @@ export function validatePorts(plan: NetworkPlan, mappings: PortMapping[]): Check
     checkNumber(hostPortEnd, hostPort, 65_535, `${field}.hostPortEnd`)
     const hostIps =
       mapping.hostIp === undefined || mapping.hostIp === ''
-        ? plan.defaultHostIps.filter(({ family }) => plan.families.includes(family))
+        ? plan.defaultHostIps.filter(
+            // sctp is not relayed.
+            ({ family }) => (plan.relays && protocol !== 'sctp') || plan.families.includes(family),
+          )
         : [parseAddress(mapping.hostIp, `${field}.hostIp`)]
     if (hostPort === 0 && hostPortEnd !== 0) throw bad(`${field}.hostPort`, 'a range starts at 1 or above')
     if (containerPortEnd === containerPort)

@@ -283,6 +283,48 @@ describe.skipIf(process.getuid?.() !== 0)('a host port', () => {
   })
 })
 
+describe.skipIf(process.getuid?.() !== 0)('published ports of a network whose ports are relayed', () => {
+  it('bind both families, and leave to the relay what the kernel cannot translate', async () => {
+    const network = await host.open({ relays: true })
+    const web = await host.container(network, [tcp(8080), { ...tcp(8081), protocol: 'sctp' }])
+    expect(web.attachment.ports.map(({ hostPort, hostIp, relay }) => [hostPort, hostIp, relay])).toEqual([
+      [8080, '0.0.0.0', undefined],
+      [8080, '::', true],
+      [8081, '0.0.0.0', undefined],
+      [8081, '::', undefined],
+    ])
+    await host.serve(web.netns, 'web6', 80, 'tcp', '::')
+    expect(await fetchTcp(host.netns, 'fd00:77::1', 8080)).toMatch(/^web6/)
+    const v4 = await host.open({
+      name: 'v4',
+      bridge: 'hf4',
+      stateDir: `${host.stateDir}/v4`,
+      subnets: [{ subnet: '10.79.0.0/24' }],
+      relays: true,
+    })
+    const other = await host.container(v4, [tcp(8082), { ...tcp(8083), protocol: 'sctp' }])
+    expect(other.attachment.ports.map(({ hostPort, hostIp, relay }) => [hostPort, hostIp, relay])).toEqual([
+      [8082, '0.0.0.0', undefined],
+      [8082, '::', true],
+      [8083, '0.0.0.0', undefined],
+    ])
+  })
+
+  it('name the container whose relay has the port, and are free again after it', async () => {
+    const network = await host.open({ relays: true })
+    const web = await host.container(network, [tcp(8080, { hostIp: '::1' })], 'web')
+    const again = () => host.container(network, [tcp(8080, { hostIp: '::1' })], 'second')
+    await expect(again()).rejects.toMatchObject({
+      code: 'HF_PORT_IN_USE',
+      message: 'port [::1]:8080/tcp is in use by container web',
+    })
+    await network.restore([web.attachment])
+    await expect(again()).rejects.toMatchObject({ code: 'HF_PORT_IN_USE' })
+    await network.detach(web.attachment)
+    await again()
+  })
+})
+
 describe.skipIf(process.getuid?.() !== 0)('published ports', () => {
   it('come back when somebody flushed the host’s whole ruleset', async () => {
     const network = await host.open()

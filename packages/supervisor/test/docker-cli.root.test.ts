@@ -223,7 +223,7 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
     ]
     expect((await docker([...command, '-f', '-h', '/www'])).code).toBe(0)
     expect((await docker(['port', 'web', '80'])).out).toBe(`127.0.0.1:${port}\n`)
-    expect((await docker(['port', 'web', '81/udp'])).out).toMatch(/^0\.0\.0\.0:\d+\n$/)
+    expect((await docker(['port', 'web', '81/udp'])).out).toMatch(/^0\.0\.0\.0:(\d+)\n\[::\]:\1\n$/)
     await eventually(async () => (await (await fetch(`http://127.0.0.1:${port}/`)).text()) === 'it works\n')
     const { code, err } = await docker(['run', '--rm', '-p', `${port}:80`, 'busybox', 'true'])
     expect(code).toBe(125)

@@ -10,6 +10,7 @@ import type { EngineContext } from './context.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 import { newId } from './names.ts'
 import { parseContainerPorts, portMappings } from './ports.ts'
+import { serveRelays } from './relays.ts'
 
 /** `Networks` of inspect before the start, and after the end. */
 export function emptyNetworks(
@@ -68,13 +69,11 @@ export async function connectNetwork(
       ports: portMappings(config, hostConfig, []),
       ...(mac && { mac }),
     })
-    const relayed = attachment.ports.find(({ relay }) => relay)
-    if (relayed) {
+    try {
+      await serveRelays(shim, attachment)
+    } catch (error) {
       await context.network.detach(attachment)
-      throw new HoldfastError('HF_UNSUPPORTED', `ports cannot be published on ${relayed.hostIp}`, {
-        hint: 'The kernel does not translate this address, or the network has no address of its family: use 127.0.0.1.',
-        details: { field: 'HostConfig.PortBindings' },
-      })
+      throw error
     }
     networkEvent(context, container, 'bridge', 'connect')
     return { attachment, networks: { bridge: endpointOf(context, record, attachment) } }

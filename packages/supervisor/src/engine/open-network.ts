@@ -26,6 +26,7 @@ export async function openNetwork(
       ],
       stateDir: join(paths.networks, 'bridge'),
       ipMasq: true,
+      relays: true,
     }),
   )
 }
