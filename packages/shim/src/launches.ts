@@ -112,7 +112,15 @@ function containerResult(
 }
 
 /** One more process in a running container, up to its door. */
-export async function execJob(job: ExecJob, { signal }: JobOptions = {}): Promise<LaunchResult> {
+export async function execJob(job: ExecJob, options: JobOptions = {}): Promise<LaunchResult> {
+  try {
+    return await launchInside(job, options)
+  } catch (error) {
+    throw execRefusal(error, job.exec.cwd)
+  }
+}
+
+async function launchInside(job: ExecJob, { signal }: JobOptions): Promise<LaunchResult> {
   const { dir, spec, exec, container } = job
   const bundle = readBundle(dir, spec)
   const process = execProcess(exec, bundle.config.process!, job.root)
@@ -146,7 +154,7 @@ export async function execJob(job: ExecJob, { signal }: JobOptions = {}): Promis
     }
   } catch (error) {
     closeAll(stdio.keep)
-    throw execRefusal(error, exec.cwd)
+    throw error
   } finally {
     closeAll(stdio.child)
   }
