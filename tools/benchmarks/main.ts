@@ -1,11 +1,12 @@
 // Starts both engines, measures each row of both in turn, and prints the table.
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
+import { busyboxImage } from './busybox-image.ts'
 import { Engine } from './engine.ts'
 import { image, lostExits, rows, type Row } from './rows.ts'
 
@@ -50,7 +51,7 @@ let failed = false
 try {
   await dockerd.start()
   await holdfast.start()
-  const tar = makeImage()
+  const tar = busyboxImage(scratch)
   for (const engine of [dockerd, holdfast]) {
     const { status, body } = await engine.call(
       'POST',
@@ -142,15 +143,4 @@ function print(results: { row: Row; dockerd: number; holdfast: number }[]): void
 /** `1/23` for small ones, `0.75` for others. */
 function fraction(value: number): string {
   return value < 0.5 ? `1/${(1 / value).toFixed(1).replace(/\.0$/, '')}` : value.toFixed(2)
-}
-
-function makeImage(): Buffer {
-  const rootfs = join(scratch, 'rootfs')
-  mkdirSync(join(rootfs, 'bin'), { recursive: true })
-  copyFileSync('/bin/busybox', join(rootfs, 'bin/busybox'))
-  for (const applet of ['sh', 'true', 'sleep', 'yes', 'head'])
-    symlinkSync('busybox', join(rootfs, 'bin', applet))
-  return execFileSync('tar', ['--numeric-owner', '--owner=0', '--group=0', '-C', rootfs, '-c', '.'], {
-    maxBuffer: 64 << 20,
-  })
 }

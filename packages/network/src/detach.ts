@@ -2,7 +2,7 @@
 import type { Attachment, DetachOptions } from './bridge.ts'
 import { attachmentKey, type NetworkContext } from './context.ts'
 import { withdrawPorts } from './publish.ts'
-import { releasePorts, samePort } from './hold-ports.ts'
+import { portsWithout, releasePorts } from './hold-ports.ts'
 import { buryLink, buryLinkLater, silenceLink } from './removal.ts'
 
 export async function detach(
@@ -15,7 +15,7 @@ export async function detach(
   // What was published and withdrawn since counts too.
   const known = context.published.get(attachmentKey(attachment))?.ports ?? []
   context.published.delete(attachmentKey(attachment))
-  const all = [...ports, ...known.filter((port) => !ports.some((other) => samePort(port, other)))]
+  const all = [...ports, ...portsWithout(known, ports)]
   const errors: unknown[] = []
   const attempt = async (step: () => Promise<unknown> | void) => {
     try {
