@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 import { busyboxImage } from './busybox-image.ts'
 import { Engine } from './engine.ts'
-import { firstPort, median, nextDoor, rounds, type World } from './ports-world.ts'
+import { firstPort, nextDoor, type World } from './ports-world.ts'
 
 /** Starts it; what it makes goes with the network namespace that it is started in. */
 export async function openDocker(scratch: string): Promise<DockerSide> {
@@ -54,19 +54,6 @@ export class DockerSide {
     const { State } = await this.#engine.json<{ State: { Pid: number } }>('GET', `/containers/${id}/json`)
     this.#current = { id, netns: openSync(`/proc/${State.Pid}/ns/net`, 'r') }
     return milliseconds
-  }
-
-  /** How much longer a container with one port takes to start than one with none: medians, in milliseconds. */
-  async oneMore(): Promise<number> {
-    const times: [number[], number[]] = [[], []]
-    for (let round = 0; round < rounds; round++) {
-      for (const ports of [[], [9_999]]) {
-        const { id, milliseconds } = await this.#start(ports)
-        times[ports.length as 0 | 1].push(milliseconds)
-        await this.#remove(id)
-      }
-    }
-    return median(times[1]) - median(times[0])
   }
 
   async close(): Promise<void> {

@@ -2,7 +2,7 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatAddress, macBytes, macOf, type Address } from './address.ts'
 import type { AttachRequest, Attachment, PublishedPort } from './bridge.ts'
-import { attachmentKey, type NetworkContext } from './context.ts'
+import { attachmentKey, portMap, type NetworkContext } from './context.ts'
 import { holdPorts, releasePorts } from './hold-ports.ts'
 import { randomLinkName } from './host-bridge.ts'
 import type { LeaseOwner } from './ipam.ts'
@@ -22,7 +22,7 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
     )
   }
   const { id, interface: name } = request
-  context.published.set(key, { id, interface: name, link: undefined, addresses: [], ports: [] })
+  context.published.set(key, { id, interface: name, link: undefined, addresses: [], ports: new Map() })
   const owner: LeaseOwner = { id, interface: name, link: randomLinkName() }
   let addresses: Address[] = []
   let ports: PublishedPort[] = []
@@ -34,7 +34,13 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
     const mac = wishedMac ?? macBytes(macOf(addresses[0]!), 'mac')
     await connect(context, request, { link: owner.link, mac, addresses, hairpin: ports.length > 0 })
     await translatePorts(context, texts, ports)
-    context.published.set(key, { id, interface: name, link: owner.link, addresses: texts, ports })
+    context.published.set(key, {
+      id,
+      interface: name,
+      link: owner.link,
+      addresses: texts,
+      ports: portMap(ports),
+    })
     return {
       id,
       interface: name,

@@ -52,12 +52,22 @@ export interface Publication {
   /** The link is known to be gone. */
   lost?: boolean
   addresses: string[]
-  ports: PublishedPort[]
+  /** By `portKey`: one more among thousands must not cost a look at all of them. */
+  ports: Map<string, PublishedPort>
 }
 
 export function publicationOf(attachment: Attachment): Publication {
   const { id, interface: name, hostInterface: link, ports } = attachment
-  return { id, interface: name, link, addresses: attachment.addresses.map(({ address }) => address), ports }
+  const addresses = attachment.addresses.map(({ address }) => address)
+  return { id, interface: name, link, addresses, ports: portMap(ports) }
+}
+
+export function portMap(ports: PublishedPort[]): Map<string, PublishedPort> {
+  return new Map(ports.map((port) => [portKey(port), port]))
+}
+
+export function portKey({ protocol, hostPort, hostIp }: PublishedPort): string {
+  return `${protocol} ${hostPort} ${hostIp}`
 }
 
 export function attachmentKey({ id, interface: name }: { id: string; interface: string }): string {

@@ -1,8 +1,8 @@
 /** A container leaves. Every step is tried, whatever became of the ones before; the first error is thrown. */
-import type { Attachment, DetachOptions } from './bridge.ts'
-import { attachmentKey, type NetworkContext } from './context.ts'
+import type { Attachment, DetachOptions, PublishedPort } from './bridge.ts'
+import { attachmentKey, portMap, type NetworkContext } from './context.ts'
 import { withdrawPorts } from './publish.ts'
-import { portsWithout, releasePorts } from './hold-ports.ts'
+import { releasePorts } from './hold-ports.ts'
 import { buryLink, buryLinkLater, silenceLink } from './removal.ts'
 
 export async function detach(
@@ -13,9 +13,9 @@ export async function detach(
   const { id, hostInterface: link, ports } = attachment
   const addresses = attachment.addresses.map(({ address }) => address)
   // What was published and withdrawn since counts too.
-  const known = context.published.get(attachmentKey(attachment))?.ports ?? []
+  const known = context.published.get(attachmentKey(attachment))?.ports ?? new Map<string, PublishedPort>()
   context.published.delete(attachmentKey(attachment))
-  const all = [...ports, ...portsWithout(known, ports)]
+  const all = [...new Map([...portMap(ports), ...known]).values()]
   const errors: unknown[] = []
   const attempt = async (step: () => Promise<unknown> | void) => {
     try {

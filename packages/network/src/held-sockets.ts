@@ -4,7 +4,6 @@
  * that is taken could not be told from a free one. TCP sockets are bound and do not listen: what is not
  * translated is refused at once.
  */
-import { closeSync, openSync } from 'node:fs'
 import { closeFd, openSocketIn } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatAddress, type Address } from './address.ts'
@@ -23,14 +22,12 @@ export interface Place {
 }
 
 export class HeldSockets {
-  readonly #netns: number
-  readonly #ownsNetns: boolean
+  readonly #netns: number | undefined
   readonly #held = new Map<string, { fd: number | undefined; id: string }>()
 
   /** `netns`: the host's network namespace; absent: the caller's. */
   constructor(netns?: number) {
-    this.#ownsNetns = netns === undefined
-    this.#netns = netns ?? openSync('/proc/thread-self/ns/net', 'r')
+    this.#netns = netns
   }
 
   /** Binds; false where something else is bound there. HF_BAD_REQUEST where the address is not the host's. */
@@ -89,7 +86,6 @@ export class HeldSockets {
   close(): void {
     for (const { fd } of this.#held.values()) if (fd !== undefined) closeFd(fd)
     this.#held.clear()
-    if (this.#ownsNetns) closeSync(this.#netns)
   }
 
   /** Undefined: this kernel has no SCTP, so nothing else can listen there either. */

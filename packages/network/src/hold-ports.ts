@@ -28,13 +28,6 @@ export function releasePorts(context: NetworkContext, ports: PublishedPort[]): v
   for (const port of ports) context.held.release(port)
 }
 
-/** Those of `ports` that are not among `gone`. */
-export function portsWithout(ports: PublishedPort[], gone: PublishedPort[]): PublishedPort[] {
-  const keyOf = ({ protocol, hostPort, hostIp }: PublishedPort) => `${protocol} ${hostPort} ${hostIp}`
-  const keys = new Set(gone.map(keyOf))
-  return ports.filter((port) => !keys.has(keyOf(port)))
-}
-
 async function holdMapping(
   context: NetworkContext,
   id: string,

@@ -1,7 +1,7 @@
 /** Ports of a container that is attached already: published and withdrawn while it runs. */
 import type { Attachment, PortMapping, PublishedPort } from './bridge.ts'
-import { attachmentKey, publicationOf, type NetworkContext } from './context.ts'
-import { holdPorts, portsWithout, releasePorts } from './hold-ports.ts'
+import { attachmentKey, portKey, publicationOf, type NetworkContext } from './context.ts'
+import { holdPorts, releasePorts } from './hold-ports.ts'
 import { translatePorts, withdrawPorts } from './publish.ts'
 import { setLink } from './rtnetlink.ts'
 import { validatePorts } from './validate.ts'
@@ -21,7 +21,7 @@ export async function publishPorts(
     releasePorts(context, ports)
     throw error
   }
-  publication.ports = [...publication.ports, ...ports]
+  for (const port of ports) publication.ports.set(portKey(port), port)
   context.published.set(attachmentKey(attachment), publication)
   return ports
 }
@@ -34,7 +34,7 @@ export async function unpublishPorts(
 ): Promise<void> {
   // Before the elements go, or a repair would put them back.
   const publication = context.published.get(attachmentKey(attachment))
-  if (publication) publication.ports = portsWithout(publication.ports, ports)
+  for (const port of ports) publication?.ports.delete(portKey(port))
   const addresses = attachment.addresses.map(({ address }) => address)
   await withdrawPorts(context, addresses, ports)
   releasePorts(context, ports)

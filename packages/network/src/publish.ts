@@ -103,7 +103,9 @@ async function reinstall(context: RulesContext): Promise<void> {
   await ensureRules(context.options, context.plan)
   await addMissing(
     context,
-    [...context.published.values()].flatMap(({ addresses, ports }) => elementsOf(context, addresses, ports)),
+    [...context.published.values()].flatMap(({ addresses, ports }) =>
+      elementsOf(context, addresses, [...ports.values()]),
+    ),
   )
 }
 

@@ -129,7 +129,7 @@ async function linkStep(context: RepairContext): Promise<Step> {
     async mend() {
       for (const publication of crooked) {
         if (context.published.get(attachmentKey(publication)) !== publication) continue
-        await enslave(context, links.get(publication.link!)!, publication.ports.length > 0)
+        await enslave(context, links.get(publication.link!)!, publication.ports.size > 0)
       }
     },
   }
@@ -171,7 +171,7 @@ async function portStep(context: RepairContext): Promise<Step> {
   const present = await presentElements(context)
   // What is published is looked at after the dump: who withdraws a port says so before he deletes its element.
   const missing = [...context.published.values()]
-    .flatMap(({ addresses, ports }) => elementsOf(context, addresses, ports))
+    .flatMap(({ addresses, ports }) => elementsOf(context, addresses, [...ports.values()]))
     .filter((request) => !present.has(elementKey(request)))
   return {
     damage: missing.length > 0 ? [{ type: 'ports-lost', ports: missing.map(describeElement) }] : [],

@@ -32,7 +32,7 @@ export async function enslaveAll(context: NetworkContext): Promise<void> {
   for (const link of await ourLinks(context)) {
     const [id, name] = link.alias!.slice(linkAliasPrefix(context.options.bridge).length).split(' ')
     const publication = context.published.get(attachmentKey({ id: id ?? '', interface: name ?? '' }))
-    if (publication) await enslave(context, link, publication.ports.length > 0)
+    if (publication) await enslave(context, link, publication.ports.size > 0)
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:dgram'
 import { eventually } from '@holdfast/testkit'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { inNetns, writeSysctl } from '../src/netns.ts'
@@ -38,6 +39,13 @@ async function contained(network: BridgeNetwork, egress?: EgressPolicy, id = 'c'
 /** Whether a TCP connection comes about; quick where it is refused. */
 async function reaches(netns: number, address: string, port = 80): Promise<boolean> {
   return (await fetchTcp(netns, address, port, 1)) !== ''
+}
+
+/** Resolves when the datagram is on its way. */
+function sent(socket: Socket, message: string): Promise<void> {
+  return new Promise((resolve, reject) =>
+    socket.send(message, 53, '192.0.2.2', (error) => (error ? reject(error) : resolve())),
+  )
 }
 
 function refusals(network: BridgeNetwork): Refusal[] {
@@ -168,11 +176,11 @@ describe.skipIf(process.getuid?.() !== 0)('a container’s allow list', () => {
     server.on('message', (message, peer) => heard.push(`${String(message)} from ${peer.address}`))
     for (const address of ['10.77.0.99', b.ip]) {
       const socket = await udpSocket(a.netns, address, 0)
-      for (let count = 0; count < 3; count++) socket.send('forged', 53, '192.0.2.2')
+      for (let count = 0; count < 3; count++) await sent(socket, 'forged')
       socket.close()
     }
     const honest = await udpSocket(b.netns, b.ip, 0)
-    honest.send('honest', 53, '192.0.2.2')
+    await sent(honest, 'honest')
     await eventually(() => heard.length > 0)
     expect(heard).toEqual(['honest from 192.0.2.1'])
     honest.close()
