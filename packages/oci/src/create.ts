@@ -9,6 +9,7 @@ import {
   handOverListener,
   hostOwner,
   killCgroup,
+  moveNetDevices,
   prepare,
   removeCgroups,
   roomToBeBorn,
@@ -139,7 +140,10 @@ async function launchPrepared(making: Making, verb: 'create' | 'run'): Promise<v
     const launch = launchOf(making, prepared, verb)
     await launchBy(call.connection, launch, {
       onListener: (listener, pid) => handOverListener(ociBundle(making), listener, pid),
-      onReady: (pid) => becomeCreated(making, prepared, pid),
+      onReady: (pid) => {
+        moveNetDevices(plan.netDevices, pid)
+        becomeCreated(making, prepared, pid)
+      },
       onStarted: (pid) => (verb === 'run' ? poststart(making, pid) : Promise.resolve()),
     })
   } catch (error) {

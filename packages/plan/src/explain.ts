@@ -10,7 +10,7 @@ export function explain(plan: ContainerPlan | ExecPlan): string {
   return `${[...warnings, ...lines].join('\n')}\n`
 }
 
-function containerLines({ preparations, steps, hooks }: ContainerPlan): string[] {
+function containerLines({ preparations, steps, hooks, netDevices }: ContainerPlan): string[] {
   const born = steps.findIndex((step) => step.do === 'clone')
   const lines = (from: number, to: number): string[] =>
     steps
@@ -18,7 +18,10 @@ function containerLines({ preparations, steps, hooks }: ContainerPlan): string[]
       .flatMap((step) => [
         describeStep(step),
         ...(step.do === 'sync'
-          ? hooks.createRuntime.map((hook) => `  ${shimHook('createRuntime', hook)}`)
+          ? [
+              ...netDevices.map(({ from, to }) => `  ${call('move-net-device', quote(from), quote(to))}`),
+              ...hooks.createRuntime.map((hook) => `  ${shimHook('createRuntime', hook)}`),
+            ]
           : []),
       ])
   return [

@@ -62,7 +62,7 @@ export const ociFeatures: OciFeatures = {
     intelRdt: { enabled: false, schemata: false, monitoring: false },
     memoryPolicy: { modes: memoryPolicyModes, flags: memoryPolicyFlags },
     mountExtensions: { idmap: { enabled: true } },
-    netDevices: { enabled: false },
+    netDevices: { enabled: true },
   },
   annotations: {},
   potentiallyUnsafeConfigAnnotations: [],

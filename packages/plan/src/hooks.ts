@@ -13,10 +13,16 @@ export function shimHooks({ config }: Pick<Container, 'config'>): ContainerPlan[
   }
 }
 
-/** The init waits while the shim runs prestart and createRuntime hooks: namespaces exist, the old root is still there. */
-export function syncForHooks({ config }: Container): Step[] {
+/**
+ * The init waits while the shim moves network devices and runs prestart and createRuntime hooks: namespaces exist, the
+ * old root is still there.
+ */
+export function syncForHost({ config }: Container): Step[] {
   const { prestart = [], createRuntime = [] } = config.hooks ?? {}
-  return prestart.length + createRuntime.length > 0 ? [{ do: 'sync', point: 'create-runtime' }] : []
+  const devices = Object.keys(config.linux?.netDevices ?? {})
+  return prestart.length + createRuntime.length + devices.length > 0
+    ? [{ do: 'sync', point: 'create-runtime' }]
+    : []
 }
 
 export function containerHooks(container: Container, kind: 'createContainer' | 'startContainer'): Step[] {

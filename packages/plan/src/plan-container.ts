@@ -1,9 +1,10 @@
 import { cgroupPreparation } from './cgroup.ts'
 import { resolveContainer, type Container } from './container.ts'
 import { planDevices } from './devices.ts'
-import { containerHooks, shimHooks, syncForHooks } from './hooks.ts'
+import { containerHooks, shimHooks, syncForHost } from './hooks.ts'
 import { keyLabel, programLabels } from './labels.ts'
 import { planMounts } from './mounts.ts'
+import { netDevices } from './net-devices.ts'
 import {
   clonedNamespaces,
   enterUserNamespace,
@@ -48,6 +49,7 @@ export function planContainer(config: OciConfig, options: PlanOptions): Containe
     steps,
     namespaces: container.namespaces.origin,
     terminal: config.process?.terminal === true,
+    netDevices: netDevices(container),
     hooks: shimHooks(container),
     startable: config.process !== undefined,
     ...(container.warnings.length > 0 && { warnings: container.warnings }),
@@ -122,7 +124,7 @@ function stageTwo(container: Container, tree: Tree): Step[] {
     ...(config.domainname ? [{ do: 'domainname' as const, name: config.domainname }] : []),
     ...tree.made, // proc, sysfs, …: refused by the kernel once the old root is gone
     ...sysctls(container), // a procfs handle is had on the same condition
-    ...syncForHooks(container),
+    ...syncForHost(container),
     ...containerHooks(container, 'createContainer'), // their paths are the host's
     ...(process && ownTree ? terminal(process, true) : []), // binds /dev/console before anything turns read-only
     ...tree.closed,

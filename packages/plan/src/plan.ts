@@ -65,6 +65,15 @@ export interface ShimHook {
   timeoutMs?: number
 }
 
+/** A network device of the host that becomes the container's. */
+export interface NetDevice {
+  from: string
+  /** Its name in the container; one `%d` stands for the first number that is free there. */
+  to: string
+  /** JSON path of what asks for it. */
+  field: string
+}
+
 /** What makes one container: everything decided, nothing done. */
 export interface ContainerPlan {
   preparations: Preparation[]
@@ -72,6 +81,8 @@ export interface ContainerPlan {
   /** Which namespaces are new, joined, or the host's. */
   namespaces: Record<NamespaceType, 'new' | 'joined' | 'host'>
   terminal: boolean
+  /** Moved into the container's network namespace at the plan's `sync` step, before any hook. */
+  netDevices: NetDevice[]
   /** createRuntime: the deprecated prestart hooks first. */
   hooks: { createRuntime: ShimHook[]; poststart: ShimHook[]; poststop: ShimHook[] }
   /** Whether the configuration has a `process`: without one, `create` works and `start` must refuse. */

@@ -214,7 +214,7 @@ type StepKind =
   | { do: 'symlink'; path: string; target: string; ifExists?: string }
   /** A directory beneath the root with its parents. */
   | { do: 'mkdir'; path: string; mode: number }
-  /** Stops until the shim answers: OCI's prestart and createRuntime hooks run in the meantime, in the shim. */
+  /** Stops until the shim answers: in the meantime it moves network devices and runs prestart and createRuntime hooks. */
   | { do: 'sync'; point: 'create-runtime' }
   /** Runs a program and waits: createContainer (before pivot) and startContainer hooks. State JSON on its stdin. */
   | {

@@ -23,6 +23,7 @@ import type {
   ProcessHandle,
 } from './launched.ts'
 import { Launching } from './launching.ts'
+import { moveNetDevices } from './net-devices.ts'
 import { prepare, type Prepared } from './prepare.ts'
 
 const defaultTimeoutMs = 60_000
@@ -43,9 +44,10 @@ export async function createContainer(
     )
     try {
       await unlessAborted(
-        launching.untilReady(deadlineOf(options, hooksBeforeDoor(plan)), (pid) =>
-          options.onCreateRuntime(pid),
-        ),
+        launching.untilReady(deadlineOf(options, hooksBeforeDoor(plan)), (pid) => {
+          moveNetDevices(plan.netDevices, pid)
+          return options.onCreateRuntime(pid)
+        }),
         options.signal,
       )
       const launched = handOut(launching, prepared, plan)

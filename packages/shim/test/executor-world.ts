@@ -110,6 +110,7 @@ export class ExecutorWorld {
         allTypes.map((type) => [type, isNew(type) ? 'new' : 'host']),
       ) as ContainerPlan['namespaces'],
       terminal: parts.terminal === true,
+      netDevices: [],
       hooks: { createRuntime: [], poststart: [], poststop: [] },
       startable: true,
     }

@@ -50,6 +50,43 @@ describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
     expect(state('p')).toMatchObject({ status: 'stopped' })
   })
 
+  it('run in the order of the specification, each kind as listed', async () => {
+    const trace = join(world.root, 'trace')
+    writeFileSync(trace, '')
+    chmodSync(trace, 0o666)
+    const note = (name: string) => ({
+      path: '/bin/sh',
+      args: ['sh', '-c', `echo ${name} $(sed 's/.*"status":"\\([a-z]*\\)".*/\\1/') >> ${trace}`],
+      env: ['PATH=/bin:/usr/bin'],
+    })
+    const kinds = ['poststop', 'poststart', 'startContainer', 'createContainer', 'createRuntime', 'prestart']
+    const run = await world.run({
+      args: ['sleep', '1000'],
+      config: (config) => {
+        config['hooks'] = Object.fromEntries(
+          kinds.map((kind) => [kind, [note(`${kind}1`), note(`${kind}2`)]]),
+        )
+        config['mounts'].push({ destination: world.root, source: world.root, options: ['bind'] })
+      },
+    })
+    await run.createAndStart()
+    await run.delete()
+    expect(readFileSync(trace, 'utf8').trim().split('\n')).toEqual([
+      'prestart1 creating',
+      'prestart2 creating',
+      'createRuntime1 creating',
+      'createRuntime2 creating',
+      'createContainer1 creating',
+      'createContainer2 creating',
+      'startContainer1 created',
+      'startContainer2 created',
+      'poststart1 running',
+      'poststart2 running',
+      'poststop1 stopped',
+      'poststop2 stopped',
+    ])
+  })
+
   it('end a create when they fail, with what they said, and nothing is left', async () => {
     const run = await world.run({
       args: ['true'],

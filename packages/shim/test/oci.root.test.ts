@@ -11,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -290,6 +290,40 @@ describe.each([
     await removeCgroups(cgroups)
   })
 
+  it('seems to be another machine, and takes its memory where it was told', async () => {
+    const linux = {
+      ...base,
+      personality: { domain: 'LINUX32' },
+      memoryPolicy: { mode: 'MPOL_BIND', nodes: '0', flags: ['MPOL_F_STATIC_NODES'] },
+    }
+    const output = await run('uname -m; grep -m 1 -o "bind[^ ]*" /proc/self/numa_maps', { linux })
+    expect(output).toMatch(/^(i686|armv8l)\nbind=static:0$/)
+  })
+
+  it('has the mask 022 unless it is given another', async () => {
+    expect(await run('umask', { linux: base })).toBe('0022')
+    expect(await run('umask', { linux: base, process: { user: { uid: 0, gid: 0, umask: 0o77 } } })).toBe(
+      '0077',
+    )
+  })
+
+  it.each([0, 1])('starts its program, which may not fork, with a limit of %d processes', async (limit) => {
+    const linux = { ...base, resources: { pids: { limit } } }
+    expect(await run('echo one; (true) 2>&1 || true', { linux })).toMatch(/^one\n.*can't fork/)
+  })
+
+  it.each([
+    ['private', /^[^-]*$/],
+    ['rslave', /^[^-]*$/],
+    ['shared', /shared:\d+/],
+    ['unbindable', /unbindable/],
+  ])('has a root whose propagation is %s', async (rootfsPropagation, tags) => {
+    const output = await run('sed -n "s/.* \\/ \\/ \\(.*\\) - .*/\\1/p" /proc/self/mountinfo | head -1', {
+      linux: { ...base, rootfsPropagation },
+    })
+    expect(output).toMatch(tags)
+  })
+
   it('reaches no device that no rule allows', async () => {
     const devices = [{ type: 'c', path: '/dev/console5', major: 5, minor: 1 }]
     const linux = { ...base, devices, resources: { devices: [{ allow: false, access: 'rwm' }] } }
@@ -561,6 +595,61 @@ describe('namespaces by path', () => {
       await first.finish()
       await removeCgroups(cgroups)
     }
+  })
+})
+
+describe('network devices of the host', () => {
+  const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8' })
+  const named = (part: string) => `hf${process.pid % 100_000}${part}`
+
+  /** One end of a veth pair, with addresses of its own; it goes with the other end. */
+  function device(part: string) {
+    const [end, other] = [named(part), named(`${part}o`)]
+    ip('link', 'add', end, 'type', 'veth', 'peer', 'name', other)
+    ip('link', 'set', end, 'mtu', '1400', 'address', '02:00:00:00:12:34', 'up')
+    ip('addr', 'add', '192.0.2.7/24', 'brd', '192.0.2.255', 'dev', end)
+    ip('addr', 'add', '2001:db8::7/64', 'dev', end)
+    ip('addr', 'add', '198.51.100.1/32', 'dev', end, 'scope', 'link')
+    return { end, [Symbol.dispose]: () => void spawnSync('ip', ['link', 'del', other]) }
+  }
+
+  it.each([
+    ["with the host's users", {}],
+    ['in a user namespace', confined],
+  ])('move in with name, MTU, MAC and global addresses, and are up: %s', async (_, base) => {
+    using one = device('a')
+    const output = await run('ip -o addr show dev lan0; ip -o link show dev lan0', {
+      linux: { ...base, netDevices: { [one.end]: { name: 'lan%d' } } },
+    })
+    expect(output).toMatch(/inet 192\.0\.2\.7\/24 brd 192\.0\.2\.255 scope global/)
+    expect(output).toMatch(/inet6 2001:db8::7\/64 scope global/)
+    expect(output).not.toContain('198.51.100.1')
+    expect(output).toMatch(/lan0@.*[<,]UP.* mtu 1400 .*02:00:00:00:12:34/s)
+    expect(spawnSync('ip', ['link', 'show', one.end]).status).not.toBe(0)
+  })
+
+  it('keep their names where no other is given, and their order', async () => {
+    using one = device('b')
+    using two = device('c')
+    const netDevices = { [one.end]: {}, [two.end]: {} }
+    expect(
+      await run(`ls /sys/class/net`, {
+        linux: { netDevices },
+        mounts: [{ destination: '/sys', type: 'sysfs' }],
+      }),
+    ).toBe([one.end, two.end, 'lo'].join('\n'))
+  })
+
+  it('that are not there, or whose name is taken, end the create with their field, and nothing is left', async () => {
+    using one = device('d')
+    const failing = async (netDevices: object, message: RegExp) => {
+      const plan = planOf('true', { linux: { netDevices } })
+      await expect(world.create(plan)).rejects.toThrow(message)
+      const cgroup = plan.preparations.find((each) => each.do === 'make-cgroup')!
+      for (const { path } of cgroup.directories) expect(existsSync(path)).toBe(false)
+    }
+    await failing({ nosuch: {} }, /ENODEV \(linux\.netDevices\.nosuch; step: move-net-device/)
+    await failing({ [one.end]: { name: 'lo' } }, /EEXIST \(linux\.netDevices/)
   })
 })
 

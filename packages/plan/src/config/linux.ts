@@ -83,7 +83,7 @@ const linuxShape = struct({
   ),
   mountLabel: optional(string),
   intelRdt: optional(map((value) => value)),
-  netDevices: optional(map((value) => value)),
+  netDevices: optional(map(struct({ name: optional(string) }))),
 })
 
 export type OciLinux = Infer<typeof linuxShape>

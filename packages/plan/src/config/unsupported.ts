@@ -18,12 +18,6 @@ export function refuseUnsupported(json: Record<string, unknown>, config: OciConf
   }
   const { linux } = config
   if (isSet(linux?.intelRdt)) throw unsupported('linux.intelRdt', 'resctrl is not managed')
-  if (isSet(linux?.netDevices))
-    throw unsupported(
-      'linux.netDevices',
-      'host devices are not moved',
-      'Attach the container to a network instead.',
-    )
 }
 
 /** Anything but what means "nothing": null, '', [], {}. */
