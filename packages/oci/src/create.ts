@@ -14,6 +14,7 @@ import {
   removeCgroups,
   roomToBeBorn,
   vacatedCgroup,
+  withJoinedMaps,
   type Prepared,
 } from '@holdfast/shim/library'
 import type { Call } from './call.ts'
@@ -50,7 +51,7 @@ async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
   const id = onlyId(verb, options)
   const bundle = resolve(request.cwd, options.value['bundle'] ?? '.')
   const text = readConfig(bundle)
-  const config = adapted(parseConfigJson(text), call, bundle)
+  const config = adapted(withJoinedMaps(parseConfigJson(text)), call, bundle)
   const detach = verb === 'create' || options.on.has('detach')
   checkConsole(config, options, detach)
   const directory = store.reserve(request.root, id)

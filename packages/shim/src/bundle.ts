@@ -4,6 +4,7 @@ import { probeHost } from '@holdfast/core'
 import { parseConfigJson, planContainer, type ContainerPlan, type OciConfig } from '@holdfast/plan'
 import { parseShimSpec, type ShimSpec } from '@holdfast/protocol'
 import type { OciState } from './hooks.ts'
+import { withJoinedMaps } from './joined-maps.ts'
 
 /** A container as the runtime specification knows it. */
 export interface OciBundle {
@@ -18,7 +19,7 @@ export interface Bundle extends OciBundle {
 
 /** Throws HF_INVALID_CONFIG or HF_UNSUPPORTED, with the field. */
 export function readBundle(dir: string, spec: ShimSpec): Bundle {
-  return { dir, spec, config: parseConfigJson(readFileSync(`${dir}/config.json`, 'utf8')) }
+  return { dir, spec, config: withJoinedMaps(parseConfigJson(readFileSync(`${dir}/config.json`, 'utf8'))) }
 }
 
 export function readShimSpec(dir: string): ShimSpec {

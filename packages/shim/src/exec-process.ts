@@ -4,12 +4,12 @@ import { probeHost } from '@holdfast/core'
 import { capabilityNames, readProcess, resolveUser, type OciProcess, type ResolvedUser } from '@holdfast/plan'
 import type { ExecSpec } from '@holdfast/protocol'
 import { readContainerFile } from './container-files.ts'
+import { execRefusal } from './exec-refusal.ts'
 
-/** `root`: the container's root directory. Throws HF_BAD_REQUEST for a user that isn't there. */
+/** `root`: the container's root directory. Throws HF_COMMAND_NOT_EXECUTABLE for a user that isn't there. */
 export function execProcess(spec: ExecSpec, own: OciProcess, root: number): OciProcess {
   const passwd = spec.user === '' ? null : readContainerFile(root, 'etc/passwd')
-  const user =
-    spec.user === '' ? undefined : resolveUser(spec.user, passwd, readContainerFile(root, 'etc/group'))
+  const user = spec.user === '' ? undefined : lookUp(spec.user, passwd, root)
   const uid = user?.uid ?? own.user?.uid ?? 0
   const [height, width] = spec.consoleSize ?? [0, 0]
   return readProcess(
@@ -35,6 +35,14 @@ export function execProcess(spec: ExecSpec, own: OciProcess, root: number): OciP
     },
     'process',
   )
+}
+
+function lookUp(user: string, passwd: string | null, root: number): ResolvedUser {
+  try {
+    return resolveUser(user, passwd, readContainerFile(root, 'etc/group'))
+  } catch (error) {
+    throw execRefusal(error, undefined)
+  }
 }
 
 /** A root user has all that the bounding set allows; another has none until it executes a file that grants some. */
