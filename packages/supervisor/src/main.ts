@@ -7,14 +7,14 @@ import { fileURLToPath } from 'node:url'
 import { programFile } from './program-file.ts'
 
 /**
- * For a small heap: what is young is collected after 1 MiB instead of 16, and one thread does all of V8's work. Each of
+ * For a small heap: what is young is collected after 2 MiB instead of 16, and one thread does all of V8's work. Each of
  * its helpers would have a stack and an arena of malloc's, and the service waits for other things than the processor.
  */
 const nodeFlags = [
-  '--max-semi-space-size=1',
+  '--min-semi-space-size=2',
+  '--max-semi-space-size=2',
   '--v8-pool-size=0',
   '--single-threaded',
-  '--optimize-for-size',
   '--disable-warning=ExperimentalWarning',
 ]
 

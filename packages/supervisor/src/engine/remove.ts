@@ -1,7 +1,5 @@
-import { unlinkSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { hasCode, HoldfastError } from '@holdfast/errors'
+import { HoldfastError } from '@holdfast/errors'
 import { cancelPending } from './attach.ts'
 import { containerEvent } from './container-event.ts'
 import type { Container } from './container.ts'
@@ -68,18 +66,8 @@ async function removeLocked(
 }
 
 function forget(context: EngineContext, container: Container): void {
-  // First the copy: without its record it would bring the container back.
-  removeFile(join(containerDirectory(context.paths, container.id), 'container.json'))
   releaseIdRange(context, container)
   context.store.delete(container.id)
-}
-
-function removeFile(path: string): void {
-  try {
-    unlinkSync(path)
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error
-  }
 }
 
 async function removeUnused(context: EngineContext, container: Container, name: string): Promise<void> {

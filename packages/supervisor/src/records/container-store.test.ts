@@ -1,26 +1,33 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { DiskReserve } from '../engine/disk-reserve.ts'
 import { emptyConfig, emptyHostConfig } from '../engine/empty-config.ts'
 import { ContainerStore, emptyBookkeeping, type StoredContainer } from './container-store.ts'
 import { openDatabase } from './database.ts'
 
 let directory: string
-beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'hf-records-'))))
-afterEach(() => rmSync(directory, { recursive: true }))
+beforeEach(() => {
+  vi.useFakeTimers()
+  directory = mkdtempSync(join(tmpdir(), 'hf-records-'))
+})
+afterEach(() => {
+  vi.useRealTimers()
+  rmSync(directory, { recursive: true })
+})
 
 function open() {
   const { database, setAside } = openDatabase(join(directory, 'holdfast.db'))
   return {
     database,
     setAside,
-    store: new ContainerStore(
-      database,
-      join(directory, 'containers'),
-      new DiskReserve(join(directory, 'reserve')),
-    ),
+    store: new ContainerStore(database, join(directory, 'containers'), {
+      reserve: new DiskReserve(join(directory, 'reserve')),
+      onWarning: (error) => {
+        throw error
+      },
+    }),
   }
 }
 
@@ -102,6 +109,7 @@ describe('the records', () => {
   it('are put aside whole when the file is damaged, and read from the copies', () => {
     const { database, store } = open()
     store.insert(container('a'))
+    store.close()
     database.close()
     writeFileSync(join(directory, 'holdfast.db'), 'not a database at all, '.repeat(1000))
     rmSync(join(directory, 'holdfast.db-wal'), { force: true })
@@ -110,6 +118,23 @@ describe('the records', () => {
     expect(again.store.load()).toMatchObject([
       { record: { id: 'a'.repeat(64), state: { status: 'dead', error: 'its record was lost' } } },
     ])
+  })
+
+  it('have their copies once a container has been there for a moment, and after the next start at the latest', () => {
+    const copy = (digit: string) =>
+      existsSync(join(directory, 'containers', digit.repeat(64), 'container.json'))
+    const { database, store } = open()
+    store.insert(container('a'))
+    store.insert(container('b'))
+    store.delete('b'.repeat(64))
+    expect(copy('a')).toBe(false)
+    vi.advanceTimersByTime(1000)
+    expect([copy('a'), copy('b')]).toEqual([true, false])
+    store.insert(container('c'))
+    database.close() // killed before its copy was due
+    open().store.load()
+    vi.advanceTimersByTime(1000)
+    expect(copy('c')).toBe(true)
   })
 
   it('of the future are left alone', () => {

@@ -1,10 +1,10 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readdirSync } from 'node:fs'
 import type { Attachment } from '@holdfast/network'
 import type { ContainerRecord } from '../engine/container-record.ts'
 import type { DiskReserve } from '../engine/disk-reserve.ts'
 import { emptyConfig, emptyHostConfig } from '../engine/empty-config.ts'
+import { RecordCopies } from './record-copies.ts'
 
 /** The parts of a record that change; the rest is written once. */
 const changing = ['state', 'networks', 'restartCount', 'rootfs', 'mounts'] as const
@@ -32,13 +32,11 @@ export const emptyBookkeeping: Bookkeeping = Object.freeze({
   stoppedByUser: false,
 })
 
-/** The copy of a record that lies in the container's own directory, for the day when the database is damaged. */
-const copyName = 'container.json'
-
 /** Containers in the database. Every method is one synchronous write of some tens of microseconds. */
 export class ContainerStore {
   readonly #directory: string
   readonly #reserve: DiskReserve
+  readonly #copies: RecordCopies
   readonly #insert: StatementSync
   readonly #rename: StatementSync
   readonly #putState: StatementSync
@@ -47,11 +45,19 @@ export class ContainerStore {
   readonly #all: StatementSync
   readonly #database: DatabaseSync
 
-  /** `directory` holds one directory per container. Nothing but an insert fails for want of room. */
-  constructor(database: DatabaseSync, directory: string, reserve: DiskReserve) {
+  /**
+   * `directory` holds one directory per container. Nothing but an insert fails for want of room. `onWarning`: the copy
+   * of a record could not be written.
+   */
+  constructor(
+    database: DatabaseSync,
+    directory: string,
+    options: { reserve: DiskReserve; onWarning: (error: unknown) => void },
+  ) {
     this.#database = database
     this.#directory = directory
-    this.#reserve = reserve
+    this.#reserve = options.reserve
+    this.#copies = new RecordCopies(directory, options.onWarning)
     this.#insert = database.prepare('INSERT INTO containers (id, name, spec) VALUES (?, ?, ?)')
     this.#rename = database.prepare('UPDATE containers SET name = ? WHERE id = ?')
     this.#putState = database.prepare('INSERT OR REPLACE INTO states (id, state) VALUES (?, ?)')
@@ -71,12 +77,7 @@ export class ContainerStore {
       this.#insert.run(container.record.id, container.record.name, spec)
       this.#putState.run(container.record.id, stateText(container))
     })
-    try {
-      writeFileSync(join(this.#directory, container.record.id, copyName), JSON.stringify(container))
-    } catch (error) {
-      this.delete(container.record.id)
-      throw error
-    }
+    this.#copies.writeLater(container)
   }
 
   /** Writes the parts that change. */
@@ -89,6 +90,7 @@ export class ContainerStore {
   }
 
   delete(id: string): void {
+    this.#copies.remove(id) // first: without its row it would bring the container back
     this.#reserve.run(() =>
       this.#transaction(() => {
         this.#delete.run(id)
@@ -117,11 +119,13 @@ export class ContainerStore {
         )
       }
     }
+    // Of one that was not a second old when the engine was killed.
+    for (const [id, container] of found) if (!this.#copies.exists(id)) this.#copies.writeLater(container)
     if (!existsSync(this.#directory)) return [...found.values()]
     for (const id of readdirSync(this.#directory)) {
       if (!/^[0-9a-f]{64}$/.test(id) || found.has(id)) continue
       // A directory without a row: a create that was cut short has no copy yet and is nobody's; recovery removes it.
-      if (!existsSync(join(this.#directory, id, copyName))) continue
+      if (!this.#copies.exists(id)) continue
       const container = this.#fromCopy(id, id.slice(0, 12), 'its record was lost')
       while ([...found.values()].some(({ record }) => record.name === container.record.name)) {
         container.record = { ...container.record, name: `${container.record.name}_${id.slice(0, 6)}` }
@@ -130,6 +134,11 @@ export class ContainerStore {
       this.insert(container)
     }
     return [...found.values()]
+  }
+
+  /** Writes what is still due; the database is its opener's to close. */
+  close(): void {
+    this.#copies.writeNow()
   }
 
   fact(name: string): string | undefined {
@@ -143,13 +152,7 @@ export class ContainerStore {
   }
 
   #fromCopy(id: string, name: string, reason: string): StoredContainer {
-    let copy: StoredContainer | undefined
-    try {
-      copy = JSON.parse(readFileSync(join(this.#directory, id, copyName), 'utf8')) as StoredContainer
-      if (copy.record.id !== id || !copy.record.hostConfig || !copy.record.config) copy = undefined
-    } catch {
-      copy = undefined // damaged too: what is left is its id
-    }
+    const copy = this.#copies.read(id)
     const record = copy?.record ?? unreadable(id, name)
     const state = { ...record.state, status: 'dead' as const, pid: 0, error: reason }
     return { record: { ...record, state }, book: copy?.book ?? emptyBookkeeping }
