@@ -2,12 +2,15 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { bindNamespace, closeFd, createNamespace, namespaceInode, umount } from '@holdfast/core'
 import { eventually } from '@holdfast/testkit'
@@ -338,6 +341,27 @@ describe.skipIf(!isRoot)('the engine', () => {
   it('needs as many ids as the image’s files have', async () => {
     const { output } = await world.run('cat /proc/self/uid_map', { UsernsMode: 'auto:size=131072' })
     expect(output.trim().split(/\s+/)[2]).toBe('131072')
+  })
+
+  it('takes a cgroup parent that was made for a container away with the last one in it, and no other', async () => {
+    const parent = `/${world.engine.instance}-parent/deep`
+    const above = join('/sys/fs/cgroup', existsSync('/sys/fs/cgroup/pids') ? 'pids' : '', dirname(parent))
+    const host = { CgroupParent: parent }
+    const [first, second] = [
+      await world.start(['sleep', '1000'], host),
+      await world.start(['sleep', '1000'], host),
+    ]
+    expect(existsSync(above)).toBe(true)
+    await world.engine.remove(first, { force: true, volumes: false })
+    expect(existsSync(above)).toBe(true)
+    await world.engine.remove(second, { force: true, volumes: false })
+    expect(existsSync(above)).toBe(false)
+    mkdirSync(above)
+    const third = await world.start(['true'], host)
+    await world.exit(third)
+    await world.engine.remove(third, { force: true, volumes: false })
+    expect(readdirSync(above, { withFileTypes: true }).filter((entry) => entry.isDirectory())).toEqual([])
+    rmdirSync(above)
   })
 
   it('runs many at once and loses none', async () => {

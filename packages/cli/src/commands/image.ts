@@ -6,6 +6,7 @@ import { HoldfastError } from '@holdfast/errors'
 import type { Query } from '../engine-client.ts'
 import { forEach, type Command, type CommandContext } from '../command.ts'
 import { usageError } from '../command-line.ts'
+import { jsonLines } from '../run/json-lines.ts'
 
 export const load: Command = {
   name: 'load',
@@ -77,21 +78,17 @@ async function progress(
   stream: NodeJS.ReadableStream,
 ): Promise<void> {
   const response = await context.client.open('POST', path, { query, stream })
-  let pending = ''
-  for await (const chunk of response) {
-    const lines = (pending + String(chunk)).split('\n')
-    pending = lines.pop() ?? ''
-    for (const line of lines) show(context, line)
+  for await (const message of jsonLines<Progress>(response)) {
+    if (message.error !== undefined) throw new HoldfastError('HF_INTERNAL', message.error)
+    const text = (message.stream ?? message.status ?? '').trimEnd()
+    if (text !== '') context.print(text)
   }
-  show(context, pending)
 }
 
-function show(context: CommandContext, line: string): void {
-  if (line.trim() === '') return
-  const message = JSON.parse(line) as { stream?: string; status?: string; error?: string }
-  if (message.error !== undefined) throw new HoldfastError('HF_INTERNAL', message.error)
-  const text = (message.stream ?? message.status ?? '').trimEnd()
-  if (text !== '') context.print(text)
+interface Progress {
+  stream?: string
+  status?: string
+  error?: string
 }
 
 export const tag: Command = {

@@ -1,6 +1,7 @@
 import type { Command, CommandContext } from '../command.ts'
 import { usageError, type Flag, type Parsed } from '../command-line.ts'
 import { format } from '../render/format.ts'
+import { labels } from '../render/labels.ts'
 import { table } from '../render/table.ts'
 import { ago, humanSize } from '../render/units.ts'
 
@@ -129,9 +130,7 @@ function containerRow(container: ContainerSummary, full: boolean): Record<string
     State: container.State,
     Ports: container.Ports.map(port).join(', '),
     Names: container.Names.map((name) => name.replace(/^\//, '')).join(','),
-    Labels: Object.entries(container.Labels)
-      .map(([key, value]) => `${key}=${value}`)
-      .join(','),
+    Labels: labels(container.Labels).join(','),
     Mounts: container.Mounts.map((mount) => mount.Name ?? mount.Source).join(','),
     Networks: Object.keys(container.NetworkSettings.Networks).join(','),
     Size:

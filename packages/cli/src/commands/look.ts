@@ -3,8 +3,10 @@ import { hasCode } from '@holdfast/errors'
 
 import type { Command, CommandContext } from '../command.ts'
 import { format } from '../render/format.ts'
+import { labels } from '../render/labels.ts'
 import { table } from '../render/table.ts'
 import { instant } from '../run/instant.ts'
+import { jsonLines } from '../run/json-lines.ts'
 import { filters } from './list.ts'
 
 const formatFlag = {
@@ -111,23 +113,14 @@ export const events: Command = {
       },
     })
     const template = parsed.text('format')
-    let pending = ''
-    for await (const chunk of response) {
-      const lines = (pending + String(chunk)).split('\n')
-      pending = lines.pop() ?? ''
-      for (const line of lines.filter((text) => text.trim() !== '')) {
-        const event = JSON.parse(line) as EngineEvent
-        context.print(template === undefined ? eventLine(event) : format(template, event))
-      }
-    }
+    for await (const event of jsonLines<EngineEvent>(response))
+      context.print(template === undefined ? eventLine(event) : format(template, event))
     return 0
   },
 }
 
 function eventLine({ Type, Action, Actor, timeNano }: EngineEvent): string {
-  const attributes = Object.entries(Actor.Attributes)
-    .map(([key, value]) => `${key}=${value}`)
-    .join(', ')
+  const attributes = labels(Actor.Attributes).join(', ')
   return `${new Date(timeNano / 1e6).toISOString()} ${Type} ${Action} ${Actor.ID} (${attributes})`
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { ShimSpec } from '@holdfast/protocol'
 import { parseShimSpec } from '@holdfast/protocol'
 import type { ShimClient } from '../shims/shim-client.ts'
+import { removeCgroupParent } from './cgroup-parent.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { shimDirectory } from './paths.ts'
@@ -24,6 +25,7 @@ export async function discardShim(context: EngineContext, container: Container):
   container.shim = undefined
   await discardShimDirectory(context, shimDirectory(context.paths, container.id), client)
   unmountShm(context, container.id)
+  removeCgroupParent(context, container)
 }
 
 /** As `discardShim`, for a directory that may belong to nobody any more. */

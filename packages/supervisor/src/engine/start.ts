@@ -13,6 +13,7 @@ import type { ShimSpec } from '@holdfast/protocol'
 import { protocolVersion } from '@holdfast/protocol'
 import { connectShim } from '../shims/shim-client.ts'
 import { cancelPending, connectPending } from './attach.ts'
+import { noteCgroupParent } from './cgroup-parent.ts'
 import { choicesOf } from './container-choices.ts'
 import { containerEvent } from './container-event.ts'
 import type { Container, LiveShim } from './container.ts'
@@ -94,6 +95,7 @@ async function makeShim(
   if (existsSync(dir)) await discardShim(context, container) // what a clean-up could not take down
   mkdirSync(dir, { mode: 0o700 })
   mountShm(context, container)
+  noteCgroupParent(context, container)
   const { config, init, idmap } = buildOciConfig(context, container, choices, joined)
   writeFileSync(join(dir, 'config.json'), JSON.stringify(config))
   const spec: ShimSpec = {
