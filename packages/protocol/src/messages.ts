@@ -145,6 +145,8 @@ export type Method = keyof Requests
 
 /** Sent on every control connection. */
 export type ShimEvent =
+  /** The init exists, and with it a network namespace of its own, which can be furnished while the root is made. */
+  | { event: 'born'; net: NamespaceHandle }
   | { event: 'created'; pid: number }
   | { event: 'started'; startedAt: string }
   | { event: 'paused' }

@@ -41,6 +41,8 @@ export class Container {
   exit: ExitRecord | undefined
   adoption: ContainerRecord | undefined
   held: Held = { namespaces: {}, root: undefined, cgroups: [] }
+  /** Its network namespace, as it was told of while the rest was being made. */
+  #born: number | undefined
   #door: Door | undefined
   #starting: Promise<void> | undefined
   /** Settles when the container's process has ended, its log is complete and `exited` was sent. */
@@ -58,7 +60,12 @@ export class Container {
   async create(): Promise<void> {
     this.check('create')
     const { dir, spec, lock, launcher } = this.#context
-    const result = await launcher.create({ dir, spec }, lock)
+    const result = await launcher
+      .create({ dir, spec }, lock, (net) => this.#onBorn(net))
+      .catch((error: unknown) => {
+        this.#releaseNamespaces()
+        throw error
+      })
     const { record, warnings } = result.facts
     for (const warning of warnings) this.#context.log('warn', warning)
     this.adoption = record
@@ -121,7 +128,9 @@ export class Container {
   }
 
   namespaces(): Partial<Record<NamespaceType, NamespaceHandle>> {
-    const entries = Object.entries(this.held.namespaces) as [NamespaceType, number][]
+    const known =
+      this.status === 'creating' && this.#born !== undefined ? { net: this.#born } : this.held.namespaces
+    const entries = Object.entries(known) as [NamespaceType, number][]
     return Object.fromEntries(
       entries.map(([type, fd]) => {
         const origin = this.adoption?.namespaces[type] ?? 'new'
@@ -215,6 +224,13 @@ export class Container {
     this.#releaseNamespaces()
   }
 
+  /** Whoever connects the container to a network need not wait until it is made. */
+  #onBorn(net: number): void {
+    if (this.#born !== undefined) return closeFd(net) // its worker was killed: the first was told of already
+    this.#born = net
+    this.#context.emit({ event: 'born', net: this.namespaces().net! })
+  }
+
   #become(event: LifecycleEvent, message: ShimEvent): void {
     this.status = nextStatus(this.status, event)
     this.#context.save()
@@ -277,6 +293,8 @@ export class Container {
 
   /** A network namespace lives, with its end of the veth pair, as long as anybody holds a descriptor of it. */
   #releaseNamespaces(): void {
+    if (this.#born !== undefined) closeFd(this.#born)
+    this.#born = undefined
     for (const fd of new Set(Object.values(this.held.namespaces))) closeFd(fd)
     if (this.held.root !== undefined) closeFd(this.held.root)
     this.held = { namespaces: {}, root: undefined, cgroups: this.held.cgroups }

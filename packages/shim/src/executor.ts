@@ -44,9 +44,12 @@ export async function createContainer(
     )
     try {
       await unlessAborted(
-        launching.untilReady(deadlineOf(options, hooksBeforeDoor(plan)), (pid) => {
-          moveNetDevices(plan.netDevices, pid)
-          return options.onCreateRuntime(pid)
+        launching.untilReady(deadlineOf(options, hooksBeforeDoor(plan)), {
+          onSync: (pid) => {
+            moveNetDevices(plan.netDevices, pid)
+            return options.onCreateRuntime(pid)
+          },
+          onBorn: options.onBorn?.bind(options),
         }),
         options.signal,
       )

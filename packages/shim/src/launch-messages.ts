@@ -5,6 +5,7 @@
  *     │── {version, job: 'create', …} ──────►│   with the lock of the shim's directory
  *     │── {version, job: 'exec', …} ────────►│   with `init` and `root`
  *     │── {version, job: 'clear', …} ───────►│   with the lock
+ *     │◄─ {born} and a descriptor ───────────│   of a container's own network namespace, while the rest is made
  *     │◄─ {facts} and descriptors ───────────│   what was launched; of `clear`: {}
  *     │◄─ {error} ───────────────────────────│
  *
@@ -17,13 +18,14 @@ import type { LaunchFacts } from './launch-result.ts'
 import type { CreateJob, ExecJob } from './launches.ts'
 
 /** Raised when a shim and the worker of a later version could no longer work together: the shim then launches itself. */
-export const launchVersion = 1
+export const launchVersion = 2
 
 export type LaunchRequest =
   | ({ version: number; job: 'create' | 'clear' } & CreateJob)
   | ({ version: number; job: 'exec' } & Omit<ExecJob, 'init' | 'root'>)
 
 export type LaunchAnswer =
+  | { born: true }
   | { facts: LaunchFacts | LaunchFacts<ContainerRecord> }
   | { error: ErrorJson }
   | object

@@ -93,7 +93,7 @@ async function carryOut(
   const deliver = ({ facts, fds: launched }: LaunchResult): void => sendJson(socket, { facts }, launched)
   switch (request.job) {
     case 'create':
-      letGo(await createJob(request, { signal, deliver }))
+      letGo(await createJob(request, { signal, onBorn: (net) => sendBorn(socket, net), deliver }))
       return
     case 'exec': {
       const result = await execJob({ ...request, init: fds['init']!, root: fds['root']! }, { signal })
@@ -110,6 +110,14 @@ async function carryOut(
       return
     default:
       return request satisfies never
+  }
+}
+
+function sendBorn(socket: number, net: number): void {
+  try {
+    sendJson(socket, { born: true }, { net })
+  } finally {
+    closeFd(net)
   }
 }
 

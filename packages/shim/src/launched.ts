@@ -63,6 +63,8 @@ export interface LaunchOptions {
 }
 
 export interface CreateOptions extends LaunchOptions {
+  /** Called as soon as the init exists, and its namespaces with it, while it still makes its root. */
+  onBorn?(init: ProcessHandle): void
   /** Called at the plan's `sync` step: the namespaces exist, the root is not yet entered. `pid` is the host's. */
   onCreateRuntime(pid: number): Promise<void>
   /** Called when all is made, before `createContainer` returns it; where it throws, nothing is left. */

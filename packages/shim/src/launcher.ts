@@ -7,16 +7,21 @@ import { launchVersion, type LaunchRequest } from './launch-messages.ts'
 import type { ContainerRecord } from './launched.ts'
 import type { LaunchFacts, LaunchResult } from './launch-result.ts'
 
+export type OnBorn = (net: number) => void
+
 export interface Launcher {
-  /** `lock`: of the directory, which is held for as long as anybody works on it. */
-  create(job: CreateJob, lock: number): Promise<LaunchResult<ContainerRecord>>
+  /**
+   * `lock`: of the directory, which is held for as long as anybody works on it. `onBorn` takes the container's own network
+   * namespace; again, and another one, where a worker was killed and the create is done anew.
+   */
+  create(job: CreateJob, lock: number, onBorn: OnBorn): Promise<LaunchResult<ContainerRecord>>
   exec(job: ExecJob): Promise<LaunchResult>
   /** Removes what a `create` has left that was killed. */
   clear(job: CreateJob, lock: number): Promise<void>
 }
 
 export const ownLauncher: Launcher = {
-  create: (job) => createJob(job),
+  create: (job, _lock, onBorn) => createJob(job, { onBorn }),
   exec: (job) => execJob(job),
   clear: (job) => clearJob(job),
 }
@@ -27,11 +32,11 @@ export const ownLauncher: Launcher = {
  */
 export function workerLauncher(socket: string): Launcher {
   return {
-    async create(job, lock) {
-      const answer = await ask(socket, { version: launchVersion, job: 'create', ...job }, { lock })
+    async create(job, lock, onBorn) {
+      const answer = await ask(socket, { version: launchVersion, job: 'create', ...job }, { lock }, onBorn)
       if (typeof answer === 'object') return resultOf(answer) as LaunchResult<ContainerRecord>
       if (answer === 'lost') await clearJob(job)
-      return createJob(job)
+      return createJob(job, { onBorn })
     },
     async exec(job) {
       const { init, root, ...rest } = job
@@ -54,12 +59,13 @@ async function ask(
   path: string,
   request: LaunchRequest,
   fds: Readonly<Record<string, number>>,
+  onBorn: OnBorn = closeFd,
 ): Promise<DescriptorMessage | 'nobody' | 'lost'> {
   const socket = connect(path)
   if (socket === undefined) return 'nobody'
   try {
     sendJson(socket, request, fds)
-    const answer = await answerOn(socket)
+    const answer = await answerOn(socket, onBorn)
     if (answer === 'end') return 'lost'
     const { error } = answer.body as { error?: ErrorJson }
     if (error === undefined) return answer
@@ -86,12 +92,13 @@ function connect(path: string): number | undefined {
   return undefined
 }
 
-function answerOn(socket: number): Promise<DescriptorMessage | 'end'> {
+function answerOn(socket: number, onBorn: OnBorn): Promise<DescriptorMessage | 'end'> {
   return new Promise((resolve, reject) => {
     const watch = watchFd(socket, { readable: true, hangup: true }, () => {
       try {
         const answer = receiveJson(socket)
         if (answer === undefined) return
+        if (answer !== 'end' && 'born' in (answer.body as object)) return onBorn(answer.fds['net']!)
         watch.close()
         resolve(answer)
       } catch (error) {

@@ -4,7 +4,7 @@
  */
 import { appendFileSync, existsSync, readFileSync, rmSync } from 'node:fs'
 import { hasCode, SyscallError } from '@holdfast/errors'
-import { closeFd, probeHost } from '@holdfast/core'
+import { closeFd, openNamespaceOfPidfd, probeHost } from '@holdfast/core'
 import { planExec, sessionKeyring, type ContainerPlan } from '@holdfast/plan'
 import type { ExecSpec, ShimSpec } from '@holdfast/protocol'
 import { adoptionRecord } from './adopt.ts'
@@ -37,6 +37,8 @@ export interface ExecJob extends CreateJob {
 export interface JobOptions {
   /** Gives the job up, and nothing is left of it. */
   signal?: AbortSignal
+  /** Takes the container's own network namespace, where it has one, as soon as that exists. */
+  onBorn?: (net: number) => void
   /** Hands a container on; where it throws, nothing is left. */
   deliver?: (result: LaunchResult<ContainerRecord>) => void
 }
@@ -44,7 +46,7 @@ export interface JobOptions {
 /** OCI's `create` for what lies in a shim's directory. The descriptors of the result are the caller's. */
 export async function createJob(
   { dir, spec }: CreateJob,
-  { signal, deliver }: JobOptions = {},
+  { signal, onBorn, deliver }: JobOptions = {},
 ): Promise<LaunchResult<ContainerRecord>> {
   const bundle = readBundle(dir, spec)
   const plan = planBundle(bundle)
@@ -59,6 +61,9 @@ export async function createJob(
       keep: keeperCopies(stdio),
       recordName: 'exit.json',
       signal,
+      onBorn: ({ pidfd, pid }) => {
+        if (plan.namespaces.net === 'new') onBorn?.(openNamespaceOfPidfd(pidfd, 'net', pid))
+      },
       onListener: (listener, pid) => handOverListener(bundle, listener, pid),
       onCreateRuntime: (pid) => {
         hooksBegan = true

@@ -34,6 +34,13 @@ export interface LaunchingOptions extends LaunchOptions {
   bornIn?: string | undefined
 }
 
+export interface LaunchListeners {
+  /** At the plan's `sync` step, which waits for it. */
+  onSync?: (pid: number) => Promise<void>
+  /** The init exists. */
+  onBorn?: ((init: ProcessHandle) => void) | undefined
+}
+
 export class Launching {
   readonly #steps: readonly Step[]
   readonly #options: LaunchOptions
@@ -94,13 +101,14 @@ export class Launching {
   }
 
   /** Until the init stands at its door, or, in a plan without one, runs its program. */
-  async untilReady(deadline: number, onSync?: (pid: number) => Promise<void>): Promise<void> {
+  async untilReady(deadline: number, { onSync, onBorn }: LaunchListeners = {}): Promise<void> {
     const early: LaunchReport[] = []
     let ready = false
     while (!ready || this.#init === undefined) {
       const report = await this.#channel.next(deadline)
       if (report.kind === 'born') {
         this.#init = { pid: report.pid, pidfd: report.pidfd }
+        onBorn?.(this.#init)
         for (const each of early) ready = await this.#take(each, onSync)
       } else if (this.#init === undefined && fromInit.has(report.kind)) {
         early.push(report) // it has overtaken the report of the birth
@@ -111,7 +119,7 @@ export class Launching {
   }
 
   /** Does what a report asks for; true when the launch has got where it should. */
-  async #take(report: LaunchReport, onSync?: (pid: number) => Promise<void>): Promise<boolean> {
+  async #take(report: LaunchReport, onSync: LaunchListeners['onSync']): Promise<boolean> {
     if (report.kind === 'ready') return true
     if (report.kind === 'console') this.#console = report.fd
     else if (report.kind === 'listener') await this.#handOver(report.number)

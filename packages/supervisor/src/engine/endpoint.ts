@@ -28,6 +28,9 @@ export function emptyNetworks(
   }
 }
 
+/** A shim, as far as it holds namespaces. */
+type NamespaceHolder = Pick<LiveShim, 'pid' | 'namespaces'>
+
 /** Host and none have ids of their own, made from the bridge's. */
 export function networkIdOf(context: EngineContext, network: 'bridge' | 'none' | 'host'): string {
   const marks = { bridge: '', none: '0', host: '1' }
@@ -54,7 +57,7 @@ function emptyEndpoint(networkId: string): EndpointRecord {
 export async function connectNetwork(
   context: EngineContext,
   container: Container,
-  shim: LiveShim,
+  shim: NamespaceHolder,
 ): Promise<{ attachment: Attachment; networks: Record<string, EndpointRecord> }> {
   const { record } = container
   const { config, hostConfig, networking } = record
@@ -104,7 +107,7 @@ export function forgetAttachment(container: Container): void {
 
 /** A descriptor of one of the container's namespaces, taken out of its shim: no pid that may be reused is trusted. */
 export function takeNamespace(
-  shim: LiveShim,
+  shim: NamespaceHolder,
   type: 'net' | 'ipc' | 'uts' | 'pid' | 'user' | 'cgroup' | 'time' | 'mnt',
 ): number {
   const handle = shim.namespaces[type]

@@ -1,17 +1,18 @@
 /**
  * Start: from a record to a running program. What can overlap does: the shim is forked and begins to make the
- * container while we still connect; the network and the waiting clients are connected while nothing runs yet.
+ * container while we still connect; the network is connected as soon as its namespace exists, and waiting clients
+ * while nothing runs yet.
  *
- *   config.json, shim.json ─ fork ─ connect ─ created ─┬─ network, /etc/hosts ─┬─ start ─ record
- *                                                      └─ waiting clients ─────┘
+ *   config.json, shim.json ─ fork ─ connect ─┬─ born ─ network, /etc/hosts ──┬─ start ─ record
+ *                                            └─ created ─ waiting clients ───┘
  */
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import type { ShimSpec } from '@holdfast/protocol'
+import type { ShimSpec, ShimState } from '@holdfast/protocol'
 import { protocolVersion } from '@holdfast/protocol'
-import { connectShim } from '../shims/shim-client.ts'
+import { connectShim, type ShimClient } from '../shims/shim-client.ts'
 import { cancelPending, connectPending } from './attach.ts'
 import { noteCgroupParent } from './cgroup-parent.ts'
 import { choicesOf } from './container-choices.ts'
@@ -61,20 +62,18 @@ async function startLocked(context: EngineContext, container: Container): Promis
     let shim: LiveShim
     try {
       writeEtcFiles(context, container, choices)
-      shim = await makeShim(context, container, choices, joined.paths)
+      const client = await forkShim(context, container, choices, joined.paths)
+      const bridge = choices.network === 'bridge'
+      const [made, joinedNet] = await settle([
+        create(context, container, client),
+        bridge ? joinBridge(context, container, client) : Promise.resolve(undefined),
+      ])
+      shim = made
+      if (bridge && joinedNet !== made.namespaces.net?.ino) await joinAnew(context, container, shim)
     } finally {
       joined.release()
     }
-    container.shim = shim
-    const [network] = await settle([
-      choices.network === 'bridge' ? connectNetwork(context, container, shim) : Promise.resolve(undefined),
-      connectPending(context, container),
-    ])
-    if (network) {
-      // Until the record says that it runs, recovery takes the attachment down by what the network itself remembers.
-      container.note({ networks: network.networks }, { attachment: network.attachment })
-      writeHosts(context, container, choices)
-    }
+    if (container.book.attachment) writeHosts(context, container, choices)
     await run(context, container, shim)
   } catch (error) {
     const shown = nameDiskFull(error)
@@ -83,12 +82,12 @@ async function startLocked(context: EngineContext, container: Container): Promis
   }
 }
 
-async function makeShim(
+async function forkShim(
   context: EngineContext,
   container: Container,
   choices: NamespaceChoices,
   joined: JoinedNamespaces['paths'],
-): Promise<LiveShim> {
+): Promise<ShimClient> {
   const { record } = container
   const dir = shimDirectory(context.paths, container.id)
   const token = randomBytes(32).toString('hex')
@@ -111,20 +110,45 @@ async function makeShim(
   }
   writeFileSync(join(dir, 'shim.json'), JSON.stringify(spec))
   await context.zygote.fork({ dir, create: true })
-  const client = await connectShim({ dir, token, deadlineMs: connectDeadlineMs })
+  return connectShim({ dir, token, deadlineMs: connectDeadlineMs })
+}
+
+async function create(context: EngineContext, container: Container, client: ShimClient): Promise<LiveShim> {
+  let state: ShimState
   try {
-    const state = await within(createDeadlineMs, 'making the container', client.request('create', {}))
-    return {
-      client,
-      pid: state.shimPid,
-      keeperPid: state.keeperPid,
-      initPid: state.pid,
-      namespaces: state.namespaces,
-    }
+    state = await within(createDeadlineMs, 'making the container', client.request('create', {}))
   } catch (error) {
     client.close()
     throw error
   }
+  const { shimPid, keeperPid, pid, namespaces } = state
+  const shim = { client, pid: shimPid, keeperPid, initPid: pid, namespaces }
+  container.shim = shim
+  await connectPending(context, container)
+  return shim
+}
+
+/** Returns the inode of the network namespace. */
+async function joinBridge(context: EngineContext, container: Container, client: ShimClient): Promise<number> {
+  const net = await within(createDeadlineMs, 'the network namespace', client.netns)
+  await attachTo(context, container, { pid: client.pid, namespaces: { net } })
+  return net.ino
+}
+
+/** The launch began anew, since its worker was killed: the namespace that was connected is not the container's. */
+async function joinAnew(context: EngineContext, container: Container, shim: LiveShim): Promise<void> {
+  await disconnectNetwork(context, container)
+  await attachTo(context, container, shim)
+}
+
+async function attachTo(
+  context: EngineContext,
+  container: Container,
+  shim: Pick<LiveShim, 'pid' | 'namespaces'>,
+): Promise<void> {
+  const { attachment, networks } = await connectNetwork(context, container, shim)
+  // Until the record says that it runs, recovery takes the attachment down by what the network itself remembers.
+  container.note({ networks }, { attachment })
 }
 
 async function run(context: EngineContext, container: Container, shim: LiveShim): Promise<void> {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { decodeChannelFrame, maxFrame, parseShimFrame, protocolVersion } from '@holdfast/protocol'
-import type { ExecSpec, Method, Requests, ShimEvent, ShimState } from '@holdfast/protocol'
+import type { ExecSpec, Method, NamespaceHandle, Requests, ShimEvent, ShimState } from '@holdfast/protocol'
 import { readRefusal } from './refusal.ts'
 import { ShimAttachment, type AttachQuery } from './shim-attachment.ts'
 
@@ -65,12 +65,14 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   #nextId = 0
   #nextChannel = 0
   #hello: ShimState | undefined
+  readonly #netns = Promise.withResolvers<NamespaceHandle>()
   #closing = false
 
   private constructor(options: ConnectOptions, socket: WebSocket) {
     super()
     this.dir = options.dir
     this.#socket = socket
+    this.#netns.promise.catch(() => {}) // most callers never ask
     socket.on('message', (data: Buffer, isBinary) => {
       try {
         if (isBinary) this.#onBinary(data)
@@ -92,7 +94,9 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     const timer = setTimeout(() => socket.terminate(), timeoutMs)
     try {
       await opened(socket)
-      client.#hello = (await client.request('hello', { protocol: protocolVersion })).state
+      const { state } = await client.request('hello', { protocol: protocolVersion })
+      client.#hello = state
+      if (state.namespaces.net) client.#netns.resolve(state.namespaces.net)
       return client
     } catch (error) {
       socket.terminate()
@@ -110,6 +114,11 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
 
   get pid(): number {
     return this.hello.shimPid
+  }
+
+  /** The container's own network namespace, as soon as there is one. Rejects when the shim goes before. */
+  get netns(): Promise<NamespaceHandle> {
+    return this.#netns.promise
   }
 
   /** Throws what the shim answered, or HF_SHIM_LOST when it goes before it answers. */
@@ -179,7 +188,8 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   #onMessage(text: string): void {
     const frame = parseShimFrame(text)
     if ('event' in frame) {
-      if (this.#early) this.#early.push(frame)
+      if (frame.event === 'born') this.#netns.resolve(frame.net)
+      else if (this.#early) this.#early.push(frame)
       else this.emit('event', frame)
       return
     }
@@ -198,6 +208,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   #onClose(): void {
     for (const request of this.#open.values()) request.reject(lost(this.dir))
     this.#open.clear()
+    this.#netns.reject(lost(this.dir))
     for (const attachment of this.#channels.values()) attachment.lost(lost(this.dir))
     this.emit('close', this.#closing ? undefined : lost(this.dir))
   }
