@@ -56,10 +56,8 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       'the records are damaged and were put aside: containers are read from their own copies',
     )
   const reserve = new DiskReserve(paths.reserve)
-  const store = new ContainerStore(database, paths.containers, {
-    reserve,
-    onWarning: (error) => logger.warn({ err: error }, "a container's record has no copy"),
-  })
+  const onWarning = (err: unknown): void => logger.warn({ err }, "a container's record has no copy")
+  const store = new ContainerStore(database, paths.containers, { reserve, onWarning })
   const events = new EventBus()
   const undo: (() => unknown)[] = [() => database.close()]
   try {
@@ -100,10 +98,7 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
     if (store.fact('created') === undefined) store.setFact('created', nowText())
     for (const stored of store.load()) context.containers.add(new Container(stored, store))
     await recover(context)
-    return new ContainerEngine(context, options.version, () => {
-      store.close()
-      database.close()
-    })
+    return new ContainerEngine(context, options.version, () => (store.close(), database.close()))
   } catch (error) {
     for (const step of undo.reverse()) await step()
     throw error
