@@ -1,5 +1,5 @@
 /** Launch workers: they may be killed at any moment, and there may be none. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { closeFd, connectUnix, watchFd } from '@holdfast/core'
@@ -39,6 +39,26 @@ describe.skipIf(process.getuid?.() !== 0)('a launch worker', () => {
       expect(readFileSync(join(bundle.dir, 'shim.log'), 'utf8')).toBe('')
       await until(() => findWorker() !== undefined && findWorker() !== pid) // another takes its place
     }
+  })
+
+  it('tells of the network namespace as soon as there is one; of another only in the answer', async () => {
+    const wait = { path: '/bin/sh', args: ['sh', '-c', 'sleep 0.3'] }
+    const bundle = world.bundle({
+      args: ['sleep', '1000'],
+      config: (config) => (config['hooks'] = { createRuntime: [wait] }),
+    })
+    const forked = await world.zygote.fork({ dir: bundle.dir })
+    const run = await world.connect(bundle, forked.pid)
+    let made = false
+    const creating = run.client.request('create', {}).finally(() => (made = true))
+    const born = await run.client.netns
+    expect(made).toBe(false)
+    expect(statSync(`/proc/${forked.pid}/fd/${born.fd}`).ino).toBe(born.ino)
+    process.kill(workerPid(), 'SIGKILL')
+    const { namespaces, pid } = await creating
+    expect(readlinkSync(`/proc/${pid}/ns/net`)).toBe(`net:[${namespaces.net?.ino}]`)
+    expect(namespaces.net?.ino).not.toBe(born.ino)
+    await run.delete()
   })
 
   it('takes an exec of a megabyte of environment, and says what is wrong with one that can’t be', async () => {
