@@ -10,7 +10,6 @@ import type { EngineContext } from './context.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 import { newId } from './names.ts'
 import { parseContainerPorts, portMappings } from './ports.ts'
-import { serveRelays } from './relays.ts'
 
 /** `Networks` of inspect before the start, and after the end. */
 export function emptyNetworks(
@@ -72,12 +71,6 @@ export async function connectNetwork(
       ports: portMappings(config, hostConfig, []),
       ...(mac && { mac }),
     })
-    try {
-      await serveRelays(shim, attachment)
-    } catch (error) {
-      await context.network.detach(attachment)
-      throw error
-    }
     networkEvent(context, container, 'bridge', 'connect')
     return { attachment, networks: { bridge: endpointOf(context, record, attachment) } }
   } finally {

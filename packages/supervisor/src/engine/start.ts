@@ -27,6 +27,7 @@ import { logSpec } from './log-config.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 import { buildOciConfig } from './oci-config.ts'
 import { shimDirectory } from './paths.ts'
+import { serveRelays } from './relays.ts'
 import { autoRemove } from './remove.ts'
 import { mountShm } from './shared-memory.ts'
 import { discardShim } from './shim-directory.ts'
@@ -73,7 +74,11 @@ async function startLocked(context: EngineContext, container: Container): Promis
     } finally {
       joined.release()
     }
-    if (container.book.attachment) writeHosts(context, container, choices)
+    const { attachment } = container.book
+    if (attachment) {
+      await serveRelays(shim, attachment)
+      writeHosts(context, container, choices)
+    }
     await run(context, container, shim)
   } catch (error) {
     const shown = nameDiskFull(error)
