@@ -31,14 +31,15 @@ const connectionsPerRound = 200
 
 const scratch = mkdtempSync('/var/tmp/hfports-')
 const hasDocker = spawnSync('dockerd', ['--version']).status === 0
-const rows: (number | undefined)[][] = []
+const rows: string[][] = []
 try {
-  const holdfast = await openHoldfast()
+  const [single, holdfast] = [await openHoldfast('one'), await openHoldfast('many')]
   const docker = hasDocker && dockerUpTo > 0 ? await openDocker(scratch) : undefined
   try {
-    await holdfast.publishAll(counts[0]!)
-    await holdfast.oneMore() // warms up
-    await connectTime(holdfast.world, firstPort)
+    for (const side of [single, holdfast]) {
+      await side.publishAll(1)
+      await measure(figures(), side, firstPort) // warms up
+    }
     const empty = await docker?.startWith(0)
     for (const count of counts) {
       process.stderr.write(`measuring: ${count} ports\n`)
@@ -47,25 +48,28 @@ try {
       await delay(1_000)
       const withDocker = docker && count <= dockerUpTo ? docker : undefined
       const start = await withDocker?.startWith(count)
-      const more = await holdfast.oneMore()
-      const connect = { ours: [] as number[], theirs: [] as number[] }
+      const [ours, one, theirs]: [Figures, Figures, Figures] = [figures(), figures(), figures()]
       for (let round = 0; round < rounds; round++) {
-        connect.ours.push(await connectTime(holdfast.world, firstPort + count - 1))
-        if (withDocker) connect.theirs.push(await connectTime(withDocker.world(), firstPort + count - 1))
+        await measure(one, single, firstPort)
+        await measure(ours, holdfast, firstPort + count - 1)
+        if (withDocker) theirs.connect.push(await connectTime(withDocker.world(), firstPort + count - 1))
       }
       rows.push([
-        count,
-        all,
-        more.wall,
-        more.cpu,
-        median(connect.ours),
-        start === undefined ? undefined : start - empty!,
-        withDocker ? median(connect.theirs) : undefined,
+        String(count),
+        shown(all),
+        shown(median(ours.wall)),
+        shown(median(ours.cpu)),
+        `× ${(median(ours.cpu) / median(one.cpu)).toFixed(2)}`,
+        shown(median(ours.connect)),
+        `× ${(median(ours.connect) / median(one.connect)).toFixed(2)}`,
+        start === undefined ? '' : shown(start - empty!),
+        withDocker ? shown(median(theirs.connect)) : '',
+        withDocker ? `× ${(median(theirs.connect) / median(one.connect)).toFixed(2)}` : '',
       ])
     }
     print()
   } finally {
-    await holdfast.close()
+    for (const side of [single, holdfast]) await side.close()
     await docker?.close()
   }
 } finally {
@@ -102,7 +106,29 @@ function writable(fd: number): Promise<void> {
   })
 }
 
-async function openHoldfast() {
+interface Figures {
+  wall: number[]
+  cpu: number[]
+  connect: number[]
+}
+
+function figures(): Figures {
+  return { wall: [], cpu: [], connect: [] }
+}
+
+async function measure(
+  into: Figures,
+  side: Awaited<ReturnType<typeof openHoldfast>>,
+  port: number,
+): Promise<void> {
+  const { wall, cpu } = await side.oneMore()
+  into.wall.push(wall)
+  into.cpu.push(cpu)
+  into.connect.push(await connectTime(side.world, port))
+}
+
+/** `name`: of a network with a host of its own. */
+async function openHoldfast(name: string) {
   const host = createNamespace('net')
   const container = createNamespace('net')
   const client = nextDoor(host)
@@ -111,7 +137,7 @@ async function openHoldfast() {
     bridge: 'hf0',
     table: 'ports',
     subnets: [{ subnet: '10.213.250.0/24' }],
-    stateDir: join(scratch, 'leases'),
+    stateDir: join(scratch, name),
     ipMasq: true,
     hostNetns: host,
   })
@@ -137,7 +163,7 @@ async function openHoldfast() {
     async oneMore(): Promise<{ wall: number; cpu: number }> {
       const times: number[] = []
       const before = process.cpuUsage()
-      for (let round = 0; round < 20 * rounds; round++) {
+      for (let round = 0; round < 40; round++) {
         const begin = performance.now()
         await network.unpublish(attachment, await network.publish(attachment, [mapping(9_999)]))
         times.push(performance.now() - begin)
@@ -153,26 +179,24 @@ async function openHoldfast() {
   }
 }
 
+function shown(milliseconds: number): string {
+  return milliseconds >= 100 ? `${Math.round(milliseconds)} ms` : `${milliseconds.toPrecision(3)} ms`
+}
+
 function print(): void {
   const heads = [
     'ports',
     'publish all',
     'one more, and back',
-    '(CPU time)',
+    'CPU time',
+    'against 1 port',
     'connect',
+    'against 1 port',
     'dockerd: ports at start',
     'connect',
+    "against Holdfast's 1",
   ]
-  const cells = rows.map(([count, ...times]) => [
-    String(count),
-    ...times.map((time) => (time === undefined ? '' : `${time.toPrecision(3)} ms`)),
-  ])
-  for (const line of [heads, heads.map((head) => '-'.repeat(head.length)), ...cells])
+  for (const line of [heads, heads.map((head) => '-'.repeat(head.length)), ...rows])
     console.log(`| ${line.map((cell, column) => cell.padEnd(heads[column]!.length)).join(' | ')} |`)
-  const [first, last] = [rows[0]!, rows.at(-1)!]
-  const growth = [2, 3, 4].map((column) => (last[column]! / first[column]!).toFixed(2))
-  console.log(
-    `\nHoldfast, ${last[0]} ports against ${first[0]}: one more × ${growth[0]} (CPU × ${growth[1]}), connect × ${growth[2]}`,
-  )
-  console.log(`${cpus().length} × ${cpus()[0]?.model}, Linux ${release()}, Node ${process.version}`)
+  console.log(`\n${cpus().length} × ${cpus()[0]?.model}, Linux ${release()}, Node ${process.version}`)
 }

@@ -14,7 +14,7 @@ export async function openNetwork(
 ): Promise<BridgeNetwork> {
   const { instance, fixedCidrV6 } = options
   // Until the bridge has its address, another instance that starts would find the same subnet free.
-  return await withMachineLock(`${options.idRangesFile}.subnets`, async () =>
+  const network = await withMachineLock(`${options.idRangesFile}.subnets`, async () =>
     openBridgeNetwork({
       name: 'bridge',
       bridge: bridgeName(instance),
@@ -29,6 +29,12 @@ export async function openNetwork(
       relays: true,
     }),
   )
+  network.watch((event) => {
+    // A namespace may die before its container is detached: nothing that anybody needs to know.
+    const level = event.type === 'link-lost' ? 'debug' : 'warn'
+    options.logger[level]({ event }, 'the bridge network was changed from outside')
+  })
+  return network
 }
 
 /** Chosen once, so that addresses stay what they were across restarts. */
