@@ -57,7 +57,7 @@ async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
   const directory = store.reserve(request.root, id)
   try {
     const plan = planFor(call, { id, bundle, config, directory, pivot: !options.on.has('no-pivot') })
-    const record = newRecord({ id, bundle, plan })
+    const record = newRecord({ id, bundle, plan, options })
     store.saveConfig(directory, text)
     store.save(directory, record, config)
     await launchPrepared({ call, options, id, bundle, config, plan, directory, record }, verb)
@@ -114,7 +114,12 @@ function planFor(call: Call, { id, bundle, config, directory, pivot }: PlanFor):
   return plan
 }
 
-function newRecord({ id, bundle, plan }: Pick<Making, 'id' | 'bundle' | 'plan'>): store.ContainerRecord {
+function newRecord({
+  id,
+  bundle,
+  plan,
+  options,
+}: Pick<Making, 'id' | 'bundle' | 'plan' | 'options'>): store.ContainerRecord {
   const cgroup = plan.preparations.find((each) => each.do === 'make-cgroup')
   if (!cgroup) throw new HoldfastError('HF_INTERNAL', 'the plan has no cgroup')
   return {
@@ -130,6 +135,7 @@ function newRecord({ id, bundle, plan }: Pick<Making, 'id' | 'bundle' | 'plan'>)
     })),
     namespaces: plan.namespaces,
     startable: plan.startable,
+    keyring: !options.on.has('no-new-keyring'),
   }
 }
 

@@ -3,8 +3,21 @@ import { openSync, readFileSync, constants } from 'node:fs'
 import { resolve } from 'node:path'
 import { closeFd, probeHost } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
-import { planExec, readProcess, type ExecPlan, type OciConfig, type OciProcess } from '@holdfast/plan'
-import { birthCgroup, openMemberDirectory, openProcs, type CgroupHandle } from '@holdfast/shim/library'
+import {
+  planExec,
+  readProcess,
+  sessionKeyring,
+  type ExecPlan,
+  type OciConfig,
+  type OciProcess,
+} from '@holdfast/plan'
+import {
+  birthCgroup,
+  handOverListener,
+  openMemberDirectory,
+  openProcs,
+  type CgroupHandle,
+} from '@holdfast/shim/library'
 import { ExitError, type Call } from './call.ts'
 import { ownerOf } from './create.ts'
 import { directSteps } from './direct-steps.ts'
@@ -146,15 +159,22 @@ async function launch(call: Call, { options, record, config, process }: Exec): P
         consoleSocket: value['console-socket'],
         owner: plan.terminal ? undefined : ownerOf(config, process.user),
       },
-      { onListener, onReady: () => {}, onStarted: () => Promise.resolve() },
+      {
+        onListener: (listener, pid) => handOverListener(ociBundle(record, config), listener, pid),
+        onReady: () => {},
+        onStarted: () => Promise.resolve(),
+      },
     )
   } finally {
     for (const fd of opened) closeFd(fd)
   }
 }
 
-const onListener = (): Promise<void> =>
-  Promise.reject(new Error('a filter with a listener is not planned here'))
+const ociBundle = ({ id, bundle }: store.ContainerRecord, config: OciConfig) => ({
+  dir: bundle,
+  spec: { id },
+  config,
+})
 
 function opener(opened: number[]): (cgroup: store.Cgroup) => CgroupHandle {
   return (cgroup) => {
@@ -178,6 +198,7 @@ function planFor(call: Call, { record, config, process }: Omit<Exec, 'options'>)
     pidfd: 'pidfd',
     cgroupProcs: record.cgroups.map(({ as }) => `${as}:procs`),
     ...(seccomp && { seccomp }),
+    ...(record.keyring && { keyring: sessionKeyring(record.id) }),
     host: { ...probeHost(), capabilities: call.request.capabilities },
   })
   for (const warning of plan.warnings ?? []) call.warn(warning)

@@ -28,6 +28,8 @@ export interface ContainerRecord {
   cgroups: Cgroup[]
   namespaces: ContainerPlan['namespaces']
   startable: boolean
+  /** It has a session keyring of its own, which an exec joins. */
+  keyring: boolean
 }
 
 export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped'

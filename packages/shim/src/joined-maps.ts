@@ -10,7 +10,10 @@ import type { OciConfig } from '@holdfast/plan'
  */
 export function withJoinedMaps(config: OciConfig): OciConfig {
   const path = config.linux?.namespaces?.find(({ type, path: at }) => type === 'user' && at)?.path
-  const pid = path === undefined ? undefined : memberOf(path)
+  if (path === undefined) return config
+  // Where no process is named, one must be looked for among all; maps that are given save that.
+  const given = (config.linux?.uidMappings?.length ?? 0) > 0
+  const pid = processIn(path) ?? (given ? undefined : memberOf(path))
   if (pid === undefined) return config
   try {
     const [uidMappings, gidMappings] = [readMap(`/proc/${pid}/uid_map`), readMap(`/proc/${pid}/gid_map`)]
@@ -21,12 +24,15 @@ export function withJoinedMaps(config: OciConfig): OciConfig {
   }
 }
 
-/** A process in the user namespace at `path`, the one in the path first. */
+/** `/proc/PID/ns/user` → PID. */
+function processIn(path: string): string | undefined {
+  return /^\/proc\/(\d+)\/ns\/user$/.exec(path)?.[1]
+}
+
+/** Some process in the user namespace at `path`. */
 function memberOf(path: string): string | undefined {
   const wanted = inode(path)
   if (wanted === undefined) return undefined // opening it will say why
-  const named = /^\/proc\/(\d+)\/ns\/user$/.exec(path)?.[1]
-  if (named !== undefined) return named
   return readdirSync('/proc').find((name) => /^\d+$/.test(name) && inode(`/proc/${name}/ns/user`) === wanted)
 }
 
