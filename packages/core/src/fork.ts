@@ -67,8 +67,17 @@ function leave(code: number): void {
       fatal ??= { error }
     }
   }
-  if (fatal !== undefined) writeSync(2, `${inspect(fatal.error)}\n`) // Node reports it after the event only
+  if (fatal !== undefined) report(fatal.error) // Node does so after the event only
   native.exitNow(Number(process.exitCode ?? code) & 0xff)
+}
+
+/** An exception here would end the event, and Node would go on to join those threads. */
+function report(error: unknown): void {
+  try {
+    writeSync(2, `${inspect(error)}\n`)
+  } catch {
+    // closed, or a pipe that nobody reads any more: there is nobody to tell
+  }
 }
 
 /**

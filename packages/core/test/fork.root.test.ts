@@ -5,14 +5,18 @@ import { forkProcess } from '../src/fork.ts'
 import { describeAsRoot } from './as-root.ts'
 
 const fixture = new URL('./fixtures/forked.ts', import.meta.url).pathname
-const flags = ['--v8-pool-size=0', '--single-threaded', '--expose-gc', '--conditions=@holdfast/source']
+const forkable = ['--v8-pool-size=0', '--single-threaded']
 
 describeAsRoot('forkProcess', () => {
   it('makes a child that collects garbage, sleeps, reads, serves, starts programs and takes signals', async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, [...flags, fixture], {
-      env: {},
-      timeout: 15_000,
-    })
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [...forkable, '--expose-gc', '--conditions=@holdfast/source', fixture],
+      {
+        env: {},
+        timeout: 15_000,
+      },
+    )
     const [child, parent] = stdout
       .trim()
       .split('\n')
@@ -37,11 +41,15 @@ describeAsRoot('forkProcess', () => {
     { way: 'empty loop', exitCode: 0, said: '' },
     { way: 'exit code', exitCode: 5, said: '' },
     { way: 'throw', exitCode: 1, said: 'Error: thrown' },
+    { way: 'throw without standard error', exitCode: 1, said: '' },
     { way: 'reject', exitCode: 1, said: 'Error: rejected' },
     { way: 'failing listener', exitCode: 0, said: 'Error: in a listener' },
   ])('lets a child end by $way, after its listeners, with the exit code', async ({ way, exitCode, said }) => {
-    const end = new URL('./fixtures/forked-end.ts', import.meta.url).pathname
-    const run = promisify(execFile)(process.execPath, [...flags, end, way], { env: {}, timeout: 15_000 })
+    const end = new URL('./fixtures/forked-end.mjs', import.meta.url).pathname
+    const run = promisify(execFile)(process.execPath, [...forkable, end, way], {
+      env: {},
+      timeout: 15_000,
+    })
     const { stdout, stderr } = await run
     expect(stdout).toBe(`listener ${exitCode}\n{"exitCode":${exitCode}}\n`)
     expect(stderr).toContain(said)
