@@ -226,9 +226,7 @@ function spawnNode(
     '--v8-pool-size=0',
     '--single-threaded',
     `--max-old-space-size=${options.heapMiB ?? 48}`,
-    '--no-flush-bytecode',
-    // Code is compiled once, in the warm-up, and shared: a shim runs each function but a few times.
-    '--always-sparkplug',
+    ...leanFlags,
     '--max-semi-space-size=1',
     '--disable-sigusr1',
     '--disable-warning=ExperimentalWarning',
@@ -241,6 +239,19 @@ function spawnNode(
     detached: true,
   })
 }
+
+/**
+ * A shim runs each function but a few times, and a page that it writes to is its own from then on. All code is compiled
+ * before the fork, and kept. What V8 notes down for its optimizers, at each call of a function that has feedback, is put
+ * off until a function has run 2000 times (the log's pump soon has). And it must not collect garbage because nothing
+ * happens for eight seconds: a collection writes to every page.
+ */
+const leanFlags = [
+  '--no-lazy',
+  '--no-flush-bytecode',
+  '--invocation-count-for-feedback-allocation=2000',
+  '--no-memory-reducer',
+]
 
 function relayLog(child: ChildProcess, onLog: ((line: string) => void) | undefined): void {
   const lines = createInterface({ input: child.stderr! })
