@@ -55,7 +55,7 @@ static _Noreturn void run_hook(struct launch *launch, long state, const char *pa
 	long result = launch->stage < 0 ? 0 : sys(fchdir, launch->root);
 	if (result == 0)
 		result = sys(execve, path, args, env);
-	// The first error that the shim receives counts: this one says more than the parent's "hook failed".
+	// The first error that the shim receives counts: this one says more than the parent's.
 	report_error(launch, failed(launch, "execve", path, result));
 	leave(127);
 }
@@ -77,7 +77,7 @@ static long await_hook(struct launch *launch, long child, int pidfd, const char 
 		;
 	if (result == 0)
 		return failed(launch, "hook timed out", path, -ETIMEDOUT);
-	return status ? failed(launch, "hook failed", path, -ECANCELED) : 0;
+	return status ? failed(launch, "error running hook", path, -ECANCELED) : 0;
 }
 
 long op_hook(struct launch *launch, struct reader *reader)

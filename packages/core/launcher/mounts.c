@@ -265,10 +265,26 @@ static long pivot(struct launch *launch, int old)
 	return result < 0 ? failed(launch, "umount2", "old root", result) : 0;
 }
 
+// What the host has there would stay in the namespace, out of sight: a procfs without masks, by which the kernel
+// takes it that the container may see another one (mount_too_revealing).
+static long detach_all_at(struct launch *launch, const char *path)
+{
+	long result;
+
+	while ((result = sys(umount2, path, 2 /* MNT_DETACH */ | 8 /* UMOUNT_NOFOLLOW */)) == 0)
+		;
+	// EINVAL: nothing is mounted there, or nothing that this user namespace may take away.
+	return result == -EINVAL || result == -ENOENT ? 0 : failed(launch, "umount2", path, result);
+}
+
 static long move_and_chroot(struct launch *launch, int old)
 {
-	long result = attach_tree(launch, launch->root, old, "/");
+	long result = detach_all_at(launch, "/proc");
 
+	if (result == 0)
+		result = detach_all_at(launch, "/sys");
+	if (result == 0)
+		result = attach_tree(launch, launch->root, old, "/");
 	if (result < 0)
 		return result;
 	result = sys(fchdir, launch->root);

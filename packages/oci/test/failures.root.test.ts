@@ -102,7 +102,7 @@ describe.skipIf(!root)('a create that fails', () => {
     ],
     [
       'at a createContainer hook',
-      'hook failed',
+      'error running hook',
       (c: Json) => (c.hooks = { createContainer: [{ path: '/bin/false' }] }),
     ],
     [
@@ -184,7 +184,7 @@ describe.skipIf(!root)('a start that fails', () => {
     const id = world.create(['sleep', '100'], (c) => (c.hooks = { startContainer: [{ path: '/bin/false' }] }))
     expect(world.call(['start', id])).toMatchObject({
       status: 1,
-      stderr: expect.stringContaining('hook failed'),
+      stderr: expect.stringContaining('error running hook'),
     })
     await world.stopped(id)
     world.must(['delete', id])

@@ -188,7 +188,7 @@ function networkWrites(network: NonNullable<OciResources['network']>, version: 1
 function unifiedWrites(unified: Record<string, string>, version: 1 | 2, put: Put): void {
   for (const [file, value] of Object.entries(unified)) {
     const path = `linux.resources.unified.${file}`
-    if (version === 1) throw unsupported(path, 'this host has cgroup v1')
+    if (version === 1) throw unsupported(path, 'it is an invalid configuration on a host with cgroup v1')
     const controller = /^([a-z_]+)\.[A-Za-z0-9_.]+$/.exec(file)?.[1]
     if (!controller) throw invalid(path, 'is no name of a cgroup file')
     // Core files move processes and turn controllers on and off: not a limit, and not the container's to ask for.

@@ -44,10 +44,11 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
     for (const { as, path, controllers } of preparation.directories) {
       // A hybrid host has the v2 tree beside the hierarchies of v1, without controllers.
       const version = preparation.version === 2 || controllers.length === 0 ? 2 : 1
-      const existed = !makeDirectory(path, controllers)
+      const existed = !makeDirectory(path)
       const dirFd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
       handles.push({ as, path, controllers, version, dirFd, ...(existed && { existed }) })
       if (existed) refuseMembers(path)
+      if (controllers.includes('cpuset') && existsSync(join(path, 'cpuset.mems'))) inheritCpuset(path)
       if (preparation.version === 2) enableAbove(path, preparation.enable)
       fds[as] = dirFd
       fds[`${as}:procs`] = openSync(joinFile({ path, version }), 'w')
@@ -84,18 +85,17 @@ export async function vacatedCgroup(preparations: readonly Preparation[], timeou
   }
 }
 
-/** False where it was there. Parents are made too, from the top down, so that each level is ready for the next. */
-function makeDirectory(path: string, controllers: readonly string[]): boolean {
+/** False where it was there. Parents are made too. */
+function makeDirectory(path: string): boolean {
   try {
     mkdirSync(path)
     chmodSync(path, 0o755) // whatever the umask: the container's root, another user here, looks into its cgroup
   } catch (error) {
     if (hasCode(error, 'EEXIST')) return false
     if (!hasCode(error, 'ENOENT')) throw error
-    makeDirectory(dirname(path), controllers)
-    return makeDirectory(path, controllers)
+    makeDirectory(dirname(path))
+    return makeDirectory(path)
   }
-  if (controllers.includes('cpuset') && existsSync(join(path, 'cpuset.mems'))) inheritCpuset(path)
   return true
 }
 
@@ -128,10 +128,11 @@ function enableControllers(path: string, controllers: readonly string[]): void {
   for (const controller of missing) writeControl(file, [`+${controller}`], `cgroup controller ${controller}`)
 }
 
-/** A new v1 cpuset is empty, and nothing can join it so. */
+/** A new v1 cpuset is empty, and nothing can join it so; nor one whose parents somebody else left empty. */
 function inheritCpuset(path: string): void {
   for (const name of ['cpuset.cpus', 'cpuset.mems']) {
     if (readFileSync(join(path, name), 'latin1').trim() !== '') continue
+    inheritCpuset(dirname(path)) // the root of the hierarchy has all of them
     writeFileSync(join(path, name), readFileSync(join(dirname(path), name)), { flag: 'r+' })
   }
 }
@@ -139,19 +140,27 @@ function inheritCpuset(path: string): void {
 /** An existing cgroup with processes belongs to someone: its limits would change under them, and it under ours. */
 function refuseMembers(path: string): void {
   if (readFileSync(join(path, 'cgroup.procs'), 'latin1') === '') return
-  throw new HoldfastError('HF_INVALID_CONFIG', `the cgroup ${path} already has processes in it`, {
-    hint: 'Choose another linux.cgroupsPath.',
-    details: { path: 'linux.cgroupsPath' },
-  })
+  throw new HoldfastError(
+    'HF_INVALID_CONFIG',
+    `container's cgroup is not empty: ${path} already has processes in it`,
+    {
+      hint: 'Choose another linux.cgroupsPath.',
+      details: { path: 'linux.cgroupsPath' },
+    },
+  )
 }
 
 /** A process that is born frozen never comes to say so. */
 function refuseFrozen(handles: readonly CgroupHandle[]): void {
   if (!hasFreezer(handles) || !isPaused(handles)) return
-  throw new HoldfastError('HF_INVALID_CONFIG', `the cgroup ${handles[0]!.path} is frozen`, {
-    hint: 'Thaw it, or choose another linux.cgroupsPath.',
-    details: { path: 'linux.cgroupsPath' },
-  })
+  throw new HoldfastError(
+    'HF_INVALID_CONFIG',
+    `container's cgroup unexpectedly frozen: ${handles[0]!.path}`,
+    {
+      hint: 'Thaw it, or choose another linux.cgroupsPath.',
+      details: { path: 'linux.cgroupsPath' },
+    },
+  )
 }
 
 /**

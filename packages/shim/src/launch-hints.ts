@@ -59,7 +59,8 @@ const advice: Partial<Record<Step['do'], Advice>> = {
     ENODEV: 'The kernel does not have this file system.',
     EINVAL: 'The kernel does not know one of the options, or refuses its value.',
     EPERM: "The container's user namespace may not mount this: it shares a namespace that another one owns.",
-    ELOOP: 'The image has a symbolic link where the mount goes.',
+    ELOOP:
+      'The image has a symbolic link where the mount goes: what lies in /proc, /sys and /dev must be mounted on ordinary directory entries.',
     EROFS: 'The mount point does not exist and the root is read-only.',
     ENOTDIR: 'The image has a file where the mount goes, or on the way to it.',
   },

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -121,12 +121,26 @@ describe('limits', () => {
     await removeAll(cgroup)
   })
 
+  it.runIf(layout.version === 1)('do not suffer from cpusets above that somebody left empty', async () => {
+    const cgroup = preparation(`${name()}/deep`)
+    const { path } = cgroup.directories.find(({ controllers }) => controllers.includes('cpuset'))!
+    mkdirSync(path, { recursive: true })
+    expect(readFileSync(join(path, 'cpuset.cpus'), 'latin1').trim()).toBe('')
+    const { fds } = makeCgroups(cgroup)
+    for (const fd of Object.values(fds)) closeSync(fd)
+    expect(readFileSync(join(path, 'cpuset.cpus'), 'latin1')).toMatch(/\d/)
+    expect(readFileSync(join(path, 'cpuset.mems'), 'latin1')).toMatch(/\d/)
+    const above = (up: number) =>
+      cgroup.directories.map((each) => ({ path: join(each.path, ...Array<string>(up).fill('..')) }))
+    for (const up of [0, 1, 2]) await removeCgroups(above(up))
+  })
+
   it('are not set in a cgroup that is frozen, which is left as it was', async () => {
     const cgroup = preparation()
     const { handles, fds } = makeCgroups(cgroup)
     for (const fd of Object.values(fds)) closeSync(fd)
     await pauseCgroup(handles)
-    expect(() => makeCgroups(cgroup)).toThrow(/is frozen/)
+    expect(() => makeCgroups(cgroup)).toThrow(/unexpectedly frozen/)
     expect(isPaused(handles)).toBe(true)
     resumeCgroup(handles)
     const again = makeCgroups(cgroup)

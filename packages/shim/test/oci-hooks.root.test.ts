@@ -153,7 +153,7 @@ describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
       config: (config) => (config['hooks'] = { startContainer: [{ path: '/bin/false' }] }),
     })
     await run.client.request('create', {})
-    await expect(run.client.request('start', {})).rejects.toThrow(/hook failed '\/bin\/false'/)
+    await expect(run.client.request('start', {})).rejects.toThrow(/error running hook '\/bin\/false'/)
     expect((await run.client.request('state', {})).status).toBe('stopped')
     await run.delete()
   })

@@ -598,6 +598,23 @@ describe('namespaces by path', () => {
   })
 })
 
+describe('a root that is entered by chroot', () => {
+  it("leaves no procfs of the host's behind, by which one without masks could be had", async () => {
+    const maskedPaths = ['/proc/keys']
+    const script = 'unshare -mrpf sh -c "echo in; mount -t proc none /proc" 2>&1; ls /proc/1/exe'
+    const plan = planOf(script, {
+      linux: { maskedPaths },
+      process: { capabilities: capabilities('CAP_SETFCAP') }, // what mapping the root of a user namespace takes
+    })
+    plan.steps.find((step) => step.do === 'pivot')!.method = 'chroot'
+    const live = await world.create(plan)
+    const { cgroups } = live.container
+    await live.process.door.open()
+    expect((await live.finish()).output).toMatch(/^in\n.*permission denied.*\n\/proc\/1\/exe\n$/)
+    await removeCgroups(cgroups)
+  })
+})
+
 describe('network devices of the host', () => {
   const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8' })
   const named = (part: string) => `hf${process.pid % 100_000}${part}`

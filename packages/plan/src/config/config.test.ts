@@ -179,7 +179,7 @@ describe('linux', () => {
     ],
     [
       'device access that is no letters',
-      { resources: { devices: [{ allow: true, access: 'rx' }] } },
+      { resources: { devices: [{ allow: true, access: 'rx' }] } }, // rwa is passed over
       'linux.resources.devices[0].access',
     ],
     ['a weight that is text', { resources: { blockIO: { weight: '10' } } }, 'linux.resources.blockIO.weight'],

@@ -20,7 +20,8 @@ import {
 
 const access: Reader<string> = (value, path) => {
   const text = string(value, path)
-  if (/^[rwm]*$/.test(text) && new Set(text).size === text.length) return text
+  // "rwa" is about: runc passes over an a, which stands for nothing.
+  if (/^[rwma]*$/.test(text) && new Set(text).size === text.length) return text.replace('a', '')
   throw invalid(path, `must be made of r, w and m, not ${JSON.stringify(text)}`)
 }
 
