@@ -24,6 +24,7 @@ export const errorCodes = {
   HF_DIGEST_MISMATCH: 'Content does not match its digest; `details` has `expected` and `actual`.',
   HF_CORRUPT_LAYER: 'A layer or an archive is malformed or hostile.',
   HF_PORT_IN_USE: 'A host port is taken; `details.holder` says by whom where that can be known.',
+  HF_ADDRESS_IN_USE: "An address that was asked for is somebody else's; `details.holder` says whose.",
   HF_ADDRESS_POOL_EXHAUSTED: 'No free address is left in a network.',
   HF_NETWORK_NOT_FOUND: 'No network has this name or id.',
   HF_NAMESPACE_NOT_FOUND: 'No such namespace.',

@@ -4,7 +4,8 @@ import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatPrefix, macBytes, macOf, parsePrefix, type Prefix, networkOf, overlaps } from './address.ts'
 import type { RulesOptions } from './bridge.ts'
 import { bridgeAlias } from './context.ts'
-import { inNetns, listSysctls, readSysctl, writeSysctl } from './netns.ts'
+import { enableForwarding } from './forwarding.ts'
+import { inNetns, writeSysctl } from './netns.ts'
 import type { NetlinkSocket } from './netlink.ts'
 import { nftApply, nftList } from './nft.ts'
 import { removePolicyText } from './policy/policy-ruleset.ts'
@@ -171,23 +172,8 @@ export async function ensureRules(options: RulesOptions, plan: NetworkPlan): Pro
   await nftApply(installText(rules, stale), options.hostNetns)
   if (plan.internal) return
   inNetns(options.hostNetns, () => {
-    if (plan.families.includes(4)) writeSysctl('ipv4/ip_forward', '1')
-    if (plan.families.includes(6)) enableIpv6Forwarding(options.bridge)
+    enableForwarding(plan.families, options.bridge)
   })
-}
-
-/**
- * A forwarding host ignores router advertisements unless told otherwise: its own default route may depend on
- * them.
- */
-function enableIpv6Forwarding(bridge: string): void {
-  if (readSysctl('ipv6/conf/all/forwarding') === '1') return
-  for (const link of listSysctls('ipv6/conf')) {
-    if (link !== bridge && readSysctl(`ipv6/conf/${link}/accept_ra`) === '1') {
-      writeSysctl(`ipv6/conf/${link}/accept_ra`, '2', true)
-    }
-  }
-  writeSysctl('ipv6/conf/all/forwarding', '1')
 }
 
 /**

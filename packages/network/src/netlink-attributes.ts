@@ -1,19 +1,19 @@
 /**
  * Attributes of netlink messages: type, length, data, padding. The one place where their length is checked.
  */
-import { formatAttribute, parseAttributes } from 'netlink/dist/structs.js'
+import { formatAttribute, parseAttributes } from './netlink-messages.ts'
 
 /**
  * One attribute, padded to four bytes. At most 65,531 bytes of data, since its length is a u16 with the
  * header.
  */
 export function attribute(type: number, data: Uint8Array | Uint8Array[]): Buffer {
-  return padded(Buffer.concat(formatAttribute({ type, data })))
+  return formatAttribute(type, Array.isArray(data) ? data : [data], false)
 }
 
 /** An attribute that holds attributes. */
 export function nested(type: number, attributes: Uint8Array[]): Buffer {
-  return padded(Buffer.concat(formatAttribute({ type, data: attributes, nested: true })))
+  return formatAttribute(type, attributes, true)
 }
 
 export function padded(data: Buffer): Buffer {
@@ -24,14 +24,14 @@ export function padded(data: Buffer): Buffer {
 /** Attributes by type; of one that is there twice, the last. */
 export function attributesOf(data: Buffer): Map<number, Buffer> {
   const attributes = new Map<number, Buffer>()
-  parseAttributes(data, ({ type, data: value }) => attributes.set(type, value))
+  parseAttributes(data, (type, value) => attributes.set(type, value))
   return attributes
 }
 
 /** Attributes in order: for lists, whose elements share a type. */
 export function attributeList(data: Buffer): Buffer[] {
   const attributes: Buffer[] = []
-  parseAttributes(data, ({ data: value }) => attributes.push(value))
+  parseAttributes(data, (_type, value) => attributes.push(value))
   return attributes
 }
 

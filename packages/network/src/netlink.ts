@@ -3,17 +3,12 @@
  *
  * The kernel answers a request inside the system call that sends it, so sending may take as long as the
  * kernel's network lock is held by someone else (a dying namespace: 20 ms). Requests are therefore written by
- * Node's thread pool, and their answers, which are queued by then, read at once. The codecs are the `netlink`
- * package's; its sockets are not used: they can only be opened in the network namespace of the calling
- * thread, cost two turns of the event loop per message, and cannot send several messages with one system
- * call.
+ * Node's thread pool, and their answers, which are queued by then, read at once.
  */
-import { close, closeSync, openSync, read, write } from 'node:fs'
-import { promisify } from 'node:util'
+import { close, closeSync, openSync, read, write, writeSync } from 'node:fs'
 import { errnoName, openNetlinkSocketIn, readFdInto, setNonblocking } from '@holdfast/core'
 import { SyscallError } from '@holdfast/errors'
-import { formatMessage, parseError, parseMessages, type NetlinkMessage } from 'netlink/dist/structs.js'
-import { padded } from './netlink-attributes.ts'
+import { formatMessage, parseErrno, parseMessages, type NetlinkMessage } from './netlink-messages.ts'
 
 export const NETLINK_ROUTE = 0
 export const NETLINK_SOCK_DIAG = 4
@@ -66,8 +61,6 @@ export class Turns {
   }
 }
 
-const writeAsync = promisify(write)
-const readAsync = promisify(read)
 /** The largest part of a dump, by the kernel's own choice, is 32 KiB. */
 const receiveBytes = 65_536
 /** Answers are read and copied within one synchronous call, so all sockets share this. */
@@ -76,13 +69,16 @@ const receiveBuffer = Buffer.allocUnsafeSlow(receiveBytes)
 export class NetlinkSocket {
   readonly #fd: number
   readonly #turns: Turns
+  /** Waits for the kernel on this thread. */
+  readonly #blocking: boolean
   #sequence = 1
   #closed = false
   #port = 0
 
-  constructor(fd: number, turns: Turns) {
+  constructor(fd: number, turns: Turns, blocking = false) {
     this.#fd = fd
     this.#turns = turns
+    this.#blocking = blocking
   }
 
   /**
@@ -90,14 +86,12 @@ export class NetlinkSocket {
    * most one thread of the pool waiting for the kernel's lock, which lets in one of them at a time anyway.
    */
   static open(protocol: number, netns?: number, turns = new Turns()): NetlinkSocket {
-    const own = netns === undefined ? openSync('/proc/thread-self/ns/net', 'r') : undefined
-    try {
-      const fd = openNetlinkSocketIn(netns ?? own!, protocol)
-      setNonblocking(fd)
-      return new NetlinkSocket(fd, turns)
-    } finally {
-      if (own !== undefined) closeSync(own)
-    }
+    return new NetlinkSocket(openDescriptor(protocol, netns), turns)
+  }
+
+  /** For a process that has nothing else to do meanwhile: no thread is started, and none is waited for. */
+  static openBlocking(protocol: number, netns?: number): NetlinkSocket {
+    return new NetlinkSocket(openDescriptor(protocol, netns), new Turns(), true)
   }
 
   /**
@@ -145,7 +139,8 @@ export class NetlinkSocket {
 
   async #send(frames: Buffer[]): Promise<void> {
     const data = frames.length === 1 ? frames[0]! : Buffer.concat(frames)
-    await writeAsync(this.#fd, data, 0, data.length, null)
+    if (this.#blocking) writeSync(this.#fd, data)
+    else await writeByPool(this.#fd, data)
   }
 
   #collect(requests: Request[], first: number): Reply[][] {
@@ -183,13 +178,11 @@ export class NetlinkSocket {
   async #dumpOnce(request: Request): Promise<Reply[] | undefined> {
     const sequence = this.#sequence++
     await this.#send([frame({ ...request, flags: (request.flags ?? 0) | NLM_F_DUMP }, sequence, 0)])
-    const buffer = Buffer.allocUnsafe(receiveBytes)
+    const buffer = this.#blocking ? receiveBuffer : Buffer.allocUnsafe(receiveBytes)
     const replies: Reply[] = []
     let interrupted = false
     for (;;) {
-      // Reading makes the kernel produce the next part, under its lock: not on this thread.
-      const { bytesRead } = await readAsync(this.#fd, buffer, 0, receiveBytes, null)
-      for (const message of parseMessages(buffer.subarray(0, bytesRead))) {
+      for (const message of parseMessages(buffer.subarray(0, await this.#readPart(buffer)))) {
         if (message.seq !== sequence) continue
         if (message.flags & NLM_F_DUMP_INTR) interrupted = true
         if (message.type === NLMSG_DONE) return interrupted ? undefined : replies
@@ -202,25 +195,53 @@ export class NetlinkSocket {
       }
     }
   }
+
+  /** Reading makes the kernel produce the next part of a dump, under its lock: by the pool, where it may wait. */
+  async #readPart(buffer: Buffer): Promise<number> {
+    if (this.#blocking) return readFdInto(this.#fd, buffer) ?? 0
+    return await readByPool(this.#fd, buffer)
+  }
+}
+
+function writeByPool(fd: number, data: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    write(fd, data, 0, data.length, null, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+function readByPool(fd: number, buffer: Buffer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    read(fd, buffer, 0, buffer.length, null, (error, length) => (error ? reject(error) : resolve(length)))
+  })
+}
+
+function openDescriptor(protocol: number, netns: number | undefined): number {
+  const own = netns === undefined ? openSync('/proc/thread-self/ns/net', 'r') : undefined
+  try {
+    const fd = openNetlinkSocketIn(netns ?? own!, protocol)
+    setNonblocking(fd)
+    return fd
+  } finally {
+    if (own !== undefined) closeSync(own)
+  }
 }
 
 /** The bytes of a message. */
 export function frame(request: Request, seq: number, acknowledge = NLM_F_ACK): Buffer {
   const flags = NLM_F_REQUEST | (request.unanswered ? 0 : acknowledge) | (request.flags ?? 0)
-  return padded(
-    Buffer.concat(formatMessage({ type: request.type, flags, seq, port: 0, data: request.payload })),
-  )
+  return formatMessage({ type: request.type, flags, seq, data: request.payload })
 }
 
 function failure(message: NetlinkMessage, request: Request): SyscallError | undefined {
-  const { errno } = parseError(message.data, message.flags)
+  const errno = parseErrno(message.data)
   if (errno === 0) return undefined
   const error = netlinkError(-errno, request)
   return request.tolerate?.includes(error.code) ? undefined : error
 }
 
 function netlinkError(errno: number, request: Request): SyscallError {
-  const code = errnoName(errno)
+  // The two names share a number; netlink(7) has this one.
+  const code = errno === 95 ? 'EOPNOTSUPP' : errnoName(errno)
   const hint =
     request.hints?.[code] ?? (code === 'EPERM' ? 'CAP_NET_ADMIN is needed: run Holdfast as root.' : undefined)
   return new SyscallError({ errno, code, syscall: request.what, hint })

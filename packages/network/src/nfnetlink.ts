@@ -8,6 +8,7 @@ import { attribute, attributeList, attributesOf, nested, text, textOf } from './
 const NFNL_MSG_BATCH_BEGIN = 16
 const NFNL_MSG_BATCH_END = 17
 export const NFNL_SUBSYS_NFTABLES = 10
+const NFT_MSG_GETCHAIN = 4
 const NFT_MSG_GETRULE = 7
 const NFT_MSG_NEWSETELEM = 12
 const NFT_MSG_GETSETELEM = 13
@@ -26,6 +27,8 @@ const NFTA_SET_ELEM_TIMEOUT = 4
 const NFTA_SET_ELEM_EXPIRATION = 5
 const NFTA_SET_ELEM_KEY_END = 10
 const NFTA_DATA_VALUE = 1
+const NFTA_CHAIN_TABLE = 1
+const NFTA_CHAIN_NAME = 3
 const NFTA_RULE_TABLE = 1
 const NFTA_RULE_CHAIN = 2
 
@@ -153,6 +156,20 @@ export function parseElements({ data }: Pick<Reply, 'data'>): FoundElement[] {
       },
     ]
   })
+}
+
+/** One reply where there is such a chain, none where there isn't. */
+export function getChain(table: string, chain: string): Request {
+  return {
+    type: (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETCHAIN,
+    what: `NFT_MSG_GETCHAIN ${table} ${chain}`,
+    tolerate: ['ENOENT'],
+    payload: [
+      nfgenHeader(nfproto.inet),
+      attribute(NFTA_CHAIN_TABLE, text(table)),
+      attribute(NFTA_CHAIN_NAME, text(chain)),
+    ],
+  }
 }
 
 /** Every rule of a table; none where there is no such table. */

@@ -28,6 +28,11 @@ export interface Outcome {
   stderr: string
 }
 
+/** Any of its commands, whatever comes of it. */
+export function nftRun(args: string[], netns?: number): Promise<Outcome> {
+  return runNft(args, '', netns)
+}
+
 async function runNft(args: string[], input: string, netns: number | undefined): Promise<Outcome> {
   const outcome = await runProgram('nft', args, input, netns)
   if (outcome) return outcome

@@ -11,7 +11,7 @@ import {
 import type { PublishedPort } from './bridge.ts'
 import type { RulesContext } from './context.ts'
 import { concatenation, dumpElements, parseElements, portBytes, type ElementRequest } from './nfnetlink.ts'
-import { protocolNumbers } from './port-holder.ts'
+import { protocolNumbers } from './protocol-numbers.ts'
 import { publishMaps } from './ruleset.ts'
 
 /** Whether the kernel can translate this port: not on [::1], and not to another family. */
@@ -22,7 +22,7 @@ export function isTranslated({ hostIp }: PublishedPort, addresses: string[]): bo
 
 /** What translates these ports to the container with these addresses, those aside that only a relay can serve. */
 export function elementsOf(
-  { options }: Pick<RulesContext, 'options'>,
+  { options }: { options: { table: string } },
   addresses: string[],
   ports: PublishedPort[],
 ): ElementRequest[] {

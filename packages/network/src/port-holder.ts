@@ -1,13 +1,12 @@
 /** Who has a port: the socket by sock_diag(7), its process by /proc/PID/fd. For error messages alone. */
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { addressBytes, addressFromBytes, isUnspecified, type Address } from './address.ts'
+import { protocolNumbers } from './protocol-numbers.ts'
 import { NetlinkSocket, NETLINK_SOCK_DIAG, type Request } from './netlink.ts'
 
 const SOCK_DIAG_BY_FAMILY = 20
 const AF_INET = 2
 const AF_INET6 = 10
-/** IPPROTO_ numbers. */
-export const protocolNumbers = { tcp: 6, udp: 17, sctp: 132 } as const
 
 const TCP_ESTABLISHED = 1
 const TCP_TIME_WAIT = 6

@@ -57,7 +57,10 @@ async function add(context: RulesContext, requests: ElementRequest[]): Promise<v
  * All in one transaction, as they are there nearly always; where one is not (somebody flushed our table) each
  * has one of its own. A transaction that fails costs the kernel an RCU grace period.
  */
-async function deletePresent(context: RulesContext, requests: ElementRequest[]): Promise<void> {
+export async function deletePresent(
+  context: Pick<RulesContext, 'netfilter'>,
+  requests: ElementRequest[],
+): Promise<void> {
   if (requests.length === 0) return
   try {
     await context.netfilter.request(deleteElements(requests))

@@ -1,9 +1,9 @@
 /** The messages of rtnetlink(7) that a bridge network needs: links, addresses, routes, neighbours. */
-import { formatAddress, formatLink, formatNeighbor, formatRoute } from 'netlink/dist/rt/gen_structs.js'
 import { addressBytes, addressFromBytes, type Address, type Prefix } from './address.ts'
 import { bridgeInfo, bridgePortInfo, isForwarding, kindOf, vethInfo } from './link-info.ts'
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
+import { addressHeader, linkHeader, neighbourHeader, routeHeader } from './netlink-messages.ts'
 
 export const RTM_NEWLINK = 16
 export const RTM_DELLINK = 17
@@ -22,9 +22,9 @@ const AF_INET6 = 10
 export const IFLA_ADDRESS = 1
 export const IFLA_IFNAME = 3
 export const IFLA_MTU = 4
-const IFLA_LINK = 5
+export const IFLA_LINK = 5
 const IFLA_MASTER = 10
-const IFLA_LINKINFO = 18
+export const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
 const IFLA_AF_SPEC = 26
 export const IFLA_NET_NS_FD = 28
@@ -39,8 +39,11 @@ export const IN6_ADDR_GEN_MODE_NONE = 1
 const IFF_UP = 1
 export const RT_TABLE_MAIN = 254
 const RT_SCOPE_UNIVERSE = 0
-const RT_SCOPE_LINK = 253
+export const RT_SCOPE_LINK = 253
+const RTPROT_KERNEL = 2
 const RTN_UNICAST = 1
+export const RTPROT_BOOT = 3
+const NUD_STALE = 4
 
 export interface Link {
   index: number
@@ -60,13 +63,14 @@ export interface Link {
 
 export interface NewVeth {
   name: string
-  bridgeIndex: number
+  /** Absent: a port of no bridge. */
+  bridgeIndex?: number
   mtu: number | undefined
   /** `netns`: a descriptor of the namespace that the peer is born in. */
   peer: { name: string; mac: Buffer; netns: number }
 }
 
-/** A pair, the peer directly inside its namespace, this end a port of the bridge and down. */
+/** A pair, the peer directly inside its namespace, this end a port of the bridge (or of none) and down. */
 export function newVeth(veth: NewVeth): Request {
   const mtu = veth.mtu === undefined ? [] : [attribute(IFLA_MTU, u32(veth.mtu))]
   const peer = [
@@ -84,11 +88,11 @@ export function newVeth(veth: NewVeth): Request {
       EOPNOTSUPP: 'This kernel has no veth pairs: load the module veth.',
     },
     payload: [
-      formatLink({}),
+      linkHeader(),
       attribute(IFLA_IFNAME, text(veth.name)),
-      attribute(IFLA_MASTER, u32(veth.bridgeIndex)),
+      ...(veth.bridgeIndex === undefined ? [] : [attribute(IFLA_MASTER, u32(veth.bridgeIndex))]),
       ...mtu,
-      nested(IFLA_LINKINFO, vethInfo(formatLink({}), peer)),
+      nested(IFLA_LINKINFO, vethInfo(linkHeader(), peer)),
     ],
   }
 }
@@ -106,7 +110,7 @@ export function newBridge({ name, mac, mtu }: NewBridge): Request {
     what: `RTM_NEWLINK ${name}`,
     hints: { EOPNOTSUPP: 'This kernel has no bridges: load the module bridge.' },
     payload: [
-      formatLink({}),
+      linkHeader(),
       attribute(IFLA_IFNAME, text(name)),
       attribute(IFLA_ADDRESS, mac),
       ...(mtu === undefined ? [] : [attribute(IFLA_MTU, u32(mtu))]),
@@ -139,9 +143,9 @@ export function setLink(change: LinkChange): Request {
     what: `RTM_NEWLINK ${link}`,
     ...(change.tolerate && { tolerate: change.tolerate }),
     payload: [
-      formatLink({
+      linkHeader({
         ...(typeof link === 'number' && { index: link }),
-        ...(up !== undefined && { change: { up: true }, ...(up && { flags: { up: true } }) }),
+        ...(up !== undefined && { change: IFF_UP, flags: up ? IFF_UP : 0 }),
       }),
       ...(typeof link === 'string' ? [attribute(IFLA_IFNAME, text(link))] : []),
       ...(mac === undefined ? [] : [attribute(IFLA_ADDRESS, mac)]),
@@ -170,7 +174,7 @@ export function deleteLink(name: string, tolerate: string[] = ['ENODEV']): Reque
     type: RTM_DELLINK,
     what: `RTM_DELLINK ${name}`,
     tolerate,
-    payload: [formatLink({}), attribute(IFLA_IFNAME, text(name))],
+    payload: [linkHeader(), attribute(IFLA_IFNAME, text(name))],
   }
 }
 
@@ -179,12 +183,12 @@ export function getLink(name: string, tolerate: string[] = []): Request {
     type: RTM_GETLINK,
     what: `RTM_GETLINK ${name}`,
     tolerate,
-    payload: [formatLink({}), attribute(IFLA_IFNAME, text(name))],
+    payload: [linkHeader(), attribute(IFLA_IFNAME, text(name))],
   }
 }
 
 export function dumpLinks(): Request {
-  return { type: RTM_GETLINK, what: 'RTM_GETLINK', payload: [formatLink({})] }
+  return { type: RTM_GETLINK, what: 'RTM_GETLINK', payload: [linkHeader()] }
 }
 
 export function parseLink({ data }: Reply): Link {
@@ -208,21 +212,44 @@ export interface LinkAddress {
   index: number
   address: Address
   prefixLength: number
+  /** IFA_F_…: IFA_F_TENTATIVE while duplicates are looked for. */
+  flags: number
 }
 
-/** Without duplicate address detection: who hands out the addresses knows that there are none. */
-export function addAddress(index: number, address: Prefix): Request {
-  return { ...addressRequest(RTM_NEWADDR, index, address), flags: NLM_F_CREATE | NLM_F_REPLACE }
+export const IFA_F_DADFAILED = 0x08
+export const IFA_F_TENTATIVE = 0x40
+
+export interface AddressFlags {
+  /** The kernel looks whether somebody else has the IPv6 address. */
+  dad?: boolean
+  /** No route to the address's network comes with it. */
+  noPrefixRoute?: boolean
+}
+
+/**
+ * Without duplicate address detection, unless asked for: who hands out the addresses knows that there are
+ * none.
+ */
+export function addAddress(index: number, address: Prefix, flags: AddressFlags = {}): Request {
+  return { ...addressRequest(RTM_NEWADDR, index, address, flags), flags: NLM_F_CREATE | NLM_F_REPLACE }
 }
 
 export function deleteAddress(index: number, address: Prefix): Request {
   return { ...addressRequest(RTM_DELADDR, index, address), tolerate: ['EADDRNOTAVAIL'] }
 }
 
-function addressRequest(type: number, index: number, address: Prefix): Request {
+const IFA_F_NODAD = 0x02
+const IFA_F_NOPREFIXROUTE = 0x200
+
+function addressRequest(
+  type: number,
+  index: number,
+  address: Prefix,
+  { dad = false, noPrefixRoute = false }: AddressFlags = {},
+): Request {
   const bytes = addressBytes(address)
   const family = address.family === 4 ? AF_INET : AF_INET6
-  const header = formatAddress({ family, prefixlen: address.length, index, flags: { nodad: true } })
+  const header = addressHeader({ family, prefixLength: address.length, index, flags: dad ? 0 : IFA_F_NODAD })
   const broadcast: Buffer[] = []
   if (address.family === 4 && address.length < 31) {
     const hostBits = (1n << BigInt(32 - address.length)) - 1n
@@ -238,20 +265,29 @@ function addressRequest(type: number, index: number, address: Prefix): Request {
       attribute(2 /* IFA_LOCAL */, bytes),
       attribute(1 /* IFA_ADDRESS */, bytes),
       ...broadcast,
+      // The header has room for eight bits alone.
+      ...(noPrefixRoute
+        ? [attribute(8 /* IFA_FLAGS */, u32(IFA_F_NOPREFIXROUTE | (dad ? 0 : IFA_F_NODAD)))]
+        : []),
     ],
     hints: { EACCES: 'IPv6 is switched off for this interface: see net.ipv6.conf.*.disable_ipv6.' },
   }
 }
 
 export function dumpAddresses(): Request {
-  return { type: RTM_GETADDR, what: 'RTM_GETADDR', payload: [formatAddress({})] }
+  return { type: RTM_GETADDR, what: 'RTM_GETADDR', payload: [addressHeader()] }
 }
 
 export function parseAddressReply({ data }: Reply): LinkAddress | undefined {
   const attributes = attributesOf(data.subarray(8))
   const bytes = attributes.get(2) ?? attributes.get(1)
   if (!bytes) return undefined
-  return { index: data.readUInt32LE(4), prefixLength: data.readUInt8(1), address: addressFromBytes(bytes) }
+  return {
+    index: data.readUInt32LE(4),
+    prefixLength: data.readUInt8(1),
+    address: addressFromBytes(bytes),
+    flags: attributes.get(8)?.readUInt32LE() ?? data.readUInt8(2),
+  }
 }
 
 export function addDefaultRoute(index: number, gateway: Address): Request {
@@ -261,10 +297,10 @@ export function addDefaultRoute(index: number, gateway: Address): Request {
     what: `RTM_NEWROUTE default on link ${index}`,
     tolerate: ['EEXIST'], // another network of the container's was there first, as in Docker
     payload: [
-      formatRoute({
+      routeHeader({
         family: gateway.family === 4 ? AF_INET : AF_INET6,
         table: RT_TABLE_MAIN,
-        protocol: 'BOOT',
+        protocol: RTPROT_BOOT,
         type: RTN_UNICAST,
       }),
       attribute(5 /* RTA_GATEWAY */, addressBytes(gateway)),
@@ -280,11 +316,11 @@ export function addLinkRoute(index: number, destination: Prefix, source: Address
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     what: `RTM_NEWROUTE on link ${index}`,
     payload: [
-      formatRoute({
+      routeHeader({
         family: destination.family === 4 ? AF_INET : AF_INET6,
-        dstLen: destination.length,
+        prefixLength: destination.length,
         table: RT_TABLE_MAIN,
-        protocol: 'KERNEL',
+        protocol: RTPROT_KERNEL,
         scope: destination.family === 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
         type: RTN_UNICAST,
       }),
@@ -300,10 +336,11 @@ export interface Route {
   destination: Prefix
   table: number
   outputIndex: number | undefined
+  gateway: Address | undefined
 }
 
 export function dumpRoutes(): Request {
-  return { type: RTM_GETROUTE, what: 'RTM_GETROUTE', payload: [formatRoute({})] }
+  return { type: RTM_GETROUTE, what: 'RTM_GETROUTE', payload: [routeHeader()] }
 }
 
 /** Undefined for what is neither IPv4 nor IPv6 or no unicast route. */
@@ -312,10 +349,12 @@ export function parseRoute({ data }: Reply): Route | undefined {
   if ((family !== AF_INET && family !== AF_INET6) || data.readUInt8(7) !== RTN_UNICAST) return undefined
   const attributes = attributesOf(data.subarray(12))
   const bytes = attributes.get(1 /* RTA_DST */) ?? Buffer.alloc(family === AF_INET ? 4 : 16)
+  const gateway = attributes.get(5 /* RTA_GATEWAY */)
   return {
     destination: { ...addressFromBytes(bytes), length: data.readUInt8(1) },
     table: attributes.get(15 /* RTA_TABLE */)?.readUInt32LE() ?? data.readUInt8(4),
     outputIndex: attributes.get(4)?.readUInt32LE(),
+    gateway: gateway && addressFromBytes(gateway),
   }
 }
 
@@ -326,10 +365,10 @@ export function addNeighbour(index: number, address: Address, mac: Buffer): Requ
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     what: `RTM_NEWNEIGH on link ${index}`,
     payload: [
-      formatNeighbor({
+      neighbourHeader({
         family: address.family === 4 ? AF_INET : AF_INET6,
-        ifindex: index,
-        state: { stale: true },
+        index,
+        state: NUD_STALE,
       }),
       attribute(1 /* NDA_DST */, addressBytes(address)),
       attribute(2 /* NDA_LLADDR */, mac),

@@ -27,6 +27,13 @@ export interface NetworkRules {
   internal: boolean
   /** False: networks that are not isolated either reach it. */
   isolated: boolean
+  /**
+   * What may enter: `closed` (the default) lets replies and published ports in; `open` leaves it to the host's
+   * routes and rules, as CNI's bridge networks do, whose containers other hosts reach by their addresses.
+   */
+  entry?: 'open' | 'closed'
+  /** Each container has a link of its own, and there is no bridge: `bridge` is a name for the chains alone. */
+  pointToPoint?: boolean
 }
 
 /** Maps of published ports: for one address of the host, and for any. */
@@ -46,11 +53,12 @@ export function installText(rules: NetworkRules, stale: Prefix[]): string {
 }
 
 /** `last`: no other network is in the table. */
-export function removeText({ table, bridge, subnets }: NetworkRules, last: boolean): string {
+export function removeText(rules: NetworkRules, last: boolean): string {
+  const { table, bridge, subnets } = rules
   if (last) return `delete table inet ${table}\n`
   return lines([
-    `delete element inet ${table} bridges { "${bridge}" }`,
-    `delete element inet ${table} leave { "${bridge}" }`,
+    ...(rules.pointToPoint ? [] : [`delete element inet ${table} bridges { "${bridge}" }`]),
+    ...(rules.entry === 'open' ? [] : [`delete element inet ${table} leave { "${bridge}" }`]),
     ...subnets.map(
       (subnet) => `delete element inet ${table} ${sourceMaps[subnet.family]} { ${formatPrefix(subnet)} }`,
     ),
@@ -155,18 +163,12 @@ add rule inet ${table} postrouting ip6 saddr vmap @source6
 
 function networkText(rules: NetworkRules, stale: Prefix[]): string {
   const { table, bridge, subnets, ipMasq, internal, isolated } = rules
-  const leave = `inet ${table} ${leaveChain(bridge)}`
   const source = `inet ${table} ${sourceChain(bridge)}`
   const inside = `inet ${table} ${insideChain(bridge)}`
   const jump = (subnet: Prefix) =>
     `element inet ${table} ${sourceMaps[subnet.family]} { ${formatPrefix(subnet)} : jump ${sourceChain(bridge)} }`
   return lines([
-    `flush chain ${leave}`,
-    `add rule ${leave} ct state established,related accept`,
-    ...(internal ? [] : [`add rule ${leave} ct status dnat accept`]),
-    `add rule ${leave} iifname "${bridge}" accept`,
-    ...(isolated ? [] : [`add rule ${leave} iifname @open accept`]),
-    `add rule ${leave} drop`,
+    ...(rules.entry === 'open' ? [] : entryText(rules)),
     `flush chain ${inside}`,
     ...subnets.map(
       (subnet) => `add rule ${inside} ${protocolOf(subnet)} daddr ${formatPrefix(subnet)} return`,
@@ -181,13 +183,35 @@ function networkText(rules: NetworkRules, stale: Prefix[]): string {
         `add rule ${source} ${protocolOf(subnet)} daddr ${formatPrefix(subnet)} ct status dnat masquerade`,
     ),
     ...(isolated ? [] : [`add rule ${source} oifname @open return`]),
-    ...(ipMasq && !internal ? [`add rule ${source} oifname != "${bridge}" masquerade`] : []),
+    ...(ipMasq && !internal ? masqueradeText(rules, source) : []),
     ...optionalElements(table, bridge, rules),
-    `add element inet ${table} bridges { "${bridge}" }`,
-    `add element inet ${table} leave { "${bridge}" : jump ${leaveChain(bridge)} }`,
+    ...(rules.pointToPoint ? [] : [`add element inet ${table} bridges { "${bridge}" }`]),
     ...stale.map((subnet) => `delete ${jump(subnet)}`),
     ...subnets.map((subnet) => `add ${jump(subnet)}`),
   ])
+}
+
+function entryText({ table, bridge, internal, isolated }: NetworkRules): string[] {
+  const leave = `inet ${table} ${leaveChain(bridge)}`
+  return [
+    `flush chain ${leave}`,
+    `add rule ${leave} ct state established,related accept`,
+    ...(internal ? [] : [`add rule ${leave} ct status dnat accept`]),
+    `add rule ${leave} iifname "${bridge}" accept`,
+    ...(isolated ? [] : [`add rule ${leave} iifname @open accept`]),
+    `add rule ${leave} drop`,
+    `add element inet ${table} leave { "${bridge}" : jump ${leaveChain(bridge)} }`,
+  ]
+}
+
+function masqueradeText({ bridge, subnets, pointToPoint }: NetworkRules, source: string): string[] {
+  if (!pointToPoint) return [`add rule ${source} oifname != "${bridge}" masquerade`]
+  return [
+    ...subnets.map(
+      (subnet) => `add rule ${source} ${protocolOf(subnet)} daddr ${formatPrefix(subnet)} return`,
+    ),
+    `add rule ${source} masquerade`,
+  ]
 }
 
 function protocolOf({ family }: Prefix): 'ip' | 'ip6' {

@@ -4,15 +4,17 @@ import type { PublishedPort } from './bridge.ts'
 import type { RulesContext } from './context.ts'
 import { deleteConntrack, dumpConntrack, type ConntrackFilter } from './conntrack.ts'
 import { isTranslated } from './port-elements.ts'
-import { protocolNumbers } from './port-holder.ts'
+import { protocolNumbers } from './protocol-numbers.ts'
 import { dumpAddresses, parseAddressReply } from './rtnetlink.ts'
+
+type FlowContext = Pick<RulesContext, 'netfilter' | 'route'>
 
 /**
  * udp has no end of a connection: a flow keeps the way that its first packet went. One that was there before
  * the port was published must learn of the container, one to a container that is gone must end.
  */
 export async function forgetFlows(
-  context: RulesContext,
+  context: FlowContext,
   addresses: string[],
   ports: PublishedPort[],
   when: 'publish' | 'withdraw',
@@ -34,7 +36,7 @@ export async function forgetFlows(
   }
 }
 
-async function forget({ netfilter }: RulesContext, filter: Omit<ConntrackFilter, 'protocol'>): Promise<void> {
+async function forget({ netfilter }: FlowContext, filter: Omit<ConntrackFilter, 'protocol'>): Promise<void> {
   const entries = await netfilter.dump(dumpConntrack({ protocol: protocolNumbers.udp, ...filter }))
   // A few at a time: their answers must fit into the socket's buffer.
   for (let at = 0; at < entries.length; at += 64) {
@@ -42,7 +44,7 @@ async function forget({ netfilter }: RulesContext, filter: Omit<ConntrackFilter,
   }
 }
 
-async function localAddresses(context: RulesContext): Promise<Buffer[]> {
+async function localAddresses(context: FlowContext): Promise<Buffer[]> {
   const replies = await context.route.dump(dumpAddresses())
   return replies.map(parseAddressReply).flatMap((each) => (each ? [addressBytes(each.address)] : []))
 }

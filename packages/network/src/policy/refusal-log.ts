@@ -6,7 +6,7 @@ import { frame, NETLINK_NETFILTER, type Request } from '../netlink.ts'
 import { listenNetlink, type Listener } from '../netlink-listener.ts'
 import { attribute, attributesOf } from '../netlink-attributes.ts'
 import { nfgenHeader } from '../nfnetlink.ts'
-import { protocolNumbers } from '../port-holder.ts'
+import { protocolNumbers } from '../protocol-numbers.ts'
 import type { Packet } from './egress-rule.ts'
 
 const NFNL_SUBSYS_ULOG = 4

@@ -1,0 +1,234 @@
+/** The bridge of a network, and a pair of links with one end on it. */
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import { formatPrefix, macBytes, macOf, networkOf, overlaps, type Prefix } from '../address.ts'
+import { addPortVlan, deletePortVlan, filterVlans, isolatePort, setPromiscuous } from '../link-requests.ts'
+import { NLM_F_CREATE, NLM_F_EXCL, type Request } from '../netlink.ts'
+import {
+  addAddress,
+  addNeighbour,
+  deleteAddress,
+  deleteLink,
+  dumpAddresses,
+  getLink,
+  IN6_ADDR_GEN_MODE_NONE,
+  IPV4_DEVCONF_ROUTE_LOCALNET,
+  newBridge,
+  newVeth,
+  parseAddressReply,
+  parseLink,
+  setLink,
+  type Link,
+} from '../rtnetlink.ts'
+import type { Host } from './host.ts'
+import type { InsideAddress } from './inside.ts'
+import type { BridgeLink } from './network-config.ts'
+import { macOfName } from './stable-name.ts'
+import type { StateDir } from './state-dir.ts'
+
+export interface BridgeNeeds {
+  link: BridgeLink
+  mtu: number | undefined
+  addresses: InsideAddress[]
+  /** Something is published: 127.0.0.1 must lead out by the bridge, and frames back by the port they came from. */
+  publishes: boolean
+}
+
+export interface ReadyBridge {
+  name: string
+  index: number
+  mac: string
+  mtu: number
+  /** By this call. */
+  created: boolean
+  /** Made by us, at some time: it has no spanning tree, so its ports forward at once. */
+  ours: boolean
+}
+
+/** What marks a bridge as made by us: for taking it away again. One that was there before is used, and stays. */
+export const bridgeMark = 'holdfast-cni'
+
+export async function ensureBridge(host: Host, dir: StateDir, needs: BridgeNeeds): Promise<ReadyBridge> {
+  const { link } = needs
+  let found = await host.link(link.bridge)
+  let created = false
+  if (!found || !found.up) {
+    using _ = await dir.installing()
+    ;({ found, created } = await makeBridge(host, needs))
+  }
+  if (found.kind !== 'bridge') {
+    throw new HoldfastError('HF_NETWORK_FAILED', `the host has a link ${link.bridge} that is no bridge`, {
+      hint: `It is a ${found.kind ?? 'physical link'}. Name another bridge.`,
+      details: { link: link.bridge },
+    })
+  }
+  const ready = { ...found, mac: found.mac ?? '', created, ours: found.alias === bridgeMark }
+  try {
+    await settings(host, ready, needs)
+    if (link.isGateway) {
+      for (const { address, gateway } of needs.addresses) {
+        if (gateway)
+          await ensureGateway(host, ready, { ...gateway, length: address.length }, link.forceAddress)
+      }
+    }
+    return ready
+  } catch (error) {
+    if (created) await host.route.request([deleteLink(link.bridge)])
+    throw error
+  }
+}
+
+async function makeBridge(host: Host, needs: BridgeNeeds): Promise<{ found: Link; created: boolean }> {
+  const { link } = needs
+  let found = await host.link(link.bridge)
+  let created = false
+  if (!found) {
+    created = await create(host, needs)
+    found = (await host.link(link.bridge))!
+  }
+  if (found.kind !== 'bridge') return { found, created }
+  // The mark is written after the bridge is made. Without one, as a kill in between leaves it, its MAC tells.
+  const unmarked = found.alias === undefined && found.mac === bridgeMac(needs)
+  if (unmarked && host.hasIpv6) {
+    // Before it is up: a container could answer with router advertisements, and dad would delay its address.
+    const conf = `ipv6/conf/${link.bridge}`
+    host.sysctl({ [`${conf}/accept_ra`]: '0', [`${conf}/accept_dad`]: link.enabledad ? '1' : '0' })
+  }
+  await host.route.request([
+    ...(unmarked ? [setLink({ link: link.bridge, alias: bridgeMark })] : []),
+    setLink({ link: link.bridge, up: true }),
+  ])
+  return { found: { ...found, up: true, ...(unmarked && { alias: bridgeMark }) }, created }
+}
+
+/** False where somebody else was faster. */
+async function create(host: Host, needs: BridgeNeeds): Promise<boolean> {
+  const { link, mtu } = needs
+  try {
+    await host.route.request([
+      newBridge({ name: link.bridge, mac: macBytes(bridgeMac(needs), 'bridge'), mtu }),
+    ])
+    return true
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error
+    return false
+  }
+}
+
+/** Made without an address of its own, a bridge takes its lowest port's, and changes it as ports come and go. */
+function bridgeMac({ link, addresses }: BridgeNeeds): string {
+  const gateway = addresses.find((each) => each.gateway)?.gateway
+  return gateway ? macOf(gateway) : macOfName(link.bridge)
+}
+
+async function settings(host: Host, { index }: ReadyBridge, { link, publishes }: BridgeNeeds): Promise<void> {
+  const tagged = link.vlan > 0 || link.vlanTrunk.length > 0
+  const requests: Request[] = [
+    ...(publishes ? [setLink({ link: index, ipv4: { [IPV4_DEVCONF_ROUTE_LOCALNET]: 1 } })] : []),
+    ...(link.promiscMode ? [setPromiscuous(index)] : []),
+    ...(tagged ? [filterVlans(link.bridge)] : []),
+    // The gateway's addresses are the bridge's own, which must then be a member of the VLAN.
+    ...(link.vlan > 0 && link.isGateway ? [addPortVlan(index, { id: link.vlan, untagged: true }, true)] : []),
+  ]
+  if (requests.length > 0) await host.route.request(requests)
+}
+
+/** As the reference plugin has it: an address that is there already and overlaps is in the way, unless forced. */
+async function ensureGateway(
+  host: Host,
+  bridge: ReadyBridge,
+  gateway: Prefix,
+  force: boolean,
+): Promise<void> {
+  try {
+    await host.route.request([{ ...addAddress(bridge.index, gateway), flags: NLM_F_CREATE | NLM_F_EXCL }])
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return
+    throw error
+  }
+  if (bridge.created) return
+  const others = (await host.route.dump(dumpAddresses())).map(parseAddressReply).flatMap((each): Prefix[] => {
+    if (each?.index !== bridge.index || each.address.family !== gateway.family) return []
+    const prefix = { ...each.address, length: each.prefixLength }
+    return formatPrefix(prefix) === formatPrefix(gateway) || !inTheWay(prefix, gateway) ? [] : [prefix]
+  })
+  if (others.length === 0) return
+  if (force) {
+    await host.route.request(others.map((address) => deleteAddress(bridge.index, address)))
+    return
+  }
+  await host.route.request([deleteAddress(bridge.index, gateway)])
+  throw new HoldfastError(
+    'HF_NETWORK_FAILED',
+    `bridge ${bridge.name} has address ${formatPrefix(others[0]!)}, not ${formatPrefix(gateway)}`,
+    { hint: 'Set forceAddress to have it replaced, or name another bridge.', details: { link: bridge.name } },
+  )
+}
+
+/** Any other IPv4 address is; of IPv6 addresses one whose network overlaps. */
+function inTheWay(present: Prefix, wanted: Prefix): boolean {
+  if (wanted.family === 4) return true
+  return overlaps(networkOf(present, present.length), networkOf(wanted, wanted.length))
+}
+
+export interface PairNeeds extends BridgeNeeds {
+  bridge: ReadyBridge
+  name: string
+  alias: string
+  inside: { name: string; mac: Buffer; netns: number }
+}
+
+/** The pair, its host's end up on the bridge; the other end's index. */
+export async function makePair(host: Host, needs: PairNeeds): Promise<{ hostLink: Link; peerIndex: number }> {
+  const { link, bridge, name, alias, mtu, inside } = needs
+  const replies = await host.route.request([
+    newVeth({ name, bridgeIndex: bridge.index, mtu, peer: inside }),
+    setLink({
+      link: name,
+      alias,
+      hairpin: link.hairpinMode || needs.publishes,
+      ...(host.hasIpv6 && { addrGenMode: IN6_ADDR_GEN_MODE_NONE }),
+    }),
+    ...(link.portIsolation ? [isolatePort(name)] : []),
+    ...(link.vlan > 0 || link.vlanTrunk.length > 0 ? [] : [setLink({ link: name, up: true })]),
+    ...needs.addresses.map(({ address }) => addNeighbour(bridge.index, address, inside.mac)),
+    getLink(name),
+  ])
+  const hostLink = parseLink(replies.at(-1)![0]!)
+  if (hostLink.peerIndex === undefined)
+    throw new HoldfastError('HF_INTERNAL', `the kernel told no peer of ${name}`)
+  if (link.vlan > 0 || link.vlanTrunk.length > 0) await tag(host, hostLink.index, link)
+  return { hostLink, peerIndex: hostLink.peerIndex }
+}
+
+/** Its VLANs before it is up: no frame passes in another one. */
+async function tag(host: Host, index: number, link: BridgeLink): Promise<void> {
+  const vlans = link.vlan > 0 ? [{ id: link.vlan, untagged: true }] : []
+  await host.route.request([
+    ...vlans.map((vlan) => addPortVlan(index, vlan)),
+    ...link.vlanTrunk.map((id) => addPortVlan(index, { id, untagged: false })),
+    ...(link.preserveDefaultVlan || link.vlan === 1 || link.vlanTrunk.includes(1)
+      ? []
+      : [deletePortVlan(index, 1)]),
+    setLink({ link: index, up: true }),
+  ])
+}
+
+const patienceMilliseconds = { ours: 10_000, foreign: 200 }
+
+/**
+ * The bridge learns from a work queue that its port has a carrier; until then it drops what the container
+ * sends, and a lost first packet costs a second. Being asked for the link makes the kernel run that queue
+ * (Linux 6.8). A bridge of somebody else's may run spanning tree, which takes its time. Asked more and more
+ * seldom: each question takes the lock that the answer waits for.
+ */
+export async function untilForwarding(host: Host, bridge: ReadyBridge, name: string): Promise<void> {
+  const deadline = performance.now() + patienceMilliseconds[bridge.ours ? 'ours' : 'foreign']
+  for (let pause = 1; performance.now() < deadline; pause = Math.min(pause * 2, 50)) {
+    if ((await host.link(name))?.forwarding) return
+    await new Promise((resolve) => setTimeout(resolve, pause))
+  }
+  if (!bridge.ours) return
+  throw new HoldfastError('HF_NETWORK_FAILED', `the port ${name} of bridge ${bridge.name} does not come up`, {
+    hint: 'Is the bridge up, and is spanning tree off (ip -d link show)?',
+  })
+}

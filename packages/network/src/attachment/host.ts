@@ -1,0 +1,51 @@
+/** The host's side of what the stateless verbs do: its sockets, opened when they are first needed. */
+import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink.ts'
+import { inNetns, readSysctl, writeSysctl } from '../netns.ts'
+import { getLink, parseLink, type Link } from '../rtnetlink.ts'
+
+/** The nftables table of every network that these verbs set up. */
+export const table = 'hf-cni'
+
+export class Host implements Disposable {
+  readonly netns: number | undefined
+  #route: NetlinkSocket | undefined
+  #netfilter: NetlinkSocket | undefined
+  #hasIpv6: boolean | undefined
+
+  constructor(netns: number | undefined) {
+    this.netns = netns
+  }
+
+  get route(): NetlinkSocket {
+    this.#route ??= NetlinkSocket.openBlocking(NETLINK_ROUTE, this.netns)
+    return this.#route
+  }
+
+  get netfilter(): NetlinkSocket {
+    this.#netfilter ??= NetlinkSocket.openBlocking(NETLINK_NETFILTER, this.netns)
+    return this.#netfilter
+  }
+
+  /** Whether this kernel has IPv6 at all. */
+  get hasIpv6(): boolean {
+    this.#hasIpv6 ??= readSysctl('ipv6/conf/default/accept_ra') !== undefined
+    return this.#hasIpv6
+  }
+
+  async link(name: string): Promise<Link | undefined> {
+    const [replies] = await this.route.request([getLink(name, ['ENODEV'])])
+    return replies?.[0] && parseLink(replies[0])
+  }
+
+  /** Keys below /proc/sys/net, by value. */
+  sysctl(values: Record<string, string>): void {
+    inNetns(this.netns, () => {
+      for (const [key, value] of Object.entries(values)) writeSysctl(key, value, true)
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.#route?.close()
+    this.#netfilter?.close()
+  }
+}

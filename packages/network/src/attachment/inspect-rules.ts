@@ -1,0 +1,74 @@
+/** The rules of one attachment, compared with what its setup wrote, and written again. */
+import { addressBytes, formatAddress, networkOf, parseAddress } from '../address.ts'
+import { elementKey, elementsOf } from '../port-elements.ts'
+import type { AttachmentRecord } from './attachment-file.ts'
+import { install, rulesAmiss, type RuleNeeds } from './base-rules.ts'
+import { table, type Host } from './host.ts'
+import { addressesOf, type InsideAddress } from './inside.ts'
+import { guardMac, isGuarded } from './mac-guard.ts'
+import type { NetworkConfig } from './network-config.ts'
+import { publishPorts } from './ports.ts'
+import { rulesName } from './rules-name.ts'
+import { hostLinkName, type AttachmentKey } from './stable-name.ts'
+import type { StateDir } from './state-dir.ts'
+import { publishedTo } from './take-down.ts'
+
+export interface RulesLook {
+  host: Host
+  dir: StateDir
+  key: AttachmentKey
+  network: NetworkConfig
+  record: AttachmentRecord
+  addresses: InsideAddress[]
+  repair: boolean
+}
+
+/** What the setup gave the interface, as its result has it. */
+export function recordedAddresses({ result, addresses, interface: own }: AttachmentRecord): InsideAddress[] {
+  if (!result) return []
+  const index = result.interfaces.findIndex(({ name, sandbox }) => name === own && sandbox)
+  return addressesOf(result, index).filter(({ address }) => addresses.includes(formatAddress(address)))
+}
+
+/** What is amiss with an attachment's rules, one sentence each; with `repair` it is in order again. */
+export async function inspectRules(look: RulesLook): Promise<string[]> {
+  const { host, dir, network, repair, record, addresses } = look
+  const needs: RuleNeeds = {
+    name: record.kind === 'chained' ? record.rules : rulesName(network),
+    pointToPoint:
+      record.kind === 'chained' ? record.rules.startsWith('net-') : network.link.kind !== 'bridge',
+    ipMasq: network.ipMasq && record.kind !== 'chained',
+    subnets: addresses.map(({ address }) => networkOf(address, address.length)),
+  }
+  const wanted = network.ipMasq || record.ports.length > 0
+  const amiss = wanted ? await rulesAmiss(host, needs) : []
+  if (amiss.length > 0 && repair) {
+    using _ = await dir.installing()
+    await install(host, needs)
+  }
+  const missing = await missingPorts(look)
+  if (missing.length > 0 && repair) await publishPorts(host, record, missing)
+  const guard = record.mac === undefined ? undefined : { link: hostLinkName(look.key), mac: record.mac }
+  const unguarded = guard !== undefined && !(await isGuarded(host, guard))
+  if (unguarded && repair) await guardMac(host, dir, guard)
+  return [
+    ...amiss,
+    ...missing.map(
+      ({ protocol, hostIp, hostPort }) => `port ${hostIp}:${hostPort}/${protocol} is not published any more`,
+    ),
+    ...(unguarded ? ['senders of the container are not checked any more'] : []),
+  ]
+}
+
+async function missingPorts({ host, record }: RulesLook): Promise<AttachmentRecord['ports']> {
+  if (record.ports.length === 0) return []
+  const own = record.addresses.map((text) => addressBytes(parseAddress(text, 'address')))
+  const present = (await publishedTo(host, (address) => own.some((each) => each.equals(address)))).map(
+    elementKey,
+  )
+  return record.ports.filter((port) =>
+    elementsOf({ options: { table } }, record.addresses, [port]).some(
+      (element) => !present.includes(elementKey(element)),
+    ),
+  )
+}

@@ -1,0 +1,170 @@
+/** Compares an attachment with what its setup made, and writes rules again that somebody flushed. */
+import { formatAddress, formatPrefix, type Address } from '../address.ts'
+import { NetlinkSocket, NETLINK_ROUTE } from '../netlink.ts'
+import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute, type Link } from '../rtnetlink.ts'
+import { dumpDisciplines, parseDiscipline } from '../traffic-control.ts'
+import { readRecord } from './attachment-file.ts'
+import { Host } from './host.ts'
+import { inspectRules, recordedAddresses, type RulesLook } from './inspect-rules.ts'
+import { linkInside, routeWishes } from './inside.ts'
+import { LeaseFiles, ownerText } from './lease-files.ts'
+import { findNetns } from './netns-path.ts'
+import type { Result } from './network-config.ts'
+import { checkKey } from './setup.ts'
+import { bucketOf } from './shaping.ts'
+import { StateDir } from './state-dir.ts'
+import type { Inspection, InspectRequest } from './verbs.ts'
+
+interface Look extends RulesLook {
+  request: InspectRequest
+  result: Result
+  problems: string[]
+  repaired: string[]
+}
+
+/** Changes nothing, unless asked to repair. What later plugins of a chain added is none of its business. */
+export async function inspect(request: InspectRequest): Promise<Inspection> {
+  const key = checkKey(request)
+  const { network } = request
+  using host = new Host(network.hostNetns)
+  const dir = new StateDir(network)
+  using _ = await dir.enter()
+  const record = readRecord(dir, `${key.containerId}:${key.interface}`)
+  if (!record?.result)
+    return { result: undefined, aliases: [], problems: ['there is no such attachment'], repaired: [] }
+  const { result } = record
+  const addresses = recordedAddresses(record)
+  const { repair = false } = request
+  const look: Look = {
+    host,
+    dir,
+    key,
+    request,
+    network,
+    record,
+    result,
+    addresses,
+    repair,
+    problems: [],
+    repaired: [],
+  }
+  await lookInside(look)
+  await lookAtHost(look)
+  lookAtLeases(look)
+  const rules = await inspectRules(look)
+  ;(request.repair ? look.repaired : look.problems).push(...rules)
+  const { problems, repaired } = look
+  return { result, aliases: record.aliases, problems, repaired }
+}
+
+async function lookInside(look: Look): Promise<void> {
+  const { key, request, record, problems, result } = look
+  using netns = findNetns(request.netns || record.netns)
+  if (!netns) {
+    problems.push('the network namespace is gone')
+    return
+  }
+  const socket = NetlinkSocket.openBlocking(NETLINK_ROUTE, netns.fd)
+  try {
+    const link = await linkInside(socket, key.interface)
+    if (!link) {
+      problems.push(`interface ${key.interface} is gone`)
+      return
+    }
+    const down = request.network.link.kind === 'bridge' && request.network.link.disableContainerInterface
+    if (!link.up && !down) problems.push(`interface ${key.interface} is down`)
+    const mac = result.interfaces.find(({ name, sandbox }) => name === key.interface && sandbox)?.mac
+    if (mac !== undefined && link.mac !== mac)
+      problems.push(`interface ${key.interface} has MAC address ${link.mac}, not ${mac}`)
+    await lookAtAddresses(look, socket, link)
+  } finally {
+    socket.close()
+  }
+}
+
+async function lookAtAddresses(
+  { addresses, result, problems }: Look,
+  socket: NetlinkSocket,
+  link: Link,
+): Promise<void> {
+  const present = (await socket.dump(dumpAddresses()))
+    .map(parseAddressReply)
+    .flatMap((each) =>
+      each?.index === link.index ? [formatPrefix({ ...each.address, length: each.prefixLength })] : [],
+    )
+  for (const { address } of addresses) {
+    if (!present.includes(formatPrefix(address))) problems.push(`address ${formatPrefix(address)} is gone`)
+  }
+  const routes = (await socket.dump(dumpRoutes())).map(parseRoute).flatMap((each) => (each ? [each] : []))
+  for (const wish of routeWishes(result.routes, addresses)) {
+    // A route whose family has no address here is another plugin's.
+    if (!addresses.some(({ address }) => address.family === wish.destination.family)) continue
+    const found = routes.some(
+      ({ destination, gateway, table: inTable }) =>
+        formatPrefix(destination) === formatPrefix(wish.destination) &&
+        inTable === (wish.table ?? 254) &&
+        sameAddress(gateway, wish.gateway),
+    )
+    if (!found) problems.push(`the route to ${formatPrefix(wish.destination)} is gone`)
+  }
+}
+
+function sameAddress(a: Address | undefined, b: Address | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : formatAddress(a) === formatAddress(b)
+}
+
+async function lookAtHost({ host, request, record, problems, addresses }: Look): Promise<void> {
+  const { link } = request.network
+  if (record.hostLink === undefined) return
+  const hostLink = await host.link(record.hostLink)
+  if (!hostLink) {
+    problems.push(`the host's link ${record.hostLink} is gone`)
+    return
+  }
+  if (!hostLink.up) problems.push(`the host's link ${record.hostLink} is down`)
+  await lookAtShaping({ host, request, record, problems }, hostLink)
+  if (link.kind !== 'bridge') return
+  const bridge = await host.link(link.bridge)
+  if (!bridge) {
+    problems.push(`bridge ${link.bridge} is gone`)
+    return
+  }
+  if (!bridge.up) problems.push(`bridge ${link.bridge} is down`)
+  if (hostLink.master !== bridge.index)
+    problems.push(`${record.hostLink} is no port of bridge ${link.bridge}`)
+  if (!link.isGateway) return
+  const own = (await host.route.dump(dumpAddresses())).map(parseAddressReply)
+  for (const { gateway } of addresses) {
+    const found = own.some((each) => each?.index === bridge.index && sameAddress(each.address, gateway))
+    if (gateway && !found)
+      problems.push(`bridge ${link.bridge} has lost its address ${formatAddress(gateway)}`)
+  }
+}
+
+async function lookAtShaping(
+  { host, request, record, problems }: Pick<Look, 'host' | 'request' | 'record' | 'problems'>,
+  hostLink: Link,
+): Promise<void> {
+  const bandwidth = request.runtime?.bandwidth
+  if (!bandwidth) return
+  const disciplines = (await host.route.dump(dumpDisciplines())).map(parseDiscipline)
+  const rateOf = (index: number | undefined): number | undefined =>
+    disciplines.find((each) => each.index === index && each.bucket)?.bucket?.rate
+  const ingress = bucketOf(bandwidth.ingressRate, bandwidth.ingressBurst)
+  if (ingress && rateOf(hostLink.index) !== ingress.rate)
+    problems.push('what the container receives is not limited as it should be')
+  const egress = bucketOf(bandwidth.egressRate, bandwidth.egressBurst)
+  const shaper = egress && record.shaper !== undefined ? await host.link(record.shaper) : undefined
+  if (egress && rateOf(shaper?.index) !== egress.rate)
+    problems.push('what the container sends is not limited as it should be')
+}
+
+function lookAtLeases({ dir, key, request, record, problems }: Look): void {
+  if (request.network.ipam.from !== 'own' || record.kind === 'chained') return
+  const leases = new LeaseFiles(dir.leases)
+  for (const address of record.addresses) {
+    const owner = leases.ownerOf(address)
+    if (owner === ownerText(key)) continue
+    problems.push(`the lease of ${address} ${owner === undefined ? 'is gone' : `is ${owner}'s`}`)
+  }
+}

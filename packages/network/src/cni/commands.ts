@@ -1,0 +1,184 @@
+/** The specification's verbs, each a thin skin over the library's. What they return is printed. */
+import { HoldfastError } from '@holdfast/errors'
+import { Fields } from '../attachment/fields.ts'
+import { inspect } from '../attachment/inspect.ts'
+import type { NetworkConfig, Result } from '../attachment/network-config.ts'
+import { openNetns } from '../attachment/netns-path.ts'
+import { setup } from '../attachment/setup.ts'
+import { sweep } from '../attachment/sweep.ts'
+import { teardown } from '../attachment/teardown.ts'
+import { validate } from '../attachment/validate.ts'
+import { validateRuntime } from '../attachment/validate-runtime.ts'
+import { delegate, findPlugin, type Delegation } from './delegate.ts'
+import type { Command, Environment } from './environment.ts'
+import { CniError, cniCodes } from './error.ts'
+import { decodeResult, encodeResult } from './result-json.ts'
+import { requireVersion, type Version } from './version.ts'
+
+export interface Invocation {
+  environment: Environment
+  version: Version
+  /** As it came, and decoded. */
+  text: Buffer
+  config: object
+}
+
+export type Verb = (invocation: Invocation) => Promise<object | undefined>
+
+export const verbs: Record<Exclude<Command, 'VERSION'>, Verb> = {
+  ADD: add,
+  DEL: del,
+  CHECK: check,
+  GC: gc,
+  STATUS: status,
+}
+
+async function add(invocation: Invocation): Promise<object> {
+  const { environment, version, config } = invocation
+  const network = validate(config)
+  const runtime = validateRuntime(config, environment.args)
+  const previous = previousResult(invocation)
+  openNetns(environment.netns)[Symbol.dispose]() // before another plugin is asked for addresses
+  const delegation = delegationOf(network, invocation)
+  const request = { ...attachmentOf(network, environment), netns: environment.netns, runtime, warn }
+  const chained =
+    previous?.interfaces.some(({ name, sandbox }) => name === environment.interface && sandbox) ?? false
+  if (!delegation || chained) {
+    return encodeResult(await setup({ ...request, ...(previous && { previous }) }), version)
+  }
+  try {
+    const ipam = decodeResult(await delegate('ADD', delegation), 'ipam result')
+    return encodeResult(await setup({ ...request, ipam, ...(previous && { previous }) }), version)
+  } catch (error) {
+    await delegate('DEL', delegation).catch((later: unknown) =>
+      warn(`and its addresses stay taken: ${String(later)}`),
+    )
+    throw error
+  }
+}
+
+async function del(invocation: Invocation): Promise<undefined> {
+  const { environment, config } = invocation
+  const network = validate(config)
+  const { netns } = environment
+  const previous = lenientPrevious(invocation)
+  const errors: unknown[] = []
+  await teardown({ ...attachmentOf(network, environment), netns, ...(previous && { previous }) }).catch(
+    (error) => errors.push(error),
+  )
+  const delegation = delegationOf(network, invocation)
+  if (delegation) await delegate('DEL', delegation).catch((error: unknown) => errors.push(error))
+  throwAll(errors)
+}
+
+async function check(invocation: Invocation): Promise<undefined> {
+  const { environment, version, config } = invocation
+  requireVersion(version, '0.4.0', 'CHECK')
+  const network = validate(config)
+  const runtime = validateRuntime(config, environment.args)
+  const previous = previousResult(invocation)
+  if (!previous) throw new CniError(cniCodes.invalidConfig, 'prevResult is missing, and CHECK needs it')
+  const request = { ...attachmentOf(network, environment), netns: environment.netns, runtime, previous }
+  const { problems, repaired, result } = await inspect({ ...request, repair: true })
+  for (const what of repaired) warn(`repaired: ${what}`)
+  const amiss = [...problems, ...missingIn(previous, result, environment.interface)]
+  if (amiss.length > 0) {
+    throw new CniError(
+      cniCodes.changed,
+      amiss.join('; '),
+      'Detach the container and attach it again (DEL, ADD).',
+    )
+  }
+  const delegation = delegationOf(network, invocation)
+  if (delegation) await delegate('CHECK', delegation)
+}
+
+/** What the runtime kept must have what we made; other plugins may have added to it. */
+function missingIn(previous: Result, result: Result | undefined, name: string): string[] {
+  const index = result?.interfaces.findIndex((each) => each.name === name && each.sandbox) ?? -1
+  const own = result?.ips.filter((each) => each.interface === index) ?? []
+  return own
+    .filter(({ address }) => !previous.ips.some((each) => each.address === address))
+    .map(({ address }) => `prevResult has no ${address}`)
+}
+
+async function gc(invocation: Invocation): Promise<undefined> {
+  const { version, config } = invocation
+  requireVersion(version, '1.1.0', 'GC')
+  const network = validate(config)
+  const fields = new Fields(config, '')
+  const key = 'cni.dev/valid-attachments'
+  if (!fields.has(key)) {
+    throw new CniError(cniCodes.invalidConfig, `${key} is missing`, 'Without it everything would be removed.')
+  }
+  const valid = fields.list(key, (value, path) => {
+    const each = new Fields(value, path)
+    return { containerId: each.text('containerID') ?? '', interface: each.text('ifname') ?? '' }
+  })
+  const errors: unknown[] = []
+  const done = await sweep({ network, valid }).catch((error: unknown) => void errors.push(error))
+  for (const what of done ?? []) process.stderr.write(`holdfast-bridge: ${what}\n`)
+  const delegation = delegationOf(network, invocation)
+  if (delegation) await delegate('GC', delegation).catch((error: unknown) => errors.push(error))
+  throwAll(errors)
+}
+
+async function status(invocation: Invocation): Promise<undefined> {
+  const { version, config } = invocation
+  requireVersion(version, '1.1.0', 'STATUS')
+  const network = validate(config)
+  const { obstaclesTo } = await import('../attachment/obstacles.ts')
+  const { missing, limits } = await obstaclesTo(network)
+  if (missing.length > 0) {
+    throw new CniError(cniCodes.unavailable, missing[0]!.what, missing.map(({ fix }) => fix).join(' '))
+  }
+  const delegation = delegationOf(network, invocation)
+  if (delegation) {
+    findPlugin(delegation.type, invocation.environment.path)
+    await delegate('STATUS', delegation)
+  }
+  if (limits.length > 0) {
+    const what = limits.map((each) => each.what).join('; ')
+    throw new CniError(cniCodes.limited, what, limits.map(({ fix }) => fix).join(' && '))
+  }
+}
+
+function attachmentOf(network: NetworkConfig, { containerId, interface: name }: Environment) {
+  return { network, containerId, interface: name }
+}
+
+function delegationOf(
+  network: NetworkConfig,
+  { environment, text, config }: Invocation,
+): Delegation | undefined {
+  if (network.ipam.from !== 'caller') return undefined
+  const type = new Fields(config, '').object('ipam')?.text('type')
+  if (type === undefined) throw new HoldfastError('HF_INTERNAL', 'an IPAM plugin without a name')
+  return { type, config: text, environment }
+}
+
+function previousResult({ config }: Invocation): Result | undefined {
+  const fields = new Fields(config, '')
+  return fields.has('prevResult') ? decodeResult(fields.raw('prevResult'), 'prevResult') : undefined
+}
+
+/** Taking down must not fail for what a result looks like. */
+function lenientPrevious(invocation: Invocation): Result | undefined {
+  try {
+    return previousResult(invocation)
+  } catch (error) {
+    warn(String(error))
+    return undefined
+  }
+}
+
+function throwAll(errors: unknown[]): void {
+  if (errors.length === 1) throw errors[0]
+  if (errors.length > 1)
+    throw new AggregateError(errors, errors.map((each) => (each as Error).message).join('; '))
+}
+
+/** Runtimes log what a plugin says here. */
+function warn(message: string): void {
+  process.stderr.write(`holdfast-bridge: ${message}\n`)
+}

@@ -1,0 +1,78 @@
+/**
+ * Results in the shape of each version of the specification. Before 1.0.0 an address says its family; from 1.1.0
+ * on interfaces and routes say more.
+ */
+import { Fields, invalid } from '../attachment/fields.ts'
+import type { Result, ResultAddress, ResultInterface } from '../attachment/network-config.ts'
+import { validateDns } from '../attachment/validate-runtime.ts'
+import { validateRoute } from '../attachment/validate-ipam.ts'
+import { isAtLeast, type Version } from './version.ts'
+
+export function encodeResult({ interfaces, ips, routes, dns }: Result, version: Version): object {
+  const detailed = isAtLeast(version, '1.1.0')
+  const named = !isAtLeast(version, '1.0.0')
+  return {
+    cniVersion: version,
+    ...(interfaces.length > 0 && {
+      interfaces: interfaces.map(({ name, mac, mtu, sandbox, socketPath, pciID }) => ({
+        name,
+        ...(mac !== undefined && { mac }),
+        ...(detailed && mtu !== undefined && { mtu }),
+        ...(sandbox !== undefined && { sandbox }),
+        ...(detailed && { socketPath, pciID }),
+      })),
+    }),
+    ...(ips.length > 0 && {
+      ips: ips.map(({ address, gateway, interface: index }) => ({
+        ...(named && { version: address.includes(':') ? '6' : '4' }),
+        ...(index !== undefined && { interface: index }),
+        address,
+        ...(gateway !== undefined && { gateway }),
+      })),
+    }),
+    ...(routes.length > 0 && {
+      routes: routes.map(({ dst, gw, ...metrics }) => ({
+        dst,
+        ...(gw !== undefined && { gw }),
+        ...(detailed && metrics),
+      })),
+    }),
+    dns,
+  }
+}
+
+/** A result of any supported version; `path` for what is said about it. */
+export function decodeResult(json: unknown, path: string): Result {
+  const fields = new Fields(json, path)
+  const interfaces = fields.list('interfaces', decodeInterface)
+  return {
+    interfaces,
+    ips: fields.list('ips', (value, at) => decodeAddress(value, at, interfaces.length)),
+    routes: fields.list('routes', validateRoute),
+    dns: validateDns(fields.object('dns')),
+  }
+}
+
+function decodeInterface(value: unknown, path: string): ResultInterface {
+  const fields = new Fields(value, path)
+  const texts = (['mac', 'sandbox', 'socketPath', 'pciID'] as const).flatMap((key) => {
+    const text = fields.text(key)
+    return text === undefined ? [] : [[key, text] as const]
+  })
+  const mtu = fields.integer('mtu', 0, 0xffff_ffff)
+  return { name: fields.text('name') ?? '', ...Object.fromEntries(texts), ...(mtu !== undefined && { mtu }) }
+}
+
+function decodeAddress(value: unknown, path: string, interfaces: number): ResultAddress {
+  const fields = new Fields(value, path)
+  const address = fields.text('address')
+  if (address === undefined || !address.includes('/'))
+    throw invalid(fields.at('address'), 'must be like 10.1.2.3/24')
+  const gateway = fields.text('gateway')
+  const index = fields.integer('interface', -1, Math.max(interfaces - 1, 0))
+  return {
+    address,
+    ...(gateway !== undefined && { gateway }),
+    ...(index !== undefined && index >= 0 && { interface: index }),
+  }
+}

@@ -1,0 +1,2 @@
+/** IPPROTO_ numbers. */
+export const protocolNumbers = { tcp: 6, udp: 17, sctp: 132 } as const

@@ -1,0 +1,59 @@
+/** Routes of any form that CNI has: by a gateway or on the link, with metrics, in any table. */
+import { addressBytes, formatPrefix, type Address, type Prefix } from './address.ts'
+import { NLM_F_CREATE, NLM_F_EXCL, type Request } from './netlink.ts'
+import { attribute, nested } from './netlink-attributes.ts'
+import { routeHeader } from './netlink-messages.ts'
+import { RT_SCOPE_LINK, RT_TABLE_MAIN, RTM_NEWROUTE, RTPROT_BOOT, u32 } from './rtnetlink.ts'
+
+const AF_INET = 2
+const AF_INET6 = 10
+const RTN_UNICAST = 1
+const RTAX_MTU = 2
+const RTAX_ADVMSS = 8
+
+export interface NewRoute {
+  index: number
+  destination: Prefix
+  /** Absent: the destination is on the link. */
+  gateway?: Address | undefined
+  mtu?: number | undefined
+  advmss?: number | undefined
+  priority?: number | undefined
+  table?: number | undefined
+  /** RT_SCOPE_…; absent: the kernel's word for the kind of route. */
+  scope?: number | undefined
+}
+
+/** EEXIST is as good: an address of the same network brought it, or another interface of the container's. */
+export function addRoute(route: NewRoute): Request {
+  const { index, destination, gateway, mtu, advmss, priority, table = RT_TABLE_MAIN } = route
+  const scope = route.scope ?? (gateway || destination.family === 6 ? 0 : RT_SCOPE_LINK)
+  const metrics = [
+    ...(mtu ? [attribute(RTAX_MTU, u32(mtu))] : []),
+    ...(advmss ? [attribute(RTAX_ADVMSS, u32(advmss))] : []),
+  ]
+  const header = routeHeader({
+    family: destination.family === 4 ? AF_INET : AF_INET6,
+    prefixLength: destination.length,
+    table: table < 256 ? table : 0,
+    protocol: RTPROT_BOOT,
+    scope,
+    type: RTN_UNICAST,
+  })
+  return {
+    type: RTM_NEWROUTE,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    what: `RTM_NEWROUTE ${formatPrefix(destination)} on link ${index}`,
+    tolerate: ['EEXIST'],
+    hints: { ENETUNREACH: 'Its gateway is on no network of the interface.' },
+    payload: [
+      header,
+      ...(destination.length > 0 ? [attribute(1 /* RTA_DST */, addressBytes(destination))] : []),
+      ...(gateway ? [attribute(5 /* RTA_GATEWAY */, addressBytes(gateway))] : []),
+      attribute(4 /* RTA_OIF */, u32(index)),
+      ...(priority ? [attribute(6 /* RTA_PRIORITY */, u32(priority))] : []),
+      ...(table >= 256 ? [attribute(15 /* RTA_TABLE */, u32(table))] : []),
+      ...(metrics.length > 0 ? [nested(8 /* RTA_METRICS */, metrics)] : []),
+    ],
+  }
+}

@@ -1,0 +1,141 @@
+// Calls the CNI plugin as a runtime does: a process for each command, in a network namespace of the test's own.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { namespaceInode } from '@holdfast/core'
+import { inNetns } from '../src/netns.ts'
+import { TestHost } from './network-fixture.ts'
+
+export const plugin = fileURLToPath(new URL('../dist/holdfast-bridge', import.meta.url))
+
+export interface Answer {
+  status: number | null
+  // Whatever it printed: tests look into it.
+  // eslint-disable-next-line typescript/no-explicit-any
+  json: any
+  stderr: string
+}
+
+export interface Call {
+  id?: string
+  netns?: number | string
+  interface?: string
+  config?: object
+  env?: Record<string, string>
+}
+
+export class CniHost extends TestHost {
+  readonly cni = join(this.stateDir, 'cni')
+
+  static override async create(): Promise<CniHost> {
+    const host = new CniHost()
+    await host.run('ip link set lo up')
+    return host
+  }
+
+  /** A bridge network with both families; `change` adds and replaces keys. */
+  config(change: object = {}): object {
+    return {
+      cniVersion: '1.1.0',
+      name: 'net1',
+      type: 'holdfast-bridge',
+      bridge: 'cni0',
+      isGateway: true,
+      ipMasq: true,
+      stateDir: this.cni,
+      ipam: {
+        ranges: [[{ subnet: '10.77.0.0/24' }], [{ subnet: 'fd00:77::/64' }]],
+        routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
+      },
+      ...change,
+    }
+  }
+
+  start(command: string, call: Call): ChildProcess {
+    const { id = 'c1', netns, interface: name = 'eth0', config = this.config(), env = {} } = call
+    const path = typeof netns === 'number' ? netnsPath(netns) : (netns ?? '')
+    const child = inNetns(this.netns, () =>
+      spawn(plugin, [], {
+        env: {
+          PATH: process.env['PATH'] ?? '',
+          CNI_COMMAND: command,
+          CNI_CONTAINERID: id,
+          CNI_NETNS: path,
+          CNI_IFNAME: name,
+          CNI_PATH: '/usr/lib/cni',
+          ...env,
+        },
+        stdio: ['pipe', 'pipe', 'pipe'],
+      }),
+    )
+    child.stdin!.on('error', () => undefined) // it may be killed before it has read
+    child.stdin!.end(typeof config === 'string' ? config : JSON.stringify(config))
+    return child
+  }
+
+  async call(command: string, call: Call = {}): Promise<Answer> {
+    const child = this.start(command, call)
+    let [stdout, stderr] = ['', '']
+    child.stdout!.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
+    child.stderr!.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+    const [status] = (await once(child, 'close')) as [number | null]
+    return { status, json: stdout === '' ? undefined : JSON.parse(stdout), stderr }
+  }
+
+  /** Its result, or an error with what it printed. */
+  // eslint-disable-next-line typescript/no-explicit-any
+  async succeed(command: string, call: Call = {}): Promise<any> {
+    const { status, json, stderr } = await this.call(command, call)
+    if (status === 0) return json
+    throw new Error(`${command}: exit status ${status}: ${JSON.stringify(json)} ${stderr}`)
+  }
+
+  async fail(
+    command: string,
+    call: Call = {},
+  ): Promise<{ code: number; msg: string; details: string; cniVersion: string }> {
+    const { status, json } = await this.call(command, call)
+    if (status === 1) return json as { code: number; msg: string; details: string; cniVersion: string }
+    throw new Error(`${command}: exit status ${status}, expected 1: ${JSON.stringify(json)}`)
+  }
+
+  /** What the plugin left on the host: links, leases, records, published ports, guarded senders. */
+  async leftovers(): Promise<string[]> {
+    const links = JSON.parse(await this.run('ip -j link')) as { ifname: string }[]
+    const elements = await this.run(
+      `for map in publish4 publish4_any publish6 publish6_any; do nft list map inet hf-cni $map 2>/dev/null || true; done
+       nft list table bridge hf-cni 2>/dev/null || true`,
+    )
+    return [
+      ...links.map(({ ifname }) => ifname).filter((name) => /^(hf|hi)[0-9a-f]{12}$/.test(name)),
+      ...this.files('leases').filter((name) => !name.startsWith('.')),
+      ...this.files('attachments'),
+      ...(elements.match(/elements = \{[^}]*\}/g) ?? []),
+    ]
+  }
+
+  files(directory: string): string[] {
+    try {
+      return readdirSync(this.cni).flatMap((boot) =>
+        readdirSync(join(this.cni, boot)).flatMap((network) =>
+          readdirSync(join(this.cni, boot, network, directory)),
+        ),
+      )
+    } catch {
+      return []
+    }
+  }
+
+  /** A path that names the namespace for as long as this process lives, and goes when the test says so. */
+  mortalPath(netns: number): { path: string; die: () => void } {
+    const path = join(this.stateDir, `netns-${namespaceInode(netns)}`)
+    symlinkSync(netnsPath(netns), path)
+    return { path, die: () => rmSync(path) }
+  }
+}
+
+export function netnsPath(netns: number): string {
+  return `/proc/${process.pid}/fd/${netns}`
+}
