@@ -246,10 +246,10 @@ async function throughput(): Promise<void> {
 }
 
 async function iperf(server: string[], client: string[], address: string): Promise<string> {
-  const [program = '', ...args] = [...server, 'iperf3', '-s', '-1', '--forceflush']
+  const [program, ...args] = [...server, 'iperf3', '-s', '-1', '--forceflush']
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(child.stdout, 'data') // it listens
-  const [command = '', ...rest] = [...client, 'iperf3', '-c', address, '-t', '3', '-J']
+  const [command, ...rest] = [...client, 'iperf3', '-c', address, '-t', '3', '-J']
   const result = JSON.parse(execFileSync(command, rest, { encoding: 'utf8' })) as {
     end: { sum_received: { bits_per_second: number } }
   }

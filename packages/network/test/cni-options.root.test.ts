@@ -103,7 +103,7 @@ describe.skipIf(process.getuid?.() !== 0)('addresses', { timeout: 60_000 }, () =
     const results = await Promise.all(
       ['a', 'b', 'c'].map((id) => host.succeed('ADD', { id, netns: host.namespace(), config })),
     )
-    expect(results.map(({ ips }) => ips[0].address).sort()).toEqual([
+    expect(results.map(({ ips }) => ips[0].address as string).sort()).toEqual([
       '10.213.1.2/24',
       '10.213.1.3/24',
       '10.213.1.4/24',
