@@ -40,6 +40,7 @@ try {
       await side.publishAll(1)
       await measure(figures(), side, firstPort) // warms up
     }
+    await docker?.startWith(0) // warms up
     const empty = await docker?.startWith(0)
     for (const count of counts) {
       process.stderr.write(`measuring: ${count} ports\n`)

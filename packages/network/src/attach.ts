@@ -59,7 +59,6 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
     releasePorts(context, ports)
     if (addresses.length > 0) {
       context.ipam.leave(owner)
-      await context.egress.remove(request)
       await buryLink(context, owner.link)
     }
     throw error

@@ -27,14 +27,10 @@ export async function detach(
   await attempt(() => withdrawPorts(context, addresses, all))
   await attempt(() => releasePorts(context, all))
   await attempt(() => context.ipam.leave({ id, interface: attachment.interface, link }))
-  // Its packets are refused by its policy until its link is down.
-  if (options.wait) {
-    await attempt(() => buryLink(context, link))
-  } else {
-    await attempt(() => silenceLink(context, link))
-    buryLinkLater(context, link)
-  }
-  await attempt(() => context.egress.remove(attachment))
+  await attempt(() => silenceLink(context, link))
+  await attempt(() => context.egress.removeLink(link)) // only now, when it can send nothing more
+  if (options.wait) await attempt(() => buryLink(context, link))
+  else buryLinkLater(context, link)
   if (errors.length === 1) throw errors[0]
   if (errors.length > 1)
     throw new AggregateError(errors, `detaching ${id} failed in ${errors.length} steps: ${String(errors[0])}`)

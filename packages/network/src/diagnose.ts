@@ -8,6 +8,8 @@ import { inNetns, readSysctl } from './netns.ts'
 import { NetlinkSocket, NETLINK_ROUTE } from './netlink.ts'
 import { nftApply, runProgram } from './nft.ts'
 import { newBridge, newVeth, getLink, parseLink } from './rtnetlink.ts'
+import { policyText } from './policy/policy-ruleset.ts'
+import { openRefusalLog } from './policy/refusal-log.ts'
 import { installText } from './ruleset.ts'
 
 export interface Diagnosis {
@@ -31,6 +33,11 @@ export async function diagnoseHost(hostNetns?: number): Promise<Diagnosis[]> {
       'nf_tables with nat, fib and masquerade',
       'Load nf_tables, nft_chain_nat, nft_fib_inet and nft_masq.',
       tryRules,
+    ),
+    attempt(
+      'egress policies',
+      'Load nft_log, nft_reject_inet, nfnetlink_log and nf_tables for the bridge family.',
+      tryPolicies,
     ),
     attempt(
       'IPv6',
@@ -106,6 +113,22 @@ async function tryRules(): Promise<string> {
       netns,
     )
     return 'the ruleset of a network was written'
+  } finally {
+    closeSync(netns)
+  }
+}
+
+async function tryPolicies(): Promise<string> {
+  const netns = createNamespace('net')
+  try {
+    const subnets = [parsePrefix('192.0.2.0/24', 'probe')]
+    const log = await openRefusalLog(1, netns, () => undefined)
+    try {
+      await nftApply(policyText({ table: 'probe', bridge: 'probe', subnets, logGroup: log.group }), netns)
+    } finally {
+      log.close()
+    }
+    return 'the rules of a policy were written, and its log opened'
   } finally {
     closeSync(netns)
   }

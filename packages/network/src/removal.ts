@@ -17,6 +17,12 @@ export async function silenceLink({ removal }: NetworkContext, link: string): Pr
 /** Deletes the link if it is there, and frees what it carried. */
 export async function buryLink(context: NetworkContext, link: string): Promise<void> {
   await context.removal.request([deleteLink(link)])
+  await free(context, link)
+}
+
+/** The link is gone. Its policy goes before its addresses can be another's, with another's policy. */
+async function free(context: NetworkContext, link: string): Promise<void> {
+  await context.egress.removeLink(link)
   context.ipam.free(link, context.plan.ranges)
 }
 
@@ -32,7 +38,7 @@ export function buryLinkLater(context: NetworkContext, link: string): void {
 async function finish(context: NetworkContext, link: string): Promise<void> {
   try {
     const [replies] = await context.removal.request([getLink(link, ['ENODEV'])])
-    if (replies?.[0] === undefined) context.ipam.free(link, context.plan.ranges)
+    if (replies?.[0] === undefined) await free(context, link)
     else await buryLink(context, link)
   } catch {
     // Not lost: the lease stays `leaving`, and whoever needs the address, or the next restore, tries again.

@@ -17,6 +17,7 @@ describe.skipIf(process.getuid?.() !== 0)('diagnoseHost', () => {
     const before = await host.run('ip -o link; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward')
     const checks = await diagnoseHost(host.netns)
     expect(checks.filter(({ ok }) => !ok)).toEqual([])
+    expect(checks.map(({ check }) => check)).toContain('egress policies')
     expect(await host.run('ip -o link; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward')).toBe(before)
   })
 

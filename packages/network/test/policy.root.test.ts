@@ -374,6 +374,25 @@ describe.skipIf(process.getuid?.() !== 0)('policies', () => {
     expect(await sets()).not.toContain(a.ip)
   })
 
+  it('go before the address can be another’s, however fast the next one comes', async () => {
+    const network = await host.open({ subnets: [{ subnet: '10.77.0.0/30' }, { subnet: 'fd00:77::/64' }] })
+    const ids = ['c', 'c', 'd', 'c']
+    let last: Attachment | undefined
+    for (const [index, id] of ids.entries()) {
+      if (last) await network.detach(last) // its link is still there
+      const egress = index % 2 === 0 ? { allow: [] } : { deny: [{ to: '192.0.2.2', port: 443 }] }
+      const next = await contained(network, egress, id)
+      expect(next.ip).toBe('10.77.0.2')
+      expect([await reaches(next.netns, '192.0.2.2'), await reaches(next.netns, '192.0.2.2', 443)]).toEqual([
+        index % 2 !== 0,
+        false,
+      ])
+      last = next.attachment
+    }
+    await network.detach(last!, { wait: true })
+    expect(await sets()).not.toContain('10.77.0.2')
+  })
+
   it('that are wrong change nothing', async () => {
     const network = await host.open()
     await expect(contained(network, { deny: [{ to: '10.0.0.1/8' }] })).rejects.toMatchObject({

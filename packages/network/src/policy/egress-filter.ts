@@ -50,6 +50,9 @@ export class EgressFilter {
     members?: { link: string; addresses: string[] },
   ): Promise<void> {
     const key = keyOf(scope)
+    // An earlier attachment of the same name, whose detach has not come this far.
+    const earlier = members && this.#subjects.get(key)?.members?.link
+    if (earlier !== undefined && earlier !== members?.link) await this.removeLink(earlier)
     const known = this.#subjects.get(key)
     if (!given && !known) return
     const subject = known ?? (await this.#newSubject(scope, given ?? {}, members))
@@ -112,9 +115,13 @@ export class EgressFilter {
     )
   }
 
-  /** The container leaves; its addresses may be another's next. */
-  remove(scope: PolicyScope): Promise<void> {
-    return this.set(scope, undefined)
+  /** The container that this link was of has left; its addresses may be another's next. */
+  async removeLink(link: string): Promise<void> {
+    for (const { id, interface: name, members } of this.#subjects.values()) {
+      if (members?.link !== link || id === undefined || name === undefined) continue
+      await this.set({ id, interface: name }, undefined)
+      return
+    }
   }
 
   /** After a restart: these are the policies; what else is there for this network goes. Returns what went. */

@@ -1,10 +1,9 @@
 /** A network's policies as they are in the kernel: the rules, written once, and the elements that are there. */
-import { addressBytes } from '../address.ts'
+import { addressBytes, addressFromBytes, contains } from '../address.ts'
 import type { RulesContext } from '../context.ts'
 import { Turns, type NetlinkSocket } from '../netlink.ts'
 import { dumpElements, interfaceName, parseElements, type SetName } from '../nfnetlink.ts'
 import { nftApply, nftList } from '../nft.ts'
-import { dumpLinks, parseLink } from '../rtnetlink.ts'
 import { countRules, rulesPerChain } from '../rules-check.ts'
 import type { Packet } from './egress-rule.ts'
 import {
@@ -97,34 +96,43 @@ export async function presentPolicy(
   { orphans = false } = {},
 ): Promise<Map<string, TimedElement> | undefined> {
   const { table, bridge } = context.options
-  const names: SetName[] = [
+  if (!(await exists(context.netfilter, { table }))) return undefined
+  const present = new Map<string, TimedElement>()
+  const links = new Set([...context.published.values()].map(({ link }) => link))
+  const guard = (set: string): SetName => ({ family: 'bridge', table, set })
+  const sets: SetName[] = [
     ...allPolicySets(bridge).map((set) => ({ table, set })),
     { table, set: limitedNetworks },
-    ...Object.values(guardSets).map((set) => ({ family: 'bridge' as const, table, set })),
+    // Before the links: it is by their addresses that links which are gone are known.
+    guard(guardSets[4]),
+    guard(guardSets[6]),
+    guard(guardSets.links),
   ]
-  const ours = new Set([...context.published.values()].map(({ link }) => link))
-  const links = orphans
-    ? (await context.route.dump(dumpLinks())).map((each) => parseLink(each).name)
-    : undefined
-  const watched = (link: string) => ours.has(link) || (links !== undefined && !links.includes(link))
-  const present = new Map<string, TimedElement>()
-  if (!(await exists(context.netfilter, names[0]!))) return undefined
-  for (const set of names) {
+  for (const set of sets) {
     const now = performance.now()
     const replies = await context.netfilter.dump(dumpElements(set, ['ENOENT']))
     for (const found of replies.flatMap(parseElements)) {
-      const element = foundElement(set, found, now)
       // These sets are shared by the table's networks.
       if (set.set === limitedNetworks && !found.key.equals(interfaceName(bridge))) continue
-      if (set.family === 'bridge' && !watched(linkOf(found.key))) continue
+      if (set.family === 'bridge') {
+        const link = linkOf(found.key)
+        if (orphans && isOurs(context, found.key.subarray(16))) links.add(link)
+        if (!links.has(link)) continue
+      }
+      const element = foundElement(set, found, now)
       present.set(elementId(element), element)
     }
   }
   return present
 }
 
-async function exists(netfilter: NetlinkSocket, set: SetName): Promise<boolean> {
-  const rules = await countRules(netfilter, { table: set.table })
+/** `address`: what follows a link's name in a key; empty where nothing does. */
+function isOurs({ plan }: RulesContext, address: Buffer): boolean {
+  return address.length > 0 && plan.ranges.some(({ subnet }) => contains(subnet, addressFromBytes(address)))
+}
+
+async function exists(netfilter: NetlinkSocket, { table }: { table: string }): Promise<boolean> {
+  const rules = await countRules(netfilter, { table })
   return [...rules.keys()].some((chain) => chain.startsWith('egress-'))
 }
 
