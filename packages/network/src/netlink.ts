@@ -185,7 +185,12 @@ export class NetlinkSocket {
       for (const message of parseMessages(buffer.subarray(0, await this.#readPart(buffer)))) {
         if (message.seq !== sequence) continue
         if (message.flags & NLM_F_DUMP_INTR) interrupted = true
-        if (message.type === NLMSG_DONE) return interrupted ? undefined : replies
+        if (message.type === NLMSG_DONE) {
+          // A dump that fails halfway ends like any other, and says so here alone.
+          const errno = message.data.length < 4 ? 0 : message.data.readInt32LE(0)
+          if (errno < 0) throwUnlessTolerated(netlinkError(-errno, request), request)
+          return interrupted ? undefined : replies
+        }
         if (message.type === NLMSG_ERROR) {
           const error = failure(message, request)
           if (error) throw error
@@ -237,6 +242,10 @@ function failure(message: NetlinkMessage, request: Request): SyscallError | unde
   if (errno === 0) return undefined
   const error = netlinkError(-errno, request)
   return request.tolerate?.includes(error.code) ? undefined : error
+}
+
+function throwUnlessTolerated(error: SyscallError, request: Request): void {
+  if (!request.tolerate?.includes(error.code)) throw error
 }
 
 function netlinkError(errno: number, request: Request): SyscallError {

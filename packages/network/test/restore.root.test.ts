@@ -64,7 +64,7 @@ async function expectExactly(living: Attachment[]): Promise<void> {
 }
 
 describe.skipIf(process.getuid?.() !== 0)('after kill -9', () => {
-  it('at any moment, restore keeps what lives and removes the rest', { timeout: 60_000 }, async () => {
+  it('at any moment, restore keeps what lives and removes the rest', { timeout: 180_000 }, async () => {
     const keep = host.namespace()
     for (const milliseconds of [0, 3, 9, 20, 45, 80]) {
       const containers = Array.from({ length: 6 }, () => host.namespace())

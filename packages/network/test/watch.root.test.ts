@@ -141,7 +141,7 @@ describe.skipIf(process.getuid?.() !== 0)('an open network', () => {
     ])
     await expectWhole()
     events = []
-    await host.run('nft flush chain inet hft publish; nft delete element inet hft source4 { 10.77.0.0/24 }')
+    await host.run(`nft 'flush chain inet hft publish; delete element inet hft source4 { 10.77.0.0/24 }'`)
     expect(await untilTold('rules-lost')).toMatchObject({ missing: ['publish', 'source4'], repaired: true })
     await expectWhole()
     events = []
