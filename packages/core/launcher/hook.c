@@ -60,6 +60,20 @@ static _Noreturn void run_hook(struct launch *launch, long state, const char *pa
 	leave(127);
 }
 
+// How it ended, behind its path.
+static const char *outcome(const char *path, int status)
+{
+	static char text[512];
+	struct line line = {text, text + sizeof text - 1, false};
+	int signal = status & 0x7f;
+
+	put_text(&line, path);
+	put_text(&line, signal ? ": signal " : ": exit status ");
+	put_number(&line, (uint64_t)(signal ? signal : status >> 8 & 0xff));
+	*line.at = 0;
+	return text;
+}
+
 static long await_hook(struct launch *launch, long child, int pidfd, const char *path, int64_t timeout)
 {
 	struct pollfd poll = {.fd = pidfd, .events = POLLIN};
@@ -77,7 +91,7 @@ static long await_hook(struct launch *launch, long child, int pidfd, const char 
 		;
 	if (result == 0)
 		return failed(launch, "hook timed out", path, -ETIMEDOUT);
-	return status ? failed(launch, "error running hook", path, -ECANCELED) : 0;
+	return status ? failed(launch, "error running hook", outcome(path, status), -ECANCELED) : 0;
 }
 
 long op_hook(struct launch *launch, struct reader *reader)

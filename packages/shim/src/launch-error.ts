@@ -31,11 +31,24 @@ export function stepError(failure: Failure, step: NamedStep | undefined): Error 
     errno: failure.errno,
     code,
     syscall: failure.syscall,
-    path: failure.detail === '' ? undefined : failure.detail,
+    path: failure.detail === '' ? undefined : withSignalName(failure.detail),
     step: step?.text,
     field: step?.field,
     hint: step === undefined ? undefined : launchHint(step.do, code),
   })
+}
+
+/** `…: signal 31`, as the launcher has it of a hook → its name, in the words that runc prints. */
+function withSignalName(detail: string): string {
+  return detail.replace(/: signal (\d+)$/, (_, number: string) => `: signal: ${signals[number] ?? number}`)
+}
+
+const signals: Partial<Record<string, string>> = {
+  6: 'aborted',
+  9: 'killed',
+  11: 'segmentation fault',
+  15: 'terminated',
+  31: 'bad system call',
 }
 
 /** In the words that `docker run` prints for the same. */

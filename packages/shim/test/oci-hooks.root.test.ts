@@ -153,8 +153,26 @@ describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
       config: (config) => (config['hooks'] = { startContainer: [{ path: '/bin/false' }] }),
     })
     await run.client.request('create', {})
-    await expect(run.client.request('start', {})).rejects.toThrow(/error running hook '\/bin\/false'/)
+    await expect(run.client.request('start', {})).rejects.toThrow(
+      /error running hook '\/bin\/false: exit status 1'/,
+    )
     expect((await run.client.request('state', {})).status).toBe('stopped')
+    await run.delete()
+  })
+
+  it('of the start are filtered as the program is, and say what ended them', async () => {
+    const run = await world.run({
+      args: ['true'],
+      config: (config) => {
+        config['hooks'] = { startContainer: [{ path: '/bin/sh', args: ['sh', '-c', 'mkdir /tmp/by-hook'] }] }
+        const syscalls = [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_KILL_PROCESS' }]
+        config['linux'].seccomp = { defaultAction: 'SCMP_ACT_ALLOW', syscalls }
+      },
+    })
+    await run.client.request('create', {})
+    await expect(run.client.request('start', {})).rejects.toThrow(
+      /error running hook '\/bin\/sh: (signal: bad system call|exit status 159)'/,
+    )
     await run.delete()
   })
 
