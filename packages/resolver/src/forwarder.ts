@@ -21,6 +21,7 @@ const mostOpen = 256
 export class Forwarder {
   readonly #options: ForwarderOptions
   readonly #order: UpstreamOrder
+  readonly #ids = new RandomIds()
   readonly #open = new Set<Exchange>()
 
   constructor(options: ForwarderOptions) {
@@ -34,7 +35,8 @@ export class Forwarder {
       onEnd(undefined)
       return
     }
-    const exchange = new Exchange(this.#options, this.#order, query, (message) => {
+    const shared = { ...this.#options, order: this.#order, ids: this.#ids }
+    const exchange = new Exchange(shared, query, (message) => {
       this.#open.delete(exchange)
       onEnd(message)
     })
@@ -49,24 +51,41 @@ export class Forwarder {
   }
 }
 
+/** Drawn many at once: a draw of two bytes costs as much as one of a hundred. */
+class RandomIds {
+  readonly #drawn = new Uint16Array(64)
+  #used = this.#drawn.length
+
+  next(): number {
+    if (this.#used === this.#drawn.length) {
+      crypto.getRandomValues(this.#drawn)
+      this.#used = 0
+    }
+    return this.#drawn[this.#used++]!
+  }
+}
+
+/** What the questions of one forwarder share. */
+interface Shared extends ForwarderOptions {
+  order: UpstreamOrder
+  ids: RandomIds
+}
+
 /** One question on its way: every upstream that was asked may still answer, until one has. */
 class Exchange {
-  readonly #options: ForwarderOptions
+  readonly #options: Shared
   readonly #order: UpstreamOrder
+  readonly #ids: RandomIds
   readonly #query: Query
   readonly #onEnd: (message: Uint8Array | undefined) => void
   readonly #channels: { close(): void }[] = []
   #forwarding: Forwarding | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor(
-    options: ForwarderOptions,
-    order: UpstreamOrder,
-    query: Query,
-    onEnd: (message: Uint8Array | undefined) => void,
-  ) {
+  constructor(options: Shared, query: Query, onEnd: (message: Uint8Array | undefined) => void) {
     this.#options = options
-    this.#order = order
+    this.#order = options.order
+    this.#ids = options.ids
     this.#query = query
     this.#onEnd = onEnd
   }
@@ -113,8 +132,8 @@ class Exchange {
     const place = { netns: from === 'container' ? this.#options.netns : undefined, address, port }
     // An id and a port (a socket) of its own for each question: an answer can't be guessed by who doesn't see it.
     const message = this.#query.message.slice()
-    crypto.getRandomValues(message.subarray(0, 2))
-    const id = read16(message, 0)
+    const id = this.#ids.next()
+    write16(message, 0, id)
     const onMessage = (answer: Uint8Array) => this.#onMessage(answer, { id, upstream, transport })
     return transport === 'udp'
       ? this.#askByUdp(place, message, { onMessage, onFailure: () => this.#failed(upstream, transport) })
