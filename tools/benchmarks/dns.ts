@@ -76,9 +76,9 @@ async function measure(): Promise<void> {
 }
 
 function start(prefix: string[], args: string[]): ChildProcess {
-  const [program = process.execPath, ...rest] = [...prefix, process.execPath]
+  const command = [...prefix, process.execPath]
   const script = [fileURLToPath(import.meta.url), '--seconds', String(seconds), ...args]
-  return spawn(program, [...rest, ...script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawn(command[0]!, [...command.slice(1), ...script], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
 /** Asks with `window` questions on their way, for a second and then for `seconds`; prints a line after each. */

@@ -119,7 +119,7 @@ describeAsRoot('streams of another namespace', () => {
     const place = { netns, address: '127.0.0.1', port: 80 }
     const server = listenIn(place, (socket) => {
       socket.on('data', (chunk) => socket.write(chunk))
-      socket.on('end', () => socket.end('bye'))
+      socket.on('end', () => setImmediate(() => socket.end('bye')))
     })
     const client = connectIn(place)
     let heard = ''

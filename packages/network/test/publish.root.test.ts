@@ -311,13 +311,15 @@ describe.skipIf(process.getuid?.() !== 0)('published ports of a network whose po
   })
 
   it('name the container whose relay has the port, and are free again after it', async () => {
-    const network = await host.open({ relays: true })
+    let network = await host.open({ relays: true })
     const web = await host.container(network, [tcp(8080, { hostIp: '::1' })], 'web')
     const again = () => host.container(network, [tcp(8080, { hostIp: '::1' })], 'second')
     await expect(again()).rejects.toMatchObject({
       code: 'HF_PORT_IN_USE',
       message: 'port [::1]:8080/tcp is in use by container web',
     })
+    await network.close()
+    network = await host.open({ relays: true })
     await network.restore([web.attachment])
     await expect(again()).rejects.toMatchObject({ code: 'HF_PORT_IN_USE' })
     await network.detach(web.attachment)

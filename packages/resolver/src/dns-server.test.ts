@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { DnsServer, type DnsServerOptions } from './dns-server.ts'
+import { a, answer, question } from './message.test-support.ts'
+import type { DnsSockets } from './sockets.ts'
+
+/** Sockets without a network: what is sent is kept, what comes is said by the test. */
+class Wire implements DnsSockets {
+  ask: (message: Uint8Array, peer: Uint8Array) => void = () => {}
+  readonly sent: Uint8Array[] = []
+  readonly upstream: { question: Uint8Array; answer: (message: Uint8Array) => void; isOpen: boolean }[] = []
+
+  readonly openDatagrams: DnsSockets['openDatagrams'] = ({ bind }, { onMessage }) => {
+    if (bind) {
+      this.ask = onMessage
+      return { send: (message) => this.sent.push(message) > 0, close: () => {} }
+    }
+    const channel = { question: new Uint8Array(0), answer: onMessage0, isOpen: true }
+    function onMessage0(message: Uint8Array): void {
+      onMessage(message, new Uint8Array(0))
+    }
+    this.upstream.push(channel)
+    return {
+      send: (message) => ((channel.question = message.slice()), true),
+      close: () => (channel.isOpen = false),
+    }
+  }
+  readonly listenIn: DnsSockets['listenIn'] = () => ({ on: () => {}, close: () => {} })
+  readonly connectIn: DnsSockets['connectIn'] = () => {
+    throw new Error('no tcp here')
+  }
+}
+
+const peer = Uint8Array.of(1, 2, 3)
+const upstreams = [{ address: '192.0.2.1' }, { address: '192.0.2.2' }]
+
+function open(change: Partial<DnsServerOptions> = {}): { wire: Wire; server: DnsServer } {
+  const wire = new Wire()
+  const server = new DnsServer({
+    sockets: wire,
+    netns: 0,
+    table: { ttl: 1, hosts: [] },
+    upstreams,
+    ...change,
+  })
+  return { wire, server }
+}
+
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => void vi.useRealTimers())
+
+it('gives the client its answer, under its own id, once who is told of it has settled', async () => {
+  const told = Promise.withResolvers<void>()
+  const names: string[] = []
+  const { wire } = open({ onAnswer: ({ name }) => (names.push(name), told.promise) })
+  wire.ask(question('example.com', 1), peer)
+  const [channel] = wire.upstream
+  channel!.answer(answer(channel!.question, '8180', [a('192.0.2.7')]))
+  await vi.advanceTimersByTimeAsync(500)
+  expect(names).toEqual(['example.com'])
+  expect(wire.sent).toEqual([])
+  told.resolve()
+  await vi.advanceTimersByTimeAsync(0)
+  expect(wire.sent).toEqual([answer(question('example.com', 1), '8180', [a('192.0.2.7')])])
+  expect(channel!.isOpen).toBe(false)
+})
+
+it('does not wait longer than a second for who is told', async () => {
+  const problems: string[] = []
+  const { wire } = open({ onAnswer: () => new Promise(() => {}), onProblem: (text) => problems.push(text) })
+  wire.ask(question('example.com', 1), peer)
+  wire.upstream[0]!.answer(answer(wire.upstream[0]!.question, '8180', [a('192.0.2.7')]))
+  await vi.advanceTimersByTimeAsync(999)
+  expect(wire.sent).toHaveLength(0)
+  await vi.advanceTimersByTimeAsync(1)
+  expect(wire.sent).toHaveLength(1)
+  expect(problems).toEqual(['onAnswer of example.com: longer than 1000 ms'])
+})
+
+it('asks once for a client that asks again, and again for another', () => {
+  const { wire } = open()
+  for (const from of [peer, peer, Uint8Array.of(9)]) wire.ask(question('example.com', 1), from)
+  expect(wire.upstream).toHaveLength(2)
+})
+
+it('asks the next server after 1.5 seconds, and says SERVFAIL when every one was asked twice', async () => {
+  const { wire } = open()
+  wire.ask(question('example.com', 1), peer)
+  await vi.advanceTimersByTimeAsync(1499)
+  expect(wire.upstream).toHaveLength(1)
+  await vi.advanceTimersByTimeAsync(1)
+  expect(wire.upstream).toHaveLength(2)
+  await vi.advanceTimersByTimeAsync(4500)
+  expect(wire.upstream).toHaveLength(4)
+  expect(wire.sent.map((message) => message[3]! & 15)).toEqual([2])
+  expect(wire.upstream.every(({ isOpen }) => !isOpen)).toBe(true)
+})
+
+it('asks with an id of its own each time', async () => {
+  const { wire } = open()
+  for (let client = 0; client < 100; client++) wire.ask(question('example.com', 1), Uint8Array.of(client))
+  const ids = new Set(wire.upstream.map(({ question: asked }) => (asked[0]! << 8) | asked[1]!))
+  expect(ids.size).toBeGreaterThan(90)
+})
+
+it('refuses what would be one question too many at once', () => {
+  const { wire } = open()
+  for (let client = 0; client < 257; client++)
+    wire.ask(question('example.com', 1), Uint8Array.of(client >> 8, client & 255))
+  expect(wire.upstream).toHaveLength(256)
+  expect(wire.sent.map((message) => message[3]! & 15)).toEqual([2])
+})
