@@ -9,6 +9,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitFork(env, exports);
   InitLaunch(env, exports);
   InitMemfd(env, exports);
+  InitMemory(env, exports);
   InitMount(env, exports);
   InitNamespace(env, exports);
   InitPath(env, exports);

@@ -7,7 +7,7 @@
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { fillHeapHoles, keepCompiledSeccomp, listenUnix } from '@holdfast/core'
+import { fillHeapHoles, trimMemory, keepCompiledSeccomp, listenUnix } from '@holdfast/core'
 import { ownLauncher, workerLauncher } from './launcher.ts'
 import { ignoreDebugger } from './shim-process.ts'
 import { warmUp } from './warm-up.ts'
@@ -39,6 +39,7 @@ try {
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as (options: object) => void
 for (let round = 0; round < 3; round++) collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+trimMemory() // of the program itself, what the warm-up alone has touched
 fillHeapHoles()
 const socket = values['launch-socket']
 const listener = socket === undefined ? undefined : listenUnix(socket)

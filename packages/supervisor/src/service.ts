@@ -5,7 +5,7 @@ process.on('SIGUSR1', () => {})
 process.env['UV_THREADPOOL_SIZE'] ??= '16'
 
 import { readFileSync } from 'node:fs'
-import { setCloexecFrom } from '@holdfast/core'
+import { setCloexecFrom, trimMemory } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import { pino, destination } from 'pino'
 import { serveApi, type ApiServer } from './api/serve.ts'
@@ -54,6 +54,7 @@ async function run(flags: Flags): Promise<void> {
   lock.writePid()
   await notifyReady()
   logger.info({ hosts: flags.hosts, instance: flags.instance, version }, 'ready')
+  trimMemory()
   await untilSignal()
   logger.info('ending; containers go on')
   await shutDown(server, engine)
