@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { CniHost, type Call } from './cni-fixture.ts'
-import { fetchTcp, run } from './network-fixture.ts'
+import { CniHost, netnsPath, type Call } from './cni-fixture.ts'
+import { fetchTcp } from './network-fixture.ts'
 
 let host: CniHost
 
@@ -99,7 +99,10 @@ describe.skipIf(process.getuid?.() !== 0)('at once', { timeout: 600_000 }, () =>
     const results = await Promise.all(all.map((call) => host.succeed('ADD', call)))
     const addresses = results.map(({ ips }) => ips[0].address as string)
     expect(new Set(addresses).size).toBe(count)
-    for (const { netns } of all) await run(netns, 'busybox ping -c1 -W5 10.77.0.1 >/dev/null')
+    const paths = all.map(({ netns }) => netnsPath(netns)).join(' ')
+    await host.run(
+      `for netns in ${paths}; do nsenter --net=$netns busybox ping -c1 -W5 10.77.0.1 >/dev/null; done`,
+    )
     for (const at of [0, 99, count - 1]) {
       await host.serve(all[at]!.netns, `web${at}`, 80)
       expect(await fetchTcp(host.netns, '127.0.0.1', 20_000 + at)).toBe(`web${at} 10.77.0.1`)
