@@ -30,6 +30,6 @@ export async function removeShared(host: Host, dir: StateDir, network: NetworkCo
     else if (bridge) return
   }
   const pointToPoint = link.kind !== 'bridge'
-  if (link.kind === 'bridge' && link.macspoofchk) await removeUnusedGuard(host)
+  await removeUnusedGuard(host)
   await removeRules(host, { name: rulesName(network), pointToPoint, ipMasq: network.ipMasq })
 }
