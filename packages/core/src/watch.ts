@@ -39,7 +39,7 @@ export interface Watch {
  *
  * libuv makes the descriptor non-blocking. It can watch a descriptor number once: EEXIST for one that is watched
  * already or is a Node socket (use a duplicate), EPERM for a regular file. A pidfd is *readable* from the exit on and
- * *hung up* once it was reaped; to wait for the reaping alone ask for `hangup` alone.
+ * *hung up* once it was reaped (Linux 6.9); to wait for the reaping alone ask for `hangup` alone.
  */
 export function watchFd(fd: number, interest: WatchInterest, callback: (events: WatchEvents) => void): Watch {
   if (typeof callback !== 'function') throw bad('callback', 'must be a function')

@@ -1,18 +1,21 @@
 /** Waits for the end of a launched process, and finds out how it ended. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { hasCode } from '@holdfast/errors'
-import { closeFd, pidfdInfo, pidfdWait, watchFd, type ProcessExit } from '@holdfast/core'
+import { closeFd, pidfdInfo, pidfdSendSignal, pidfdWait, watchFd, type ProcessExit } from '@holdfast/core'
 import type { ExitRecord } from '@holdfast/protocol'
 import { nowRfc3339 } from './clock.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
 import { readExitRecord } from './state-file.ts'
 
-/**
- * Resolves when the process was reaped, with what the kernel told of it by then, if anything. Closes init's pidfd. A
- * pidfd is readable while its process is still a zombie; it hangs up once that was reaped.
- */
+/** How often a zombie is looked at where nothing says that it was reaped: this long after the end, then twice as long. */
+const firstLookMs = 1
+const longestLookMs = 64
+
+/** Resolves when the process was reaped, with what the kernel told of it by then, if anything. Closes init's pidfd. */
 export async function initEnd(init: ProcessHandle | undefined): Promise<ProcessExit | undefined> {
   if (!init) return undefined
-  await pidfdEvent(init.pidfd, 'hangup')
+  await pidfdEvent(init.pidfd, 'readable') // by now it is a zombie, or gone
+  await reaped(init.pidfd)
   const exit = pidfdInfo(init.pidfd)?.exit
   closeFd(init.pidfd)
   return exit
@@ -39,6 +42,25 @@ export async function keeperEnd(keeper: KeeperHandle | undefined, signal: AbortS
  */
 export function endRecord(recordPath: string, exit: ProcessExit | undefined): Omit<ExitRecord, 'oomKilled'> {
   return readExitRecord(recordPath) ?? { ...exitFields(exit), finishedAt: nowRfc3339() }
+}
+
+/** A pidfd hangs up once its process was reaped; before Linux 6.9 nothing says so, and one has to look. */
+async function reaped(pidfd: number): Promise<void> {
+  const stop = new AbortController()
+  const hungUp = pidfdEvent(pidfd, 'hangup', stop.signal)
+  for (let pause = firstLookMs; isZombie(pidfd); pause = Math.min(2 * pause, longestLookMs))
+    await Promise.race([hungUp, delay(pause)])
+  stop.abort()
+}
+
+function isZombie(pidfd: number): boolean {
+  try {
+    pidfdSendSignal(pidfd, 0)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'ESRCH')) return false
+    throw error
+  }
 }
 
 function pidfdEvent(pidfd: number, interest: 'hangup' | 'readable', signal?: AbortSignal): Promise<void> {
