@@ -48,7 +48,8 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
       const dirFd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
       handles.push({ as, path, controllers, version, dirFd, ...(existed && { existed }) })
       if (existed) refuseMembers(path)
-      if (controllers.includes('cpuset') && existsSync(join(path, 'cpuset.mems'))) inheritCpuset(path)
+      if (version === 1 && controllers.includes('cpuset') && existsSync(join(path, 'cpuset.mems')))
+        inheritCpuset(path)
       if (preparation.version === 2) enableAbove(path, preparation.enable)
       fds[as] = dirFd
       fds[`${as}:procs`] = openSync(joinFile({ path, version }), 'w')
@@ -128,7 +129,10 @@ function enableControllers(path: string, controllers: readonly string[]): void {
   for (const controller of missing) writeControl(file, [`+${controller}`], `cgroup controller ${controller}`)
 }
 
-/** A new v1 cpuset is empty, and nothing can join it so; nor one whose parents somebody else left empty. */
+/**
+ * A new v1 cpuset is empty, and nothing can join it so; nor one whose parents somebody else left empty. On v2 an empty
+ * one has what its parent has.
+ */
 function inheritCpuset(path: string): void {
   for (const name of ['cpuset.cpus', 'cpuset.mems']) {
     if (readFileSync(join(path, name), 'latin1').trim() !== '') continue
