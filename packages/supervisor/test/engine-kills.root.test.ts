@@ -1,8 +1,14 @@
 /// <reference lib="esnext.disposable" />
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { busyboxTar, eventually, temporaryDirectory, TestSupervisor } from '@holdfast/testkit'
+import {
+  busyboxTar,
+  eventually,
+  processesIn,
+  processTitle,
+  temporaryDirectory,
+  TestSupervisor,
+} from '@holdfast/testkit'
 
 const isRoot = process.getuid?.() === 0
 const containers = 8
@@ -84,29 +90,9 @@ async function checkAll(supervisor: TestSupervisor): Promise<void> {
 }
 
 function shimsOf(supervisor: TestSupervisor): string[] {
-  return processesIn(`${supervisor.root}/run/c`).filter((pid) => title(pid).startsWith('holdfast: shim'))
-}
-
-/** Processes of ours that hold a file beneath this directory, removed files included. */
-function processesIn(directory: string): string[] {
-  return readdirSync('/proc').filter((pid) => {
-    if (!title(pid).startsWith('holdfast: ')) return false
-    try {
-      return readdirSync(`/proc/${pid}/fd`).some((fd) =>
-        readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(`${directory}/`),
-      )
-    } catch {
-      return false // it ended, or closed a file, in the meantime
-    }
-  })
-}
-
-function title(pid: string): string {
-  try {
-    return /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/cmdline`, 'utf8') : ''
-  } catch {
-    return ''
-  }
+  return processesIn(`${supervisor.root}/run/c`).filter((pid) =>
+    processTitle(pid).startsWith('holdfast: shim'),
+  )
 }
 
 function kill(pid: string): void {

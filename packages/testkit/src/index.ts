@@ -1,6 +1,7 @@
 export * from './eventually.ts'
 export * from './instance.ts'
 export * from './leaks.ts'
+export * from './processes-in.ts'
 export * from './rootfs.ts'
 export * from './supervisor.ts'
 export * from './temporary-directory.ts'

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { processesIn } from './processes-in.ts'
 
 export interface LeakSearch {
   /** The instance's name: links, nftables tables, cgroups and processes that bear it are its own. */
@@ -25,11 +26,12 @@ export function findLeaks({ instance, root }: LeakSearch): string[] {
 
 function processes(root: string, instance: string): string[] {
   const found: string[] = []
+  const holders = new Set(processesIn(root))
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue
     const commandLine = readProc(entry, 'cmdline').replaceAll('\0', ' ').trim()
     const cgroup = readProc(entry, 'cgroup')
-    if (commandLine.includes(root) || cgroup.includes(`/${instance}/`)) {
+    if (commandLine.includes(root) || cgroup.includes(`/${instance}/`) || holders.has(entry)) {
       found.push(`process ${entry}: ${commandLine || readProc(entry, 'comm').trim()}`)
     }
   }
