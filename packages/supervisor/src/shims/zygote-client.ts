@@ -243,8 +243,8 @@ function spawnNode(
 /**
  * A shim runs each function but a few times, and a page that it writes to is its own from then on. All code is compiled
  * before the fork, and kept. What V8 notes down for its optimizers, at each call of a function that has feedback, is put
- * off until a function has run 2000 times (the log's pump soon has). And it must not collect garbage because nothing
- * happens for eight seconds: a collection writes to every page.
+ * off until a function has run 2000 times (the log's pump soon has). And it must not collect garbage because little
+ * happens: a full collection writes to every page.
  */
 const leanFlags = [
   '--no-lazy',
