@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown, type Plugin } from 'rolldown'
 
-const programs = ['supervisor/dist/service.js', 'shim/dist/main-zygote.js']
+const programs = ['supervisor/dist/service.js', 'shim/dist/main-zygote.js', 'oci/dist/main-planner.js']
 
 /** What libraries load and, here, hardly ever use: loaded when something is taken out of it. */
 const seldomUsed = new Set(['node:https', 'node:tls', 'node:zlib', 'node:worker_threads', 'node:querystring'])

@@ -6,3 +6,5 @@ platform=$(node -p 'process.platform + "-" + process.arch')
 mkdir -p "prebuilds/$platform"
 make -s -C native OUT="../prebuilds/$platform" VERSION="$(node -p 'require("./package.json").version')"
 ln -sfn "$(node -p process.execPath)" prebuilds/node
+# For tools/holdfast-oci, whatever the architecture.
+ln -sfn "$platform/holdfast-oci" prebuilds/holdfast-oci

@@ -14,6 +14,19 @@ describe('parseCgroupLayout', () => {
     })
   })
 
+  it('passes over what a later mount hides', () => {
+    const text =
+      line('/sys/fs/cgroup', 'tmpfs', 'rw') +
+      line('/sys/fs/cgroup/unified', 'cgroup2', 'rw') +
+      line('/sys/fs/cgroup/memory', 'cgroup', 'rw,memory') +
+      line('/sys/fs/cgroup', 'cgroup2', 'rw')
+    expect(parseCgroupLayout(text, () => [])).toEqual({
+      version: 2,
+      mount: '/sys/fs/cgroup',
+      controllers: [],
+    })
+  })
+
   it('takes hierarchies with a unified one beside them for v1', () => {
     const text =
       line('/sys/fs/cgroup/unified', 'cgroup2', 'rw') +

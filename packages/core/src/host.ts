@@ -181,7 +181,7 @@ export function parseCgroupLayout(
   mountinfo: string,
   controllersOf: (mount: string) => string[],
 ): CgroupLayout {
-  const hierarchies: CgroupHierarchyMount[] = []
+  let hierarchies: CgroupHierarchyMount[] = []
   let unified: string | undefined
   for (const line of mountinfo.split('\n')) {
     const [before, after] = line.split(' - ')
@@ -191,6 +191,9 @@ export function parseCgroupLayout(
     const mount = rawMount.replace(/\\([0-7]{3})/g, (_, octal: string) =>
       String.fromCharCode(Number.parseInt(octal, 8)),
     )
+    // Listed in the order of mounting: what comes later at or above a mount point hides what is there.
+    hierarchies = hierarchies.filter((earlier) => !hides(mount, earlier.mount))
+    if (unified !== undefined && hides(mount, unified)) unified = undefined
     if (type === 'cgroup2') unified ??= mount
     if (type !== 'cgroup') continue
     const controllers = superOptions.split(',').filter((option) => !notControllers.test(option))
@@ -209,6 +212,10 @@ export function parseCgroupLayout(
   throw new HoldfastError('HF_UNSUPPORTED', 'no cgroup hierarchy is mounted', {
     hint: 'mount -t cgroup2 none /sys/fs/cgroup',
   })
+}
+
+function hides(later: string, earlier: string): boolean {
+  return later !== '/' && (earlier === later || earlier.startsWith(`${later}/`))
 }
 
 const notControllers =

@@ -5,6 +5,8 @@
 //     ◄───────────────── w warning: text
 //     ◄───────────────── t text for stdout  [memfd]            (events: again and again)
 //     ◄───────────────── x exit: u8 flags, u32 status  [memfds: stdout where flags & 1, error where flags & 2]
+//     ◄───────────────── p path: to be opened here  (a file under /dev/fd or /proc)
+//     r, with the descriptor or the reason ─────────►
 //     ◄───────────────── l launch: see launch.c
 //     ◄───────────────── h hooks to run  [memfd]
 //     r hooks ran; with a text: one failed ─────────►
@@ -80,17 +82,17 @@ static int exit_of(const struct packet *packet)
 	return (int)status;
 }
 
-static void hooks_of(int planner, const struct packet *packet)
+// Some paths mean another file in another process.
+static void open_for(int planner, const char *path)
 {
-	size_t size;
-	char *text = read_memfd(packet->fds[0], &size), answer[PACKET_LIMIT] = "r";
-	struct flat flat = {text, text + size};
-	const char *failure = run_hooks(&flat, 0);
+	char answer[256] = "r";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (failure)
-		snprintf(answer + 1, sizeof answer - 1, "%s", failure);
-	send_packet(planner, answer, strlen(answer), NULL, 0);
-	free(text);
+	if (fd < 0)
+		snprintf(answer + 1, sizeof answer - 1, "%s", strerror(errno));
+	send_packet(planner, answer, strlen(answer), &fd, fd < 0 ? 0 : 1);
+	if (fd >= 0)
+		close(fd);
 }
 
 _Noreturn static void planner_is_gone(void)
@@ -120,7 +122,9 @@ int ask_planner(int argc, char **argv)
 		else if (packet.data[0] == 't')
 			print_memfd(packet.fds[0]);
 		else if (packet.data[0] == 'h')
-			hooks_of(planner, &packet);
+			answer_hooks(planner, &packet);
+		else if (packet.data[0] == 'p')
+			open_for(planner, packet.data + 1);
 		else if (packet.data[0] == 'l')
 			return launch_container(planner, &packet);
 		else

@@ -94,6 +94,8 @@ bool write_pid_file(const char *path, pid_t pid);
 // ---- hooks.c ----
 // Runs them in order; NULL, or what failed.
 const char *run_hooks(struct flat *flat, pid_t pid);
+// Runs those of the planner's message and tells it what came of it.
+void answer_hooks(int planner, struct packet *packet);
 
 // ---- console.c ----
 int connect_console(const char *path);

@@ -129,3 +129,17 @@ const char *run_hooks(struct flat *flat, pid_t pid)
 	}
 	return NULL;
 }
+
+void answer_hooks(int planner, struct packet *packet)
+{
+	size_t size;
+	char *text = read_memfd(packet->fds[0], &size), answer[PACKET_LIMIT] = "r";
+	struct flat flat = {text, text + size};
+	const char *failure = run_hooks(&flat, 0);
+
+	if (failure)
+		snprintf(answer + 1, sizeof answer - 1, "%s", failure);
+	close_packet(packet);
+	send_packet(planner, answer, strlen(answer), NULL, 0);
+	free(text);
+}

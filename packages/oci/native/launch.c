@@ -95,6 +95,8 @@ static int give_up(struct launch *launch, const void *message, size_t size)
 	send_packet(launch->planner, message, size, NULL, 0);
 	while (receive_packet(launch->planner, &answer) && answer.size) {
 		uint32_t status;
+		if (answer.data[0] == 'h')
+			answer_hooks(launch->planner, &answer);
 		if (answer.data[0] != 'x')
 			continue;
 		memcpy(&status, answer.data + 2, sizeof status);
@@ -155,15 +157,7 @@ static bool agreed(struct launch *launch)
 	if (!receive_packet(launch->planner, &answer) || !answer.size)
 		return false;
 	if (answer.data[0] == 'h') {
-		size_t size;
-		char *text = read_memfd(answer.fds[0], &size), reply[PACKET_LIMIT] = "r";
-		struct flat flat = {text, text + size};
-		const char *failure = run_hooks(&flat, launch->pid);
-		close_packet(&answer);
-		if (failure)
-			snprintf(reply + 1, sizeof reply - 1, "%s", failure);
-		send_packet(launch->planner, reply, strlen(reply), NULL, 0);
-		free(text);
+		answer_hooks(launch->planner, &answer);
 		return agreed(launch);
 	}
 	if (answer.data[0] == 'x') {

@@ -2,6 +2,7 @@
 #include "front.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,6 +34,8 @@ int main(int argc, char **argv)
 	} own[] = {{"state", verb_state}, {"kill", verb_kill}, {"start", verb_start}, {"version", print_version},
 		   {"help", print_help}};
 
+	// A caller that ignores it would leave this process without the status of its children.
+	signal(SIGCHLD, SIG_DFL);
 	parse_globals(argc, argv);
 	front.root_fd = open(front.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 0; i < sizeof own / sizeof *own; i++)

@@ -14,6 +14,9 @@ const maxPacket = 8192
 
 export class Connection {
   readonly #fd: number
+  /** Until the front end was seen to be gone, or it was closed here. */
+  open = true
+  #stopWaiting: (() => void) | undefined
 
   constructor(fd: number) {
     this.#fd = fd
@@ -21,15 +24,19 @@ export class Connection {
 
   /** The next packet; undefined once the front end has gone. */
   async receive(): Promise<Packet | undefined> {
-    for (;;) {
+    while (this.open) {
       const message = this.#read()
       if (message === undefined) {
         await this.#readable()
         continue
       }
-      if (message.data.length === 0) return undefined
+      if (message.data.length === 0) {
+        this.open = false
+        return undefined
+      }
       return { kind: message.data.toString('latin1', 0, 1), body: message.data.subarray(1), fds: message.fds }
     }
+    return undefined
   }
 
   /** False where nobody listens any more. */
@@ -60,7 +67,10 @@ export class Connection {
     while ((await this.receive()) !== undefined);
   }
 
+  /** Whoever waits for a packet gets none. */
   close(): void {
+    this.open = false
+    this.#stopWaiting?.() // a watch must not outlive its descriptor: the next connection has the same number
     closeFd(this.#fd)
   }
 
@@ -75,10 +85,12 @@ export class Connection {
 
   #readable(): Promise<void> {
     return new Promise((resolve) => {
-      const watch = watchFd(this.#fd, { readable: true, hangup: true }, () => {
+      const watch = watchFd(this.#fd, { readable: true, hangup: true }, () => this.#stopWaiting?.())
+      this.#stopWaiting = () => {
+        this.#stopWaiting = undefined
         watch.close()
         resolve()
-      })
+      }
     })
   }
 }

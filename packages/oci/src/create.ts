@@ -156,6 +156,8 @@ async function launchPrepared(making: Making, verb: 'create' | 'run'): Promise<v
   } catch (error) {
     killCgroup(prepared.cgroups)
     await removeCgroups(prepared.cgroups)
+    // runtime.md#lifecycle: a create that fails behind its hooks is destroyed, and that ends with poststop.
+    if (call.connection.open) await poststop(making)
     throw error
   } finally {
     for (const fd of prepared.transient) closeFd(fd)
@@ -205,6 +207,19 @@ function becomeCreated({ directory, record, config }: Making, prepared: Prepared
   record.startTime = String(processStartTime(pid) ?? '')
   record.cgroups = prepared.cgroups.map(({ dirFd: _dirFd, ...cgroup }) => cgroup)
   store.save(directory, record, config)
+}
+
+function poststop({ call, plan, id, bundle, config }: Making): Promise<void> {
+  const hooks = plan.hooks.poststop
+  return runHooks(call.connection, {
+    kind: 'poststop',
+    hooks,
+    id,
+    bundle,
+    config,
+    status: 'stopped',
+    pid: 0,
+  })
 }
 
 /** A failure ends the container (config.md#posix-platform-hooks). */

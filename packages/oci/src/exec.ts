@@ -1,5 +1,5 @@
 /** `exec`: one more process in a running container. */
-import { openSync, readFileSync, constants } from 'node:fs'
+import { openSync, constants } from 'node:fs'
 import { resolve } from 'node:path'
 import { closeFd, probeHost } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
@@ -19,6 +19,7 @@ import {
   type CgroupHandle,
 } from '@holdfast/shim/library'
 import { ExitError, type Call } from './call.ts'
+import { readCallerFile } from './caller-file.ts'
 import { ownerOf } from './create.ts'
 import { directSteps } from './direct-steps.ts'
 import { openInit } from './ending.ts'
@@ -67,7 +68,7 @@ async function start(call: Call): Promise<void> {
   const record = store.load(request.root, id)
   checkStatus(store.statusOf(request.root, record), options)
   const config = store.loadConfig(request.root, id)
-  const process = withSurroundings(processOf(call, options, config, args), call, record, config)
+  const process = withSurroundings(await processOf(call, options, config, args), call, record, config)
   checkConsole(process, options)
   await launch(call, { options, record, config, process })
 }
@@ -82,18 +83,22 @@ function checkStatus(status: store.Status, { on }: Options): void {
     )
 }
 
-function processOf({ request }: Call, options: Options, config: OciConfig, args: string[]): OciProcess {
+async function processOf(
+  call: Call,
+  options: Options,
+  config: OciConfig,
+  args: string[],
+): Promise<OciProcess> {
   const file = options.value['process']
   if (file === undefined) {
     if (args.length === 0) throw usage('process args cannot be empty')
     return execProcess(config.process, args, options)
   }
-  const path = resolve(request.cwd, file)
   let json: unknown
   try {
-    json = JSON.parse(readFileSync(path, 'utf8'))
+    json = JSON.parse(await readCallerFile(call, file))
   } catch (error) {
-    throw usage(`process file ${path}: ${(error as Error).message}`)
+    throw usage(`process file ${file}: ${(error as Error).message}`)
   }
   const process = readProcess(json, 'process')
   if (!process.args?.length) throw usage('process args cannot be empty')

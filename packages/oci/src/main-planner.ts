@@ -5,6 +5,7 @@
  *     node main-planner.js --once          descriptor 3 is the one connection to serve
  */
 import { rmSync, statSync, watch } from 'node:fs'
+import { dirname } from 'node:path'
 import { loadLauncher, probeHost } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 import { leaveCallersCgroup } from './own-cgroup.ts'
@@ -14,8 +15,8 @@ import { serve, serveOne } from './server.ts'
 const idleMs = 30_000
 const socketFd = 3
 
-process.title = 'holdfast-oci: planner'
 const [mode, path] = process.argv.slice(2)
+process.title = `holdfast-oci: planner${path === undefined ? '' : ` ${dirname(path)}`}`
 if (mode === '--once' || path === undefined) {
   await serveOne(socketFd)
 } else {
@@ -27,14 +28,23 @@ if (mode === '--once' || path === undefined) {
   }
   const served = serve({ listener: socketFd, idleMs, retire })
   // What every launch needs, while the first front end is on its way.
-  probeHost()
-  loadLauncher()
+  tryOut(probeHost)
+  tryOut(loadLauncher)
   // Whoever removes the runtime root has no use for its planner.
   const gone = watch(path, () => inodeOf(path) !== inode && process.exit(0))
   gone.on('error', () => gone.close())
   setTimeout(leaveCallersCgroup, 100)
   await served
   process.exit(0)
+}
+
+/** Whoever needs what fails here is told so when it asks; others are served. */
+function tryOut(work: () => unknown): void {
+  try {
+    work()
+  } catch {
+    // asked again by each call that needs it
+  }
 }
 
 function inodeOf(path: string): number | undefined {

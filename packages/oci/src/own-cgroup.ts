@@ -8,7 +8,12 @@ import { probeHost } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 
 export function leaveCallersCgroup(): void {
-  const { cgroup } = probeHost()
+  let cgroup: ReturnType<typeof probeHost>['cgroup']
+  try {
+    ;({ cgroup } = probeHost())
+  } catch {
+    return // no cgroups at all: nothing to leave
+  }
   const mounts = cgroup.version === 2 ? [cgroup.mount] : cgroup.hierarchies.map(({ mount }) => mount)
   // Each line: hierarchy, controllers, path. Where every path is / there is nothing to leave.
   if (!/^\d+:[^:]*:\/./m.test(readFileSync('/proc/self/cgroup', 'latin1'))) return

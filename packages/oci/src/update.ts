@@ -1,12 +1,12 @@
 /** `update`: other limits for a running container. */
-import { readFileSync } from 'node:fs'
-import { createReadStream } from 'node:fs'
-import { resolve } from 'node:path'
+import { createReadStream, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { text as readAll } from 'node:stream/consumers'
 import { HoldfastError } from '@holdfast/errors'
 import { planUpdate } from '@holdfast/plan'
 import { applyCgroupWrites } from '@holdfast/shim/library'
 import type { Call } from './call.ts'
+import { readCallerFile } from './caller-file.ts'
 import { onlyId, parseOptions, usage, type Options } from './options.ts'
 import * as store from './store.ts'
 import { sizeOf } from './size.ts'
@@ -51,7 +51,36 @@ export async function update(call: Call): Promise<void> {
   const file = options.value['resources']
   const resources = file === undefined ? fromOptions(options) : await fromFile(call, file)
   const directories = record.cgroups.map(({ as, controllers }) => ({ as, controllers }))
-  applyCgroupWrites(record.cgroups, planUpdate(resources, { version: record.cgroupVersion, directories }))
+  const place = { version: record.cgroupVersion, directories }
+  const writes = planUpdate(withSwap(resources, place.version), place)
+  applyCgroupWrites(record.cgroups, inOrder(writes, record))
+}
+
+interface Memory {
+  limit?: number
+  swap?: number
+}
+
+/** cgroup v1 has memory within memory and swap: without a limit of the one there is none of the other. */
+function withSwap(resources: object, version: 1 | 2): object {
+  const { memory } = resources as { memory?: Memory }
+  if (version === 2 || memory?.limit !== -1 || memory.swap !== undefined) return resources
+  return { ...resources, memory: { ...memory, swap: -1 } }
+}
+
+const swapFile = 'memory.memsw.limit_in_bytes'
+
+/** Whichever of the two is in the other's way goes first: the larger one is raised before the smaller. */
+function inOrder<Write extends { file: string; value: string }>(
+  writes: Write[],
+  { cgroups, cgroupVersion }: store.ContainerRecord,
+): Write[] {
+  const swap = writes.find(({ file }) => file === swapFile)
+  const memory = cgroups.find(({ controllers }) => controllers.includes('memory'))
+  if (cgroupVersion === 2 || !swap || !memory) return writes
+  const now = Number(readFileSync(join(memory.path, swapFile), 'latin1'))
+  const raised = Number(swap.value) === -1 || Number(swap.value) > now
+  return raised ? [swap, ...writes.filter((each) => each !== swap)] : writes
 }
 
 function fromOptions({ value }: Options): object {
@@ -63,9 +92,9 @@ function fromOptions({ value }: Options): object {
   return resources
 }
 
-async function fromFile({ request, input }: Call, file: string): Promise<object> {
-  const name = file === '-' ? 'standard input' : resolve(request.cwd, file)
-  const content = file === '-' ? await readInput(input) : readFileSync(name, 'utf8')
+async function fromFile(call: Call, file: string): Promise<object> {
+  const name = file === '-' ? 'standard input' : file
+  const content = await (file === '-' ? readInput(call.input) : readCallerFile(call, file))
   let json: unknown
   try {
     json = JSON.parse(content)

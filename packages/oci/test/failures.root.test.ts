@@ -1,9 +1,9 @@
 /** Whatever goes wrong, and at whichever step: the error says what, and nothing is left. */
-import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { eventually } from '@holdfast/testkit'
-import { OciWorld, type Json } from './world.ts'
+import { OciWorld, plannersOf, type Json } from './world.ts'
 
 const root = process.getuid?.() === 0
 
@@ -170,7 +170,7 @@ describe.skipIf(!root)('a create that fails', () => {
     const front = world.start(['create', '--bundle', bundle, id])
     const ended = new Promise((resolve) => front.once('exit', resolve))
     await eventually(() => existsSync(join(world.base, 'hook')))
-    process.kill(plannerOf(world.root), 'SIGKILL')
+    process.kill(plannersOf(world.root)[0]!, 'SIGKILL')
     expect(await ended).not.toBe(0)
     expect(world.leftovers(id)).toEqual([])
   })
@@ -216,22 +216,4 @@ function sleepingHook(world: OciWorld, seconds = '3'): object {
     args: ['sh', '-c', `touch ${world.base}/hook; exec sleep ${seconds}`],
     env: ['PATH=/bin:/usr/bin'],
   }
-}
-
-/** Whose descriptor 3 is the socket beneath that root. */
-function plannerOf(runtimeRoot: string): number {
-  const name = readdirSync(runtimeRoot).find((each) => /^\.planner-[0-9a-f]+$/.test(each))!
-  const sockets = readFileSync('/proc/net/unix', 'utf8').split('\n')
-  const inodes = sockets
-    .filter((line) => line.endsWith(`/${name}`))
-    .map((line) => line.trim().split(/\s+/)[6])
-  for (const pid of readdirSync('/proc').filter((each) => /^\d+$/.test(each))) {
-    try {
-      if (inodes.some((inode) => readlinkSync(`/proc/${pid}/fd/3`) === `socket:[${inode}]`))
-        return Number(pid)
-    } catch {
-      // not ours, or gone
-    }
-  }
-  throw new Error('no planner')
 }

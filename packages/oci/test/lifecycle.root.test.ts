@@ -1,9 +1,10 @@
 /** The lifecycle of runtime.md, as the command line has it. */
+import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { eventually } from '@holdfast/testkit'
-import { OciWorld, type Json } from './world.ts'
+import { executable, OciWorld, type Json } from './world.ts'
 
 describe.skipIf(process.getuid?.() !== 0)('a container', () => {
   const world = new OciWorld()
@@ -123,6 +124,14 @@ describe.skipIf(process.getuid?.() !== 0)('a container', () => {
       },
     )
     expect(outcome).toEqual({ status: 7, stdout: 'through', stderr: 'err\n' })
+    expect(world.leftovers(id)).toEqual([])
+  })
+
+  it('ends with its status for a caller that ignores SIGCHLD too', () => {
+    const id = world.id()
+    const args = ['--root', world.root, 'run', '--bundle', world.bundle(['sh', '-c', 'exit 7']), id]
+    const ignoring = ['-c', 'trap "" CHLD; exec "$0" "$@"', executable, ...args]
+    expect(spawnSync('bash', ignoring, { timeout: 10_000 }).status).toBe(7)
     expect(world.leftovers(id)).toEqual([])
   })
 

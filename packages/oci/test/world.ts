@@ -135,3 +135,19 @@ function cgroupsNamed(id: string): string[] {
       .map((name) => join(mount, name)),
   )
 }
+
+/** Pids of the planners of that root. */
+export function plannersOf(runtimeRoot: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => titleOf(pid) === `holdfast-oci: planner ${runtimeRoot}`)
+}
+
+function titleOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replace(/\0+$/, '')
+  } catch {
+    return '' // gone
+  }
+}

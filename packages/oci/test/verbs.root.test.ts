@@ -1,0 +1,97 @@
+/** The verbs beside the lifecycle: limits, usage, what the program says of itself, and what it refuses. */
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { probeHost } from '@holdfast/core'
+import { eventually } from '@holdfast/testkit'
+import { OciWorld, type Json } from './world.ts'
+
+describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
+  const world = new OciWorld()
+  const { cgroup } = probeHost()
+  let id = ''
+  beforeAll(() => {
+    id = world.running(['sleep', '1000'], (config) => (config.linux.resources.pids = { limit: 20 }))
+  })
+  afterAll(() => world[Symbol.dispose]())
+
+  const pidsMax = () => {
+    const mount =
+      cgroup.version === 2
+        ? cgroup.mount
+        : cgroup.hierarchies.find((each) => each.controllers.includes('pids'))!.mount
+    return readFileSync(join(mount, id, 'pids.max'), 'latin1').trim()
+  }
+
+  it('updates limits from options, a file and standard input', () => {
+    expect(pidsMax()).toBe('20')
+    world.must(['update', '--pids-limit', '30', id])
+    expect(pidsMax()).toBe('30')
+    expect(
+      world.call(['update', '--resources', '-', id], { input: '{"pids":{"limit":40},"devices":[]}' }).status,
+    ).toBe(0)
+    expect(pidsMax()).toBe('40')
+    const bad = world.call(['update', '--resources', '-', id], { input: '{"pids":{"limit":"x"}}' })
+    expect(bad).toMatchObject({ status: 1, stderr: expect.stringContaining('resources.pids.limit') })
+    expect(world.call(['update', '--pids-limit', 'x', id]).status).toBe(1)
+    expect(world.call(['update', '--l3-cache-schema', 'x', id]).stderr).toContain('Intel RDT')
+    expect(pidsMax()).toBe('40')
+  })
+
+  it('tells the usage once, or again and again until the container stops', async () => {
+    const once = JSON.parse(world.must(['events', '--stats', id])) as Json
+    expect(once).toMatchObject({
+      type: 'stats',
+      id,
+      data: { pids: { current: 1, limit: 40 }, cpu: { usage: { total: expect.any(Number) } } },
+    })
+    const child = world.start(['events', '--interval', '20ms', id])
+    let text = ''
+    child.stdout!.on('data', (chunk) => (text += String(chunk)))
+    await eventually(() => text.split('\n').length > 2)
+    child.kill()
+  })
+
+  it('says what it can, as features.md has it', () => {
+    const features = JSON.parse(world.must(['features'])) as Json
+    expect(features).toMatchObject({
+      ociVersionMin: '1.0.0',
+      ociVersionMax: '1.3.0',
+      linux: { cgroup: { v1: true, v2: true, systemd: false } },
+    })
+    for (const version of [features.ociVersionMin, features.ociVersionMax]) {
+      const made = world.create(['true'], (config) => (config.ociVersion = version))
+      world.must(['delete', made])
+    }
+    expect(world.must(['--version'])).toMatch(/^holdfast-oci version \d+\.\d+\.\d+\nspec: 1\.3\.0\n$/)
+  })
+
+  it('writes an example that it reads, and none over another', () => {
+    const directory = join(world.base, 'spec')
+    mkdirSync(directory)
+    world.must(['spec', '--bundle', directory])
+    expect(existsSync(join(directory, 'config.json'))).toBe(true)
+    expect(world.call(['spec', '--bundle', directory]).stderr).toContain('exists')
+  })
+
+  it.each([
+    [['checkpoint', 'x'], 'checkpoint is not supported'],
+    [['restore', 'x'], 'restore is not supported'],
+    [['--systemd-cgroup', 'list'], '--systemd-cgroup is not supported'],
+    [['nonsense'], "No help topic for 'nonsense'"],
+    [['create', '--nonsense', 'x'], 'flag provided but not defined: -nonsense'],
+    [['state', '--nonsense', 'x'], 'flag provided but not defined: -nonsense'],
+    [['--nonsense', 'list'], 'flag provided but not defined: -nonsense'],
+    [['kill', 'x', 'NONSENSE'], 'unknown signal'],
+    [['state'], 'argument'],
+    [['delete'], 'argument'],
+  ])('refuses %j', (args, message) => {
+    expect(world.call(args)).toMatchObject({ status: 1, stderr: expect.stringContaining(message) })
+  })
+
+  it('helps', () => {
+    expect(world.must(['--help'])).toContain('USAGE')
+    expect(world.must(['create', '--help'])).toContain('--bundle')
+    expect(world.must(['state', '--help'])).toContain('state ID')
+  })
+})
