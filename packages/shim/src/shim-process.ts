@@ -24,7 +24,18 @@ export function adoptStandardStreams(errors?: string): void {
   }
 }
 
+let defects = 0
+let prepared = false
+
+/** Whether something went wrong in this process that nobody had foreseen. */
+export function hadDefect(): boolean {
+  return defects > 0
+}
+
+/** Once for a process, however many containers it holds one after the other. */
 export function prepareProcess(): void {
+  if (prepared) return
+  prepared = true
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
   process.on('uncaughtException', logDefect)
   process.on('unhandledRejection', logDefect)
@@ -46,6 +57,7 @@ export function runShim(options: ShimOptions): void {
 
 /** A defect ends one request, not the container's keeper of descriptors and writer of logs. */
 function logDefect(error: unknown): void {
+  defects++
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
   writeSync(2, JSON.stringify({ time: new Date().toISOString(), level: 'error', message }) + '\n')
 }

@@ -5,9 +5,12 @@
  *   supervisor ── {"id":1,"dir":"…","create":true} ──► stdin
  *              ◄── {"id":1,"pid":1234} ─────────────── stdout      (or {"id":1,"error":"…"})
  *   zygote ── {"dir":"…","create":true} ──► shim                     on a socket pair of their own
+ *          ◄── "ready" ───────────────────── shim                     its container is deleted: it waits again
  *
- * A few shims are forked before anybody asks, and one launch worker, which listens on a socket that outlives it. The end
- * of stdin is the end of the zygote; shims that wait and the worker end with it, and shims at work don't notice.
+ * A few shims are forked before anybody asks, and one launch worker, which listens on a socket that outlives it. A shim
+ * that has left its container comes back and waits for another one: it has its own copies already of the pages that it
+ * writes to. The end of stdin is the end of the zygote; shims that wait and the worker end with it, and shims at work
+ * don't notice.
  */
 import {
   closeFd,
@@ -36,6 +39,8 @@ interface Forked {
   /** Our end of the socket pair. */
   channel: number
   watch: Watch
+  /** A shim that has held a container already. */
+  used: boolean
 }
 
 export interface ZygoteOptions {
@@ -49,13 +54,23 @@ export interface ZygoteOptions {
 
 /** Another shim is forked this long after the last one was given away, and another worker after one has ended. */
 const refillDelayMs = 50
+/**
+ * How many shims may wait, and how long those that have held a container already are kept: each has more memory of its
+ * own than a fresh one, which is worth its while only as long as containers come one after the other.
+ */
+const mostWaiting = 3
+const keptMs = 1000
 
 export class Zygote {
   readonly #options: ZygoteOptions
+  /** Those that wait, and those that may come back. */
+  readonly #shims = new Set<Forked>()
+  /** The warmest last: that one is given first. */
   readonly #waiting: Forked[] = []
   #worker: Forked | undefined
   #requests: Watch | undefined
   #refill: NodeJS.Timeout | undefined
+  #trim: NodeJS.Timeout | undefined
   #unread = ''
 
   constructor(options: ZygoteOptions) {
@@ -81,9 +96,8 @@ export class Zygote {
     try {
       for (let given = false; !given;) {
         if (this.#waiting.length === 0 && this.#forkShim() === 'child') return 'child'
-        const shim = this.#waiting.shift()!
+        const shim = this.#waiting.pop()!
         given = tell(shim, JSON.stringify({ dir, create }) + '\n')
-        letGo(shim)
         if (given) reply({ id, pid: shim.pid })
       }
     } catch (error) {
@@ -106,20 +120,21 @@ export class Zygote {
   }
 
   #forkShim(): 'zygote' | 'child' {
-    const forked = this.#fork()
+    const forked = this.#fork((shim) => this.#onShim(shim))
     if (typeof forked === 'number') {
       if (this.#options.listener !== undefined) closeFd(this.#options.listener)
       awaitDirectory(forked, this.#options.launcher)
       return 'child'
     }
-    this.#waiting.push(forked)
+    this.#shims.add(forked)
+    this.#waiting.unshift(forked)
     return 'zygote'
   }
 
   #forkWorker(): 'zygote' | 'child' {
     const { listener } = this.#options
     if (listener === undefined) return 'zygote'
-    const forked = this.#fork()
+    const forked = this.#fork((worker) => this.#onWorker(worker))
     if (typeof forked === 'number') {
       runLaunchWorker(forked, listener)
       return 'child'
@@ -129,7 +144,7 @@ export class Zygote {
   }
 
   /** The child, or in the child its end of a socket pair whose end is the end of the zygote. */
-  #fork(): Forked | number {
+  #fork(onReadable: (forked: Forked) => void): Forked | number {
     const [ours, theirs] = socketpair('stream')
     const pid = forkProcess()
     if (pid === 0) {
@@ -138,20 +153,45 @@ export class Zygote {
       return theirs
     }
     closeFd(theirs)
-    // It never says anything: what there is to read is its end.
-    const watch = watchFd(ours, { readable: true, hangup: true }, () => {
-      if (readChannel(ours) !== undefined) this.#forget(forked)
-    })
-    const forked: Forked = { pid, channel: ours, watch }
+    const watch = watchFd(ours, { readable: true, hangup: true }, () => onReadable(forked))
+    const forked: Forked = { pid, channel: ours, watch, used: false }
     return forked
   }
 
-  #forget(forked: Forked): void {
-    const index = this.#waiting.indexOf(forked)
-    if (index >= 0) this.#waiting.splice(index, 1)
-    if (this.#worker === forked) this.#worker = undefined
-    letGo(forked)
+  /** It waits again, or it has ended. */
+  #onShim(shim: Forked): void {
+    const message = readChannel(shim.channel)
+    if (message === undefined) return
+    if (message.length === 0 || this.#waiting.length >= mostWaiting) {
+      this.#forget(shim)
+      this.#refillLater()
+      return
+    }
+    shim.used = true
+    this.#waiting.push(shim)
+    clearTimeout(this.#trim)
+    this.#trim = setTimeout(() => this.#trimNow(), keptMs)
+  }
+
+  /** It never says anything: what there is to read is its end. */
+  #onWorker(worker: Forked): void {
+    if (readChannel(worker.channel) === undefined) return
+    this.#worker = undefined
+    letGo(worker)
     this.#refillLater()
+  }
+
+  /** The end of the channel is the end of a shim that waits; a fresh one takes its place. */
+  #trimNow(): void {
+    for (const shim of this.#waiting.filter(({ used }) => used)) this.#forget(shim)
+    this.#refillNow()
+  }
+
+  #forget(shim: Forked): void {
+    const index = this.#waiting.indexOf(shim)
+    if (index >= 0) this.#waiting.splice(index, 1)
+    this.#shims.delete(shim)
+    letGo(shim)
   }
 
   /** In the child: what belongs to the zygote is closed. Its standard streams go when the directory is known. */
@@ -159,7 +199,8 @@ export class Zygote {
     process.off('SIGCHLD', this.#onChildEnd)
     this.#requests?.close()
     clearTimeout(this.#refill)
-    for (const other of [...this.#waiting, ...(this.#worker ? [this.#worker] : [])]) letGo(other)
+    clearTimeout(this.#trim)
+    for (const other of [...this.#shims, ...(this.#worker ? [this.#worker] : [])]) letGo(other)
   }
 
   /** What they held of the zygote's says the rest. */
@@ -171,7 +212,7 @@ function letGo({ watch, channel }: Forked): void {
   closeFd(channel)
 }
 
-/** false where it has ended in the meantime. */
+/** false where it has ended in the meantime: its channel says so next. */
 function tell(shim: Forked, line: string): boolean {
   try {
     return writeFd(shim.channel, line) > 0
