@@ -9,6 +9,7 @@ import {
   type ElementRequest,
 } from '../nfnetlink.ts'
 import { table, type Host } from './host.ts'
+import { macText } from '../rtnetlink.ts'
 import type { StateDir } from './state-dir.ts'
 
 /** Elements first, so that no frame passes a port that is guarded without a sender. */
@@ -27,6 +28,16 @@ export async function guardMac(
     await nftApply(guardText, host.netns)
     await host.netfilter.request(addElements(elements(guard)))
   }
+}
+
+/** Whatever the link's senders are. Idempotent. */
+export async function unguardLink(host: Host, link: string): Promise<void> {
+  const place = { family: 'bridge' as const, table, set: 'senders' }
+  const replies = await host.netfilter.dump({ ...dumpElements(place), tolerate: ['ENOENT'] })
+  const senders = replies
+    .flatMap(parseElements)
+    .filter(({ key }) => key.subarray(0, 16).equals(linkKey(link)))
+  for (const { key } of senders) await unguardMac(host, { link, mac: macText(key.subarray(16, 22)) })
 }
 
 /** Idempotent. */
@@ -61,13 +72,19 @@ export async function isGuarded(host: Host, { link, mac }: { link: string; mac: 
 }
 
 function elements({ link, mac }: { link: string; mac: string }): ElementRequest[] {
-  const name = Buffer.alloc(16)
-  name.write(link)
+  const name = linkKey(link)
   const place = { family: 'bridge' as const, table }
   return [
     { ...place, set: 'senders', elements: [{ key: [name, macBytes(mac, 'mac')] }] },
     { ...place, set: 'guarded', elements: [{ key: [name] }] },
   ]
+}
+
+/** The kernel's `ifname`: 16 bytes, filled up with NUL. */
+function linkKey(link: string): Buffer {
+  const name = Buffer.alloc(16)
+  name.write(link)
+  return name
 }
 
 const guardText = `

@@ -88,11 +88,14 @@ async function clearLeftovers(work: Work): Promise<void> {
     const message = `${key.containerId} is attached to network ${key.network} as ${key.interface} already`
     throw new HoldfastError('HF_NETWORK_FAILED', message, { hint: 'Detach it first (DEL).' })
   }
-  await undo(work, record)
+  await undo({ ...work, file: undefined }, record) // the file stays: it is this attachment's from here on
 }
 
 /** The first error is what the caller gets; what could not be undone stays on record for DEL and GC. */
-async function undo({ host, dir, key, file, netns }: Work, record = file.read()): Promise<void> {
+async function undo(
+  { host, dir, key, file, netns }: Omit<Work, 'file'> & { file: AttachmentFile | undefined },
+  record = file?.read(),
+): Promise<void> {
   try {
     await takeDown(host, dir, { key, file, record, addresses: [], netns })
   } catch (error) {

@@ -13,7 +13,7 @@ import { returnDevice } from './host-device.ts'
 import { table, type Host } from './host.ts'
 import { linkInside } from './inside.ts'
 import { LeaseFiles } from './lease-files.ts'
-import { unguardMac } from './mac-guard.ts'
+import { unguardLink, unguardMac } from './mac-guard.ts'
 import { withdrawPorts } from './ports.ts'
 import { attachmentAlias, hostLinkName, shaperName, type AttachmentKey } from './stable-name.ts'
 import type { StateDir } from './state-dir.ts'
@@ -46,6 +46,7 @@ export async function takeDown(host: Host, dir: StateDir, remains: Remains): Pro
   await attempt(() => removeLink(host, record?.shaper ?? shaperName(key), attachmentAlias(key)))
   const { mac } = record ?? {}
   if (mac !== undefined) await attempt(() => unguardMac(host, { link: hostLinkName(key), mac }))
+  if (!record) await attempt(() => unguardLink(host, hostLinkName(key)))
   if (netns !== undefined) await attempt(() => leaveInside(host, netns, remains))
   await attempt(() =>
     record ? known.forEach((address) => leases.release(key, address)) : leases.releaseAll(key),
