@@ -62,7 +62,7 @@ export async function createJob(
       recordName: 'exit.json',
       signal,
       onBorn: ({ pidfd, pid }) => {
-        if (plan.namespaces.net === 'new') onBorn?.(openNamespaceOfPidfd(pidfd, 'net', pid))
+        if (plan.namespaces.net === 'new') tellOfNetwork({ pidfd, pid }, onBorn)
       },
       onListener: (listener, pid) => handOverListener(bundle, listener, pid),
       onCreateRuntime: (pid) => {
@@ -191,4 +191,16 @@ function isLaunching(pid: number): boolean {
     if (hasCode(error, 'ENOENT', 'ESRCH')) return true // it has just ended
     throw error
   }
+}
+
+/** An init that has ended already has no namespace: the report that comes next says of what it ended. */
+function tellOfNetwork({ pidfd, pid }: { pidfd: number; pid: number }, onBorn: JobOptions['onBorn']): void {
+  let net: number
+  try {
+    net = openNamespaceOfPidfd(pidfd, 'net', pid)
+  } catch (error) {
+    if (hasCode(error, 'ESRCH', 'ENOENT')) return
+    throw error
+  }
+  onBorn?.(net)
 }

@@ -2,7 +2,16 @@
  * One shim: owns a directory, makes its container run, answers on its socket, and can be killed at any moment. State
  * and promises are in docs/protocol.md.
  */
-import { closeSync, existsSync, fstatSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '@holdfast/errors'
 import { closeFd, flock } from '@holdfast/core'
@@ -58,8 +67,8 @@ async function lockDirectory(dir: string): Promise<number> {
         throw new HoldfastError('HF_SHIM_LOST', `${dir} has a shim already`)
       await sleep(lockRetryMs)
     }
-    // The shim before us has deleted its container, and the lock with it: there is nothing left to hold.
-    if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(lock).ino) return lock
+    const { mode, nlink } = fstatSync(lock)
+    if ((mode & 0o777) !== deletedMode && nlink > 0) return lock
     throw new HoldfastError('HF_SHIM_LOST', `the container of ${dir} was deleted`)
   } catch (error) {
     closeSync(lock)
@@ -233,6 +242,7 @@ export class Shim implements ShimContext {
     for (const name of readdirSync(this.dir)) {
       if (ownFile.test(name)) rmSync(`${this.dir}/${name}`, { recursive: true, force: true })
     }
+    fchmodSync(this.lock, deletedMode)
   }
 
   /** After `delete` was answered: clients get what is on its way to them, and the process ends. */
@@ -245,9 +255,15 @@ export class Shim implements ShimContext {
   }
 }
 
-/** What a shim makes in its directory; config.json and shim.json are the supervisor's. */
+/**
+ * The lock's permissions, once the container was deleted: a shim that waited for the lock, or comes later, has nothing
+ * to hold. The file stays until the directory goes, or the later one would make another. Takes no room on a full disk.
+ */
+const deletedMode = 0
+
+/** What a shim makes in its directory, and removes; config.json and shim.json are the supervisor's. */
 const ownFile =
-  /^(\.?state\.json(\.new)?|exit\.json|exec-.*\.exit\.json|(stdout|stderr)\.journal|log\.checkpoint|\.?(dns|relays)\.json(\.new)?|stage|shim\.(sock|lock))$/
+  /^(\.?state\.json(\.new)?|exit\.json|exec-.*\.exit\.json|(stdout|stderr)\.journal|log\.checkpoint|\.?(dns|relays)\.json(\.new)?|stage|shim\.sock)$/
 
 function openLog(dir: string, spec: LogSpec, warn: (message: string) => void): OutputLog {
   return spec.driver === 'none' ? new NoLog() : new JsonLog(dir, spec, warn)

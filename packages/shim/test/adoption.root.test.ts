@@ -44,7 +44,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     await next.client.request('kill', { signal: 9 })
     expect((await next.event('exited')).exit).toMatchObject({ exitCode: 137, signal: 9 })
     await next.delete()
-    expect(next.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+    expect(next.leftovers()).toEqual(['config.json', 'shim.json', 'shim.lock', 'shim.log', 'x-json.log'])
   })
 
   it('gets neither SIGPIPE nor end of input, and its lines of the meantime are logged', async () => {

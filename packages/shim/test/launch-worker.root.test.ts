@@ -22,7 +22,7 @@ describe.skipIf(process.getuid?.() !== 0)('a launch worker', () => {
     expect(parentOf(keeperPid)).toBe(workerPid())
     expect(await exec(run, 'one', ['echo', 'hello'])).toEqual({ output: 'hello\n', exitCode: 0 })
     await run.delete()
-    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.lock', 'shim.log', 'x-json.log'])
   })
 
   it('may be killed at any moment of a create, which succeeds all the same', async () => {

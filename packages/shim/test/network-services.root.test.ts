@@ -77,7 +77,7 @@ describe.skipIf(process.getuid?.() !== 0)("a shim on its container's network", (
     expect(await nslookup(run, 'web')).toContain('no servers could be reached')
     expect(run.leftovers()).not.toContain('dns.json')
     await run.delete()
-    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.lock', 'shim.log', 'x-json.log'])
   })
 
   it('goes on without a supervisor, and after it was killed', async () => {

@@ -330,6 +330,6 @@ describe.skipIf(process.getuid?.() !== 0)('a seccomp listener', () => {
     await expect(run.client.request('create', {})).rejects.toThrow('linux.seccomp.listenerPath')
     expect(existsSync(`/sys/fs/cgroup/pids/hf-shim-test/${run.bundle.spec.id}`)).toBe(false)
     await run.delete()
-    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.lock', 'shim.log', 'x-json.log'])
   })
 })

@@ -22,7 +22,7 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     expect(run.log()).toContain('err\n')
     expect(run.events.map((each) => each.event)).toEqual(['created', 'started', 'exited'])
     await run.delete()
-    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.lock', 'shim.log', 'x-json.log'])
   })
 
   it('says who killed it', async () => {
@@ -273,7 +273,7 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     for (const each of [pid, keeperPid]) expect(existsSync(`/proc/${each}/exe`)).toBe(false)
     await until(() => hasLetGo(run.shimPid))
     expect(existsSync(`/sys/fs/cgroup/pids/hf-shim-test/${run.bundle.spec.id}`)).toBe(false)
-    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.lock', 'shim.log', 'x-json.log'])
     expect(readFileSync(`${run.dir}/shim.log`, 'utf8')).toBe('')
   })
 
@@ -303,6 +303,6 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     })
     await expect(run.client.request('create', {})).rejects.toMatchObject({ code: 'HF_INVALID_CONFIG' })
     await run.delete()
-    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.log', 'x-json.log'])
+    expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.lock', 'shim.log', 'x-json.log'])
   })
 })
