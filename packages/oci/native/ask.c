@@ -2,6 +2,7 @@
 //
 //   front end                                      planner
 //     q request  [memfd: what was asked] ──────────►
+//     ◄───────────────── a answered: it was read, and is being carried out
 //     ◄───────────────── w warning: text
 //     ◄───────────────── t text for stdout  [memfd]            (events: again and again)
 //     ◄───────────────── x exit: u8 flags, u32 status  [memfds: stdout where flags & 1, error where flags & 2]
@@ -11,7 +12,9 @@
 //     ◄───────────────── h hooks to run  [memfd]
 //     r hooks ran; with a text: one failed ─────────►
 //
-// The planner undoes what it made when this end closes before the verb is done.
+// The planner undoes what it made when this end closes before the verb is done. Where the planner goes first, this end
+// asks another one to undo what bears this call's name; or, where it went before it had read anything, all of it: a
+// listening socket may outlive its process's other descriptors by a moment, and then takes calls that nobody answers.
 #include "front.h"
 
 #include <errno.h>
@@ -23,7 +26,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define PROTOCOL "1"
+#define PROTOCOL "2"
 
 static void put_bounding_set(FILE *out)
 {
@@ -35,7 +38,7 @@ static void put_bounding_set(FILE *out)
 	fprintf(out, "%llx%c", (unsigned long long)set, 0);
 }
 
-// Texts, each ended by NUL: protocol, working directory, capabilities, LISTEN_FDS, then the command line.
+// Texts, each ended by NUL: protocol, this call's name, working directory, capabilities, LISTEN_FDS, the command line.
 static int request_memfd(int argc, char **argv)
 {
 	char *text = NULL, directory[PATH_MAX];
@@ -43,7 +46,7 @@ static int request_memfd(int argc, char **argv)
 	const char *listen_fds = getenv("LISTEN_FDS");
 	FILE *out = open_memstream(&text, &size);
 
-	fprintf(out, "%s%c", PROTOCOL, 0);
+	fprintf(out, "%s%c%s%c", PROTOCOL, 0, front.call, 0);
 	fprintf(out, "%s%c", getcwd(directory, sizeof directory) ? directory : "/", 0);
 	put_bounding_set(out);
 	fprintf(out, "%s%c", listen_fds ? listen_fds : "", 0);
@@ -95,26 +98,42 @@ static void open_for(int planner, const char *path)
 		close(fd);
 }
 
-_Noreturn static void planner_is_gone(void)
+// False where no planner came to read it.
+static bool hand_over(int planner, int request)
 {
-	const char *said = planner_complaint();
-
-	die(1, "holdfast-oci: the planner ended without an answer%s%s", *said ? ": " : "", said);
-}
-
-int ask_planner(int argc, char **argv)
-{
-	int planner = connect_planner(), request = request_memfd(argc, argv), status = -1;
 	static struct packet packet;
-
 	// `update --resources -` reads what this process was given.
 	int fds[] = {request, STDIN_FILENO}, count = !strcmp(front.verb, "update") && fcntl(STDIN_FILENO, F_GETFD) >= 0 ? 2 : 1;
-	if (!send_packet(planner, "q", 1, fds, count))
-		planner_is_gone();
+
+	return send_packet(planner, "q", 1, fds, count) && receive_packet(planner, &packet) && packet.data[0] == 'a';
+}
+
+// A planner that carries out what was asked; -1 where none would.
+static int hand_to_some(int argc, char **argv)
+{
+	int request = request_memfd(argc, argv), planner = -1;
+
+	for (int attempt = 0; attempt < 3 && planner < 0; attempt++) {
+		planner = connect_planner();
+		if (hand_over(planner, request))
+			break;
+		say("debug", "the planner was just ending");
+		close(planner);
+		planner = -1;
+	}
 	close(request);
-	while (status < 0) {
+	return planner;
+}
+
+// The exit status; -1 where the planner ended without an answer.
+static int ask(int argc, char **argv)
+{
+	int planner = hand_to_some(argc, argv), status = -1;
+	static struct packet packet;
+
+	while (planner >= 0 && status < 0) {
 		if (!receive_packet(planner, &packet) || !packet.size)
-			planner_is_gone();
+			break;
 		if (packet.data[0] == 'x')
 			status = exit_of(&packet);
 		else if (packet.data[0] == 'w')
@@ -131,8 +150,47 @@ int ask_planner(int argc, char **argv)
 			die(1, "holdfast-oci: unknown message of the planner");
 		close_packet(&packet);
 	}
-	close(planner);
+	if (planner >= 0)
+		close(planner);
 	return status;
+}
+
+static void complain(void)
+{
+	const char *said = planner_complaint();
+	char text[2048];
+
+	snprintf(text, sizeof text, "holdfast-oci: the planner ended without an answer%s%s", *said ? ": " : "", said);
+	fail_text(text);
+}
+
+int ask_planner(int argc, char **argv)
+{
+	int status = ask(argc, argv);
+
+	if (status >= 0)
+		return status;
+	complain();
+	undo_call();
+	return 1;
+}
+
+void undo_call(void)
+{
+	int count = 0;
+	char **arguments = calloc((size_t)front.argc + 4, sizeof *arguments);
+
+	if (strcmp(front.verb, "create") && strcmp(front.verb, "run"))
+		return;
+	arguments[count++] = "holdfast-oci";
+	arguments[count++] = "--root";
+	arguments[count++] = (char *)front.root;
+	arguments[count++] = "undo";
+	for (int at = front.verb_at + 1; at < front.argc; at++)
+		arguments[count++] = front.argv[at];
+	if (ask(count, arguments) < 0)
+		complain();
+	free(arguments);
 }
 
 int ask_verb(const char *verb, const char *id, const char *option)

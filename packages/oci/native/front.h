@@ -21,6 +21,7 @@ struct front {
 	char **argv;
 	const char *verb;
 	int verb_at; // argv[verb_at] is the verb
+	char call[33]; // names this call: what it makes bears it
 };
 extern struct front front;
 
@@ -75,6 +76,8 @@ const char *planner_complaint(void);
 // Has the planner carry out the verb; returns the exit status.
 int ask_planner(int argc, char **argv);
 int ask_verb(const char *verb, const char *id, const char *option);
+// What this call's planner began to make and cannot undo, since it was killed: another one is asked to.
+void undo_call(void);
 
 // ---- launch.c ----
 struct launched {

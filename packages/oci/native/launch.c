@@ -104,10 +104,9 @@ static int give_up(struct launch *launch, const void *message, size_t size)
 			fail_text(read_memfd(answer.fds[0], NULL));
 		return (int)status;
 	}
-	// Without a planner nothing is undone by it: another one is asked to.
+	// Without a planner nothing is undone by it.
 	fail_text(((const char *)message)[0] == 'f' ? (const char *)message + 1 : "the planner is gone");
-	if (!(launch->flags & EXEC))
-		ask_verb("delete", launch->id, "--force");
+	undo_call();
 	return 1;
 }
 

@@ -1,5 +1,5 @@
 /** `create` and `run`: from a bundle to a container whose program waits at the door, or runs. */
-import { closeSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { closeFd, probeHost, processStartTime } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
@@ -25,7 +25,8 @@ import { launchBy, type Launch } from './launch.ts'
 import { numberOption, onlyId, parseOptions, usage, type Options } from './options.ts'
 import * as store from './store.ts'
 
-const spec = {
+/** What `create` and `run` take. */
+export const makingOptions = {
   switches: ['no-pivot', 'no-new-keyring', 'detach', 'keep', 'no-subreaper'],
   values: ['bundle', 'console-socket', 'pid-file', 'preserve-fds', 'pidfd-socket'],
   aliases: { b: 'bundle', d: 'detach' },
@@ -47,19 +48,19 @@ interface Making {
 
 async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
   const { request } = call
-  const options = parseOptions(request.args, spec)
+  const options = parseOptions(request.args, makingOptions)
   const id = onlyId(verb, options)
   const bundle = resolve(request.cwd, options.value['bundle'] ?? '.')
   const text = readConfig(bundle)
   const config = adapted(withJoinedMaps(parseConfigJson(text)), call, bundle)
   const detach = verb === 'create' || options.on.has('detach')
   checkConsole(config, options, detach)
-  const directory = store.reserve(request.root, id)
+  store.refuseTaken(request.root, id)
+  const directory = store.directoryOf(request.root, id)
+  const plan = planFor(call, { id, bundle, config, directory, pivot: !options.on.has('no-pivot') })
+  const record = newRecord({ call, id, bundle, plan, options })
+  store.add(request.root, { record, config, text })
   try {
-    const plan = planFor(call, { id, bundle, config, directory, pivot: !options.on.has('no-pivot') })
-    const record = newRecord({ id, bundle, plan, options })
-    store.saveConfig(directory, text)
-    store.save(directory, record, config)
     await launchPrepared({ call, options, id, bundle, config, plan, directory, record }, verb)
   } catch (error) {
     store.forget(request.root, id)
@@ -115,16 +116,18 @@ function planFor(call: Call, { id, bundle, config, directory, pivot }: PlanFor):
 }
 
 function newRecord({
+  call,
   id,
   bundle,
   plan,
   options,
-}: Pick<Making, 'id' | 'bundle' | 'plan' | 'options'>): store.ContainerRecord {
+}: Pick<Making, 'call' | 'id' | 'bundle' | 'plan' | 'options'>): store.ContainerRecord {
   const cgroup = plan.preparations.find((each) => each.do === 'make-cgroup')
   if (!cgroup) throw new HoldfastError('HF_INTERNAL', 'the plan has no cgroup')
   return {
     id,
     bundle,
+    madeBy: call.request.call,
     created: new Date().toISOString(),
     pid: 0,
     startTime: '',
@@ -132,6 +135,7 @@ function newRecord({
     cgroups: cgroup.directories.map((each) => ({
       ...each,
       version: cgroup.version === 2 || each.controllers.length === 0 ? 2 : 1,
+      ...(existsSync(each.path) && { existed: true }), // or who undoes this would kill those who are in there
     })),
     namespaces: plan.namespaces,
     startable: plan.startable,

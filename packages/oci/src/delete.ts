@@ -3,6 +3,7 @@ import { hasCode, HoldfastError } from '@holdfast/errors'
 import { removeCgroups } from '@holdfast/shim/library'
 import { shimHooks, type OciConfig } from '@holdfast/plan'
 import type { Call } from './call.ts'
+import { makingOptions } from './create.ts'
 import { killInit } from './ending.ts'
 import { runHooks } from './hooks.ts'
 import { onlyId, parseOptions } from './options.ts'
@@ -29,11 +30,34 @@ export async function remove(call: Call): Promise<void> {
       'HF_CONTAINER_STATE',
       `cannot delete container ${id} that is not stopped: ${status}`,
     )
-  const config = store.loadConfig(root, id)
+  await destroy(call, record)
+}
+
+async function destroy(call: Call, record: store.ContainerRecord): Promise<void> {
+  const { root } = call.request
+  const config = store.loadConfig(root, record.id)
   await killInit(record)
   await removeCgroups(record.cgroups)
-  store.forget(root, id)
+  store.forget(root, record.id)
   await poststop(call, record, config)
+}
+
+/**
+ * Destroys what the call has begun to make whose planner was killed: its front end asks, with the arguments of its
+ * `create` or `run`. Another call's container of the same id is not touched.
+ */
+export async function undo(call: Call): Promise<void> {
+  const { root, args, call: name } = call.request
+  store.forgetUnborn(root, name)
+  const id = onlyId('undo', parseOptions(args, makingOptions))
+  let record: store.ContainerRecord
+  try {
+    record = store.load(root, id)
+  } catch (error) {
+    if (hasCode(error, 'HF_CONTAINER_NOT_FOUND')) return
+    throw error
+  }
+  if (record.madeBy === name) await destroy(call, record)
 }
 
 function poststop(call: Call, { id, bundle }: store.ContainerRecord, config: OciConfig): Promise<void> {

@@ -21,7 +21,11 @@ if (mode === '--once' || path === undefined) {
   await serveOne(socketFd)
 } else {
   const inode = inodeOf(path)
+  // Whoever removes the runtime root has no use for its planner.
+  const gone = watch(path, () => inodeOf(path) !== inode && process.exit(0))
+  gone.on('error', () => gone.close())
   const retire = (): void => {
+    gone.close() // or the removal here would end the call of who came just before it
     if (inodeOf(path) !== inode) return // somebody else's by now
     rmSync(path, { force: true })
     rmSync(`${path}.log`, { force: true })
@@ -30,9 +34,6 @@ if (mode === '--once' || path === undefined) {
   // What every launch needs, while the first front end is on its way.
   tryOut(probeHost)
   tryOut(loadLauncher)
-  // Whoever removes the runtime root has no use for its planner.
-  const gone = watch(path, () => inodeOf(path) !== inode && process.exit(0))
-  gone.on('error', () => gone.close())
   setTimeout(leaveCallersCgroup, 100)
   await served
   process.exit(0)

@@ -4,6 +4,8 @@ import { resolve } from 'node:path'
 import { protocolError } from './connection.ts'
 
 export interface Request {
+  /** Names this call among all others. */
+  call: string
   /** Of the caller: relative paths start here. */
   cwd: string
   /** The runtime root, absolute. */
@@ -19,17 +21,18 @@ export interface Request {
   args: string[]
 }
 
-const protocol = '1'
+const protocol = '2'
 export const defaultRoot = '/run/holdfast-oci'
 
 export function readRequest(fd: number): Request {
   const texts = readFileSync(`/proc/self/fd/${fd}`, 'utf8').split('\0').slice(0, -1)
-  const [version, cwd = '/', capabilities = '0', listenFds = '', , ...commandLine] = texts
+  const [version, call = '', cwd = '/', capabilities = '0', listenFds = '', , ...commandLine] = texts
   if (version !== protocol) throw protocolError(`protocol ${version}, not ${protocol}`)
   const mask = BigInt(`0x${capabilities}`)
   const globals = readGlobals(commandLine)
   return {
     ...globals,
+    call,
     cwd,
     root: resolve(cwd, globals.root),
     capabilities: Array.from({ length: 64 }, (_, number) => number).filter(

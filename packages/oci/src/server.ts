@@ -65,9 +65,10 @@ export async function serveOne(fd: number): Promise<void> {
 }
 
 async function answer(fd: number, connection: Connection, printed: string[]): Promise<number> {
+  const packet = await connection.receive()
+  connection.send('a')
   const { uid } = peerCredentials(fd)
   if (uid !== 0 && uid !== process.geteuid?.()) throw protocolError(`user ${uid} may not ask`)
-  const packet = await connection.receive()
   const [memfd, input] = packet?.fds ?? []
   if (packet?.kind !== 'q' || memfd === undefined) throw protocolError('no request')
   const request = readRequest(memfd)

@@ -19,6 +19,8 @@ export interface ContainerRecord {
   id: string
   /** Absolute. */
   bundle: string
+  /** The call that made it, by the name that its front end chose. */
+  madeBy: string
   /** RFC 3339. */
   created: string
   /** Of the init; 0 and '' until it was born. */
@@ -36,28 +38,43 @@ export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped'
 
 export const directoryOf = (root: string, id: string): string => join(root, id)
 
-/** Takes the id. Throws HF_NAME_IN_USE, or HF_BAD_REQUEST for what can't be one. */
-export function reserve(root: string, id: string): string {
+/** Throws HF_NAME_IN_USE, or HF_BAD_REQUEST for what can't be an id. */
+export function refuseTaken(root: string, id: string): void {
   if (!isId(id))
     throw new HoldfastError('HF_BAD_REQUEST', `invalid container ID format: ${JSON.stringify(id)}`)
-  const directory = directoryOf(root, id)
-  try {
-    mkdirSync(directory, { mode: 0o700 })
-  } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error
-    throw new HoldfastError('HF_NAME_IN_USE', `container with id exists: ${id}`)
-  }
-  mkdirSync(join(directory, 'stage'), { mode: 0o700 })
-  return directory
+  if (existsSync(directoryOf(root, id))) throw taken(id)
 }
+
+function taken(id: string): HoldfastError {
+  return new HoldfastError('HF_NAME_IN_USE', `container with id exists: ${id}`)
+}
+
+/**
+ * Takes the id, with the configuration's `text`. The directory gets its name when it is whole: whatever is killed, it
+ * says whose it is. Throws HF_NAME_IN_USE.
+ */
+export function add(
+  root: string,
+  { record, config, text }: { record: ContainerRecord; config: OciConfig; text: string },
+): void {
+  const unborn = unbornOf(root, record.madeBy)
+  try {
+    mkdirSync(join(unborn, 'stage'), { mode: 0o700, recursive: true })
+    writeFileSync(join(unborn, 'config.json'), text, { mode: 0o600 })
+    save(unborn, record, config)
+    renameSync(unborn, directoryOf(root, record.id))
+  } catch (error) {
+    rmSync(unborn, { recursive: true, force: true })
+    throw hasCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOTDIR') ? taken(record.id) : error
+  }
+}
+
+/** Where a call's container is until it has its name: no container's id begins with a dot. */
+const unbornOf = (root: string, call: string): string => join(root, `.unborn-${call}`)
 
 /** It becomes a directory's and a cgroup's name. */
 export function isId(id: string): boolean {
   return /^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/.test(id) && id.length <= 1024
-}
-
-export function saveConfig(directory: string, text: string): void {
-  writeFileSync(join(directory, 'config.json'), text, { mode: 0o600 })
 }
 
 export function save(directory: string, record: ContainerRecord, config: OciConfig): void {
@@ -123,6 +140,11 @@ function notFound(): HoldfastError {
 
 export function loadConfig(root: string, id: string): OciConfig {
   return parseConfigJson(readFileSync(join(root, id, 'config.json'), 'utf8'))
+}
+
+/** What a call may have left that was killed before its container had a name. */
+export function forgetUnborn(root: string, call: string): void {
+  rmSync(unbornOf(root, call), { recursive: true, force: true })
 }
 
 export function forget(root: string, id: string): void {

@@ -2,7 +2,7 @@
 import { HoldfastError } from '@holdfast/errors'
 import type { Verb } from './call.ts'
 import { create, run } from './create.ts'
-import { poststart, remove } from './delete.ts'
+import { poststart, remove, undo } from './delete.ts'
 import { events } from './events.ts'
 import { exec } from './exec.ts'
 import { printFeatures } from './features.ts'
@@ -19,6 +19,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
   run,
   delete: remove,
   poststart,
+  undo,
   exec,
   list,
   ps,

@@ -1,5 +1,6 @@
 /** Whatever goes wrong, and at whichever step: the error says what, and nothing is left. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { eventually } from '@holdfast/testkit'
@@ -154,25 +155,55 @@ describe.skipIf(!root)('a create that fails', () => {
 
   it('because its caller was killed is undone by the planner', async () => {
     const id = world.id()
-    const bundle = world.bundle(['sleep', '100'], (c) => (c.hooks = { createRuntime: [sleepingHook(world)] }))
-    const front = world.start(['create', '--bundle', bundle, id])
-    await eventually(() => existsSync(join(world.base, 'hook')))
+    const hook = sleepingHook(world, id, '3')
+    const front = world.start(['create', '--bundle', world.bundle(['sleep', '100'], hook.add), id])
+    await eventually(() => existsSync(hook.marker))
     front.kill('SIGKILL')
     await eventually(() => world.leftovers(id).length === 0)
   })
 
   it('because the planner was killed is undone by the next', async () => {
     const id = world.id()
-    const bundle = world.bundle(
-      ['sleep', '100'],
-      (c) => (c.hooks = { createRuntime: [sleepingHook(world, '0.5')] }),
-    )
-    const front = world.start(['create', '--bundle', bundle, id])
-    const ended = new Promise((resolve) => front.once('exit', resolve))
-    await eventually(() => existsSync(join(world.base, 'hook')))
-    process.kill(plannersOf(world.root)[0]!, 'SIGKILL')
-    expect(await ended).not.toBe(0)
+    const hook = sleepingHook(world, id, '0.5')
+    const ended = ending(world.start(['create', '--bundle', world.bundle(['sleep', '100'], hook.add), id]))
+    await eventually(() => existsSync(hook.marker))
+    killPlanner(world)
+    expect(await ended).toBe(1)
     expect(world.leftovers(id)).toEqual([])
+  })
+
+  it('because the planner was killed before it launched anything is undone, and nothing else', async () => {
+    const other = world.create(['sleep', '100'])
+    const id = world.id()
+    // It waits a moment for that cgroup to become empty.
+    const bundle = world.bundle(['sleep', '100'], (c) => (c.linux.cgroupsPath = `/${other}`))
+    const ended = ending(world.start(['create', '--bundle', bundle, id]))
+    await eventually(() => existsSync(join(world.root, id)))
+    killPlanner(world)
+    expect(await ended).toBe(1)
+    expect(world.leftovers(id)).toEqual([])
+    expect(world.status(other)).toBe('created')
+    world.must(['delete', other])
+  })
+
+  it('whenever the planner is killed', { timeout: 60_000 }, async () => {
+    for (let delayMs = 0; delayMs < 24; delayMs += 4) {
+      const id = world.id()
+      world.must(['list', '-q']) // there is a planner
+      const ended = ending(world.start(['create', '--bundle', world.bundle(['sleep', '100']), id]))
+      await new Promise((resolve) => setTimeout(resolve, delayMs))
+      killPlanner(world)
+      if ((await ended) === 0) world.must(['delete', '--force', id])
+      expect(world.leftovers(id), `after ${delayMs} ms`).toEqual([])
+      expect(readdirSync(world.root).filter((name) => name.startsWith('.unborn'))).toEqual([])
+    }
+  })
+
+  it('is not undone where another call made the container', () => {
+    const id = world.create(['sleep', '100'])
+    world.must(['undo', id])
+    expect(world.status(id)).toBe('created')
+    world.must(['delete', id])
   })
 })
 
@@ -209,11 +240,19 @@ describe.skipIf(!root)('a start that fails', () => {
   })
 })
 
-function sleepingHook(world: OciWorld, seconds = '3'): object {
-  mkdirSync(world.base, { recursive: true })
-  return {
+/** A createRuntime hook that makes `marker`, and takes its time. */
+function sleepingHook(world: OciWorld, id: string, seconds: string) {
+  const marker = join(world.base, `hook-${id}`)
+  const hook = {
     path: '/bin/sh',
-    args: ['sh', '-c', `touch ${world.base}/hook; exec sleep ${seconds}`],
+    args: ['sh', '-c', `touch ${marker}; exec sleep ${seconds}`],
     env: ['PATH=/bin:/usr/bin'],
   }
+  return { marker, add: (c: Json) => (c.hooks = { createRuntime: [hook] }) }
+}
+
+const ending = (child: ChildProcess) => new Promise((resolve) => child.once('exit', resolve))
+
+function killPlanner(world: OciWorld): void {
+  for (const pid of plannersOf(world.root)) process.kill(pid, 'SIGKILL')
 }
