@@ -207,16 +207,14 @@ describe('conntrack', () => {
 })
 
 describe('notifications', () => {
-  it('are taken out of a datagram one by one, up to what is cut off', () => {
+  it('are taken out of a datagram one by one, or not at all where it is cut off', () => {
     const datagram = hex(`12000000 1000 0000 00000000 07000000 aabb 0000
-      14000000 1100 0000 00000000 00000000 01020304
-      ff000000 1200 0000 00000000 00000000`)
-    expect([...messages(datagram)].map(({ type, port, data }) => [type, port, data.toString('hex')])).toEqual(
-      [
-        [16, 7, 'aabb'],
-        [17, 0, '01020304'],
-      ],
-    )
-    expect([...messages(hex('02000000 1000 0000 00000000 00000000'))]).toEqual([])
+      14000000 1100 0000 00000000 00000000 01020304`)
+    expect(messages(datagram)?.map(({ type, port, data }) => [type, port, data.toString('hex')])).toEqual([
+      [16, 7, 'aabb'],
+      [17, 0, '01020304'],
+    ])
+    expect(messages(datagram.subarray(0, -2))).toBe(undefined)
+    expect(messages(hex('02000000 1000 0000 00000000 00000000'))).toBe(undefined)
   })
 })

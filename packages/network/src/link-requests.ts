@@ -1,7 +1,7 @@
 /** rtnetlink's messages for links that are not the usual pair on a bridge, and for a bridge's ports and VLANs. */
+import { formatLink, MessageType } from 'netlink/dist/rt/gen_structs.js'
 import { NLM_F_CREATE, NLM_F_EXCL, type Request } from './netlink.ts'
 import { attribute, nested, text } from './netlink-attributes.ts'
-import { linkHeader } from './netlink-messages.ts'
 import {
   IFLA_ADDRESS,
   IFLA_IFNAME,
@@ -9,12 +9,9 @@ import {
   IFLA_LINKINFO,
   IFLA_MTU,
   IFLA_NET_NS_FD,
-  RTM_DELLINK,
-  RTM_NEWLINK,
   u32,
 } from './rtnetlink.ts'
 
-const RTM_SETLINK = 19
 const AF_BRIDGE = 7
 const IFLA_AF_SPEC = 26
 const IFLA_INFO_KIND = 1
@@ -29,7 +26,6 @@ const BRIDGE_FLAGS_MASTER = 1
 const BRIDGE_FLAGS_SELF = 2
 const BRIDGE_VLAN_INFO_PVID = 1 << 1
 const BRIDGE_VLAN_INFO_UNTAGGED = 1 << 2
-const IFF_PROMISC = 0x100
 
 export interface NewLink {
   kind: 'macvlan' | 'ipvlan' | 'ifb'
@@ -47,7 +43,7 @@ export interface NewLink {
 export function newLink(link: NewLink): Request {
   const { kind, name, parent, netns, mac, mtu, data = [] } = link
   return {
-    type: RTM_NEWLINK,
+    type: MessageType.NEWLINK,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     what: `RTM_NEWLINK ${name}`,
     hints: {
@@ -56,7 +52,7 @@ export function newLink(link: NewLink): Request {
       EBUSY: 'The parent link is in use in a way that excludes this: as a bridge’s port, or by another mode.',
     },
     payload: [
-      linkHeader(),
+      formatLink({}),
       attribute(IFLA_IFNAME, text(name)),
       ...(parent === undefined ? [] : [attribute(IFLA_LINK, u32(parent))]),
       ...(netns === undefined ? [] : [attribute(IFLA_NET_NS_FD, u32(netns))]),
@@ -82,14 +78,14 @@ export function ipvlanData(mode: number): Buffer[] {
 /** Moves a link to another network namespace, where it is called `name`. It goes down on the way. */
 export function moveLink(index: number, netns: number, name: string): Request {
   return {
-    type: RTM_NEWLINK,
+    type: MessageType.NEWLINK,
     what: `RTM_NEWLINK ${name}`,
     hints: {
       EEXIST: `The network namespace has an interface ${name} already.`,
       EINVAL: 'This link belongs to its network namespace and cannot be moved.',
     },
     payload: [
-      linkHeader({ index }),
+      formatLink({ index }),
       attribute(IFLA_IFNAME, text(name)),
       attribute(IFLA_NET_NS_FD, u32(netns)),
     ],
@@ -98,24 +94,24 @@ export function moveLink(index: number, netns: number, name: string): Request {
 
 export function setMtu(index: number, mtu: number): Request {
   return {
-    type: RTM_NEWLINK,
+    type: MessageType.NEWLINK,
     what: `RTM_NEWLINK ${index}`,
-    payload: [linkHeader({ index }), attribute(IFLA_MTU, u32(mtu))],
+    payload: [formatLink({ index }), attribute(IFLA_MTU, u32(mtu))],
   }
 }
 
 export function setPromiscuous(index: number): Request {
-  const header = linkHeader({ index, flags: IFF_PROMISC, change: IFF_PROMISC })
-  return { type: RTM_NEWLINK, what: `RTM_NEWLINK ${index}`, payload: [header] }
+  const header = formatLink({ index, flags: { promisc: true }, change: { promisc: true } })
+  return { type: MessageType.NEWLINK, what: `RTM_NEWLINK ${index}`, payload: [header] }
 }
 
 /** Isolated ports of a bridge exchange frames with ports that are not isolated, and not with each other. */
 export function isolatePort(name: string): Request {
   return {
-    type: RTM_NEWLINK,
+    type: MessageType.NEWLINK,
     what: `RTM_NEWLINK ${name}`,
     payload: [
-      linkHeader(),
+      formatLink({}),
       attribute(IFLA_IFNAME, text(name)),
       nested(IFLA_LINKINFO, [
         attribute(IFLA_INFO_SLAVE_KIND, text('bridge')),
@@ -129,11 +125,11 @@ const noVlans = { EOPNOTSUPP: 'This kernel’s bridges have no VLANs: it needs C
 
 export function filterVlans(bridge: string): Request {
   return {
-    type: RTM_NEWLINK,
+    type: MessageType.NEWLINK,
     what: `RTM_NEWLINK ${bridge}`,
     hints: noVlans,
     payload: [
-      linkHeader(),
+      formatLink({}),
       attribute(IFLA_IFNAME, text(bridge)),
       nested(IFLA_LINKINFO, [
         attribute(IFLA_INFO_KIND, text('bridge')),
@@ -151,15 +147,15 @@ export interface PortVlan {
 
 /** `self`: the bridge's own port. */
 export function addPortVlan(index: number, vlan: PortVlan, self = false): Request {
-  return portVlan(RTM_SETLINK, index, vlan, self)
+  return portVlan(MessageType.SETLINK, index, vlan, self)
 }
 
 export function deletePortVlan(index: number, id: number): Request {
-  return { ...portVlan(RTM_DELLINK, index, { id, untagged: false }, false), tolerate: ['ENOENT'] }
+  return { ...portVlan(MessageType.DELLINK, index, { id, untagged: false }, false), tolerate: ['ENOENT'] }
 }
 
 function portVlan(type: number, index: number, { id, untagged }: PortVlan, self: boolean): Request {
-  const header = linkHeader({ index, family: AF_BRIDGE })
+  const header = formatLink({ index, family: AF_BRIDGE })
   const info = Buffer.alloc(4)
   info.writeUInt16LE(untagged ? BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED : 0, 0)
   info.writeUInt16LE(id, 2)

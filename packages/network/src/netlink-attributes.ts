@@ -1,37 +1,38 @@
 /**
  * Attributes of netlink messages: type, length, data, padding. The one place where their length is checked.
  */
-import { formatAttribute, parseAttributes } from './netlink-messages.ts'
+import { align, formatAttribute, parseAttributes } from 'netlink/dist/structs.js'
 
 /**
  * One attribute, padded to four bytes. At most 65,531 bytes of data, since its length is a u16 with the
  * header.
  */
 export function attribute(type: number, data: Uint8Array | Uint8Array[]): Buffer {
-  return formatAttribute(type, Array.isArray(data) ? data : [data], false)
+  return padded(formatAttribute({ type, data }))
 }
 
 /** An attribute that holds attributes. */
 export function nested(type: number, attributes: Uint8Array[]): Buffer {
-  return formatAttribute(type, attributes, true)
+  return padded(formatAttribute({ type, data: attributes, nested: true }))
 }
 
-export function padded(data: Buffer): Buffer {
-  const over = data.length & 3
-  return over === 0 ? data : Buffer.concat([data, Buffer.alloc(4 - over)])
+/** The parts as one, with zeros up to the next multiple of four bytes. */
+export function padded(parts: Uint8Array[]): Buffer {
+  const length = parts.reduce((sum, part) => sum + part.length, 0)
+  return Buffer.concat(parts, align(length))
 }
 
 /** Attributes by type; of one that is there twice, the last. */
 export function attributesOf(data: Buffer): Map<number, Buffer> {
   const attributes = new Map<number, Buffer>()
-  parseAttributes(data, (type, value) => attributes.set(type, value))
+  parseAttributes(data, ({ type, data: value }) => attributes.set(type, value))
   return attributes
 }
 
 /** Attributes in order: for lists, whose elements share a type. */
 export function attributeList(data: Buffer): Buffer[] {
   const attributes: Buffer[] = []
-  parseAttributes(data, (_type, value) => attributes.push(value))
+  parseAttributes(data, ({ data: value }) => attributes.push(value))
   return attributes
 }
 

@@ -9,9 +9,10 @@ import {
   writeFd,
 } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
+import { formatHeader, HEADER_LENGTH, parseMessages } from 'netlink/dist/structs.js'
 import { closeSync, openSync } from 'node:fs'
 
-const headerBytes = 16
+const NLMSG_NOOP = 1
 /** The most that the kernel puts into one datagram; shared, since it is read and given out in one call. */
 const buffer = Buffer.allocUnsafeSlow(65_536)
 /** Datagrams that are taken in one turn of the event loop; the rest waits for the next. */
@@ -82,10 +83,7 @@ export function listenNetlink(options: ListenerOptions): Listener {
 
 /** A message that the kernel takes and does nothing with. */
 function noop(): Buffer {
-  const header = Buffer.alloc(headerBytes)
-  header.writeUInt32LE(headerBytes)
-  header.writeUInt16LE(1 /* NLMSG_NOOP */, 4)
-  return header
+  return formatHeader({ length: HEADER_LENGTH, type: NLMSG_NOOP, flags: 0, seq: 0, port: 0 })
 }
 
 /** False where nothing is queued. */
@@ -99,20 +97,17 @@ function receive(fd: number, options: ListenerOptions): boolean {
     return true
   }
   if (length === undefined) return false
-  for (const notification of messages(buffer.subarray(0, length))) options.message(notification)
+  const notifications = messages(buffer.subarray(0, length))
+  if (notifications) for (const each of notifications) options.message(each)
+  else options.overrun()
   return true
 }
 
-/** By hand and without copies: most messages are thrown away after a look at their header. */
-export function* messages(datagram: Buffer): Generator<Notification> {
-  for (let at = 0; at + headerBytes <= datagram.length;) {
-    const length = datagram.readUInt32LE(at)
-    if (length < headerBytes || at + length > datagram.length) return
-    yield {
-      type: datagram.readUInt16LE(at + 4),
-      port: datagram.readUInt32LE(at + 12),
-      data: datagram.subarray(at + headerBytes, at + length),
-    }
-    at += (length + 3) & ~3
+/** Undefined for a datagram that was cut off. Their data are views of it. */
+export function messages(datagram: Buffer): Notification[] | undefined {
+  try {
+    return parseMessages(datagram)
+  } catch {
+    return undefined
   }
 }

@@ -3,12 +3,14 @@
  *
  * The kernel answers a request inside the system call that sends it, so sending may take as long as the
  * kernel's network lock is held by someone else (a dying namespace: 20 ms). Requests are therefore written by
- * Node's thread pool, and their answers, which are queued by then, read at once.
+ * Node's thread pool, and their answers, which are queued by then, read at once. The codecs are the `netlink`
+ * package's; its sockets are not used (docs/decisions/0001).
  */
 import { close, closeSync, openSync, read, write, writeSync } from 'node:fs'
 import { errnoName, openNetlinkSocketIn, readFdInto, setNonblocking } from '@holdfast/core'
 import { SyscallError } from '@holdfast/errors'
-import { formatMessage, parseErrno, parseMessages, type NetlinkMessage } from './netlink-messages.ts'
+import { formatMessage, parseError, parseMessages, type NetlinkMessage } from 'netlink/dist/structs.js'
+import { padded } from './netlink-attributes.ts'
 
 export const NETLINK_ROUTE = 0
 export const NETLINK_SOCK_DIAG = 4
@@ -234,11 +236,11 @@ function openDescriptor(protocol: number, netns: number | undefined): number {
 /** The bytes of a message. */
 export function frame(request: Request, seq: number, acknowledge = NLM_F_ACK): Buffer {
   const flags = NLM_F_REQUEST | (request.unanswered ? 0 : acknowledge) | (request.flags ?? 0)
-  return formatMessage({ type: request.type, flags, seq, data: request.payload })
+  return padded(formatMessage({ type: request.type, flags, seq, port: 0, data: request.payload }))
 }
 
 function failure(message: NetlinkMessage, request: Request): SyscallError | undefined {
-  const errno = parseErrno(message.data)
+  const { errno } = parseError(message.data, message.flags)
   if (errno === 0) return undefined
   const error = netlinkError(-errno, request)
   return request.tolerate?.includes(error.code) ? undefined : error

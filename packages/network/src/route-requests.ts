@@ -1,13 +1,12 @@
 /** Routes of any form that CNI has: by a gateway or on the link, with metrics, in any table. */
+import { formatRoute, MessageType, RouteScope } from 'netlink/dist/rt/gen_structs.js'
 import { addressBytes, formatPrefix, type Address, type Prefix } from './address.ts'
 import { NLM_F_CREATE, NLM_F_EXCL, type Request } from './netlink.ts'
 import { attribute, nested } from './netlink-attributes.ts'
-import { routeHeader } from './netlink-messages.ts'
-import { RT_SCOPE_LINK, RT_TABLE_MAIN, RTM_NEWROUTE, RTPROT_BOOT, u32 } from './rtnetlink.ts'
+import { RT_TABLE_MAIN, u32 } from './rtnetlink.ts'
 
 const AF_INET = 2
 const AF_INET6 = 10
-const RTN_UNICAST = 1
 const RTAX_MTU = 2
 const RTAX_ADVMSS = 8
 
@@ -27,21 +26,21 @@ export interface NewRoute {
 /** EEXIST is as good: an address of the same network brought it, or another interface of the container's. */
 export function addRoute(route: NewRoute): Request {
   const { index, destination, gateway, mtu, advmss, priority, table = RT_TABLE_MAIN } = route
-  const scope = route.scope ?? (gateway || destination.family === 6 ? 0 : RT_SCOPE_LINK)
+  const scope = route.scope ?? (gateway || destination.family === 6 ? 0 : RouteScope.LINK)
   const metrics = [
     ...(mtu ? [attribute(RTAX_MTU, u32(mtu))] : []),
     ...(advmss ? [attribute(RTAX_ADVMSS, u32(advmss))] : []),
   ]
-  const header = routeHeader({
+  const header = formatRoute({
     family: destination.family === 4 ? AF_INET : AF_INET6,
-    prefixLength: destination.length,
+    dstLen: destination.length,
     table: table < 256 ? table : 0,
-    protocol: RTPROT_BOOT,
+    protocol: 'BOOT',
     scope,
-    type: RTN_UNICAST,
+    type: 'UNICAST',
   })
   return {
-    type: RTM_NEWROUTE,
+    type: MessageType.NEWROUTE,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     what: `RTM_NEWROUTE ${formatPrefix(destination)} on link ${index}`,
     tolerate: ['EEXIST'],

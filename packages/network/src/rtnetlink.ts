@@ -1,20 +1,20 @@
 /** The messages of rtnetlink(7) that a bridge network needs: links, addresses, routes, neighbours. */
+import {
+  formatAddress,
+  formatAddressFlags,
+  formatLink,
+  formatNeighbor,
+  formatRoute,
+  MessageType,
+  parseAddress as parseAddressHeader,
+  parseLink as parseLinkHeader,
+  parseRoute as parseRouteHeader,
+  RouteScope,
+} from 'netlink/dist/rt/gen_structs.js'
 import { addressBytes, addressFromBytes, type Address, type Prefix } from './address.ts'
 import { bridgeInfo, bridgePortInfo, isForwarding, kindOf, vethInfo } from './link-info.ts'
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
-import { addressHeader, linkHeader, neighbourHeader, routeHeader } from './netlink-messages.ts'
-
-export const RTM_NEWLINK = 16
-export const RTM_DELLINK = 17
-const RTM_GETLINK = 18
-const RTM_NEWADDR = 20
-export const RTM_DELADDR = 21
-const RTM_GETADDR = 22
-export const RTM_NEWROUTE = 24
-export const RTM_DELROUTE = 25
-const RTM_GETROUTE = 26
-const RTM_NEWNEIGH = 28
 
 const AF_INET = 2
 const AF_INET6 = 10
@@ -36,14 +36,12 @@ export const IPV4_DEVCONF_ARP_NOTIFY = 22
 export const IPV4_DEVCONF_ROUTE_LOCALNET = 26
 export const IN6_ADDR_GEN_MODE_NONE = 1
 
-const IFF_UP = 1
 export const RT_TABLE_MAIN = 254
-const RT_SCOPE_UNIVERSE = 0
-export const RT_SCOPE_LINK = 253
-const RTPROT_KERNEL = 2
-const RTN_UNICAST = 1
-export const RTPROT_BOOT = 3
-const NUD_STALE = 4
+
+/** struct ifinfomsg, ifaddrmsg and rtmsg; attributes follow. */
+export const linkHeaderBytes = 16
+const addressHeaderBytes = 8
+export const routeHeaderBytes = 12
 
 export interface Link {
   index: number
@@ -80,7 +78,7 @@ export function newVeth(veth: NewVeth): Request {
     ...mtu,
   ]
   return {
-    type: RTM_NEWLINK,
+    type: MessageType.NEWLINK,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     what: `RTM_NEWLINK ${veth.name}`,
     hints: {
@@ -88,11 +86,11 @@ export function newVeth(veth: NewVeth): Request {
       EOPNOTSUPP: 'This kernel has no veth pairs: load the module veth.',
     },
     payload: [
-      linkHeader(),
+      formatLink({}),
       attribute(IFLA_IFNAME, text(veth.name)),
       ...(veth.bridgeIndex === undefined ? [] : [attribute(IFLA_MASTER, u32(veth.bridgeIndex))]),
       ...mtu,
-      nested(IFLA_LINKINFO, vethInfo(linkHeader(), peer)),
+      nested(IFLA_LINKINFO, vethInfo(formatLink({}), peer)),
     ],
   }
 }
@@ -105,12 +103,12 @@ export interface NewBridge {
 
 export function newBridge({ name, mac, mtu }: NewBridge): Request {
   return {
-    type: RTM_NEWLINK,
+    type: MessageType.NEWLINK,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     what: `RTM_NEWLINK ${name}`,
     hints: { EOPNOTSUPP: 'This kernel has no bridges: load the module bridge.' },
     payload: [
-      linkHeader(),
+      formatLink({}),
       attribute(IFLA_IFNAME, text(name)),
       attribute(IFLA_ADDRESS, mac),
       ...(mtu === undefined ? [] : [attribute(IFLA_MTU, u32(mtu))]),
@@ -139,13 +137,13 @@ export interface LinkChange {
 export function setLink(change: LinkChange): Request {
   const { link, alias, mac, up, master, hairpin } = change
   return {
-    type: RTM_NEWLINK,
+    type: MessageType.NEWLINK,
     what: `RTM_NEWLINK ${link}`,
     ...(change.tolerate && { tolerate: change.tolerate }),
     payload: [
-      linkHeader({
+      formatLink({
         ...(typeof link === 'number' && { index: link }),
-        ...(up !== undefined && { change: IFF_UP, flags: up ? IFF_UP : 0 }),
+        ...(up !== undefined && { change: { up: true }, flags: up ? { up: true } : {} }),
       }),
       ...(typeof link === 'string' ? [attribute(IFLA_IFNAME, text(link))] : []),
       ...(mac === undefined ? [] : [attribute(IFLA_ADDRESS, mac)]),
@@ -171,33 +169,34 @@ function afSpec({ ipv4, addrGenMode }: LinkChange): Buffer[] {
 
 export function deleteLink(name: string, tolerate: string[] = ['ENODEV']): Request {
   return {
-    type: RTM_DELLINK,
+    type: MessageType.DELLINK,
     what: `RTM_DELLINK ${name}`,
     tolerate,
-    payload: [linkHeader(), attribute(IFLA_IFNAME, text(name))],
+    payload: [formatLink({}), attribute(IFLA_IFNAME, text(name))],
   }
 }
 
 export function getLink(name: string, tolerate: string[] = []): Request {
   return {
-    type: RTM_GETLINK,
+    type: MessageType.GETLINK,
     what: `RTM_GETLINK ${name}`,
     tolerate,
-    payload: [linkHeader(), attribute(IFLA_IFNAME, text(name))],
+    payload: [formatLink({}), attribute(IFLA_IFNAME, text(name))],
   }
 }
 
 export function dumpLinks(): Request {
-  return { type: RTM_GETLINK, what: 'RTM_GETLINK', payload: [linkHeader()] }
+  return { type: MessageType.GETLINK, what: 'RTM_GETLINK', payload: [formatLink({})] }
 }
 
 export function parseLink({ data }: Reply): Link {
-  const attributes = attributesOf(data.subarray(16))
+  const { index = 0, flags } = parseLinkHeader(data.subarray(0, linkHeaderBytes))
+  const attributes = attributesOf(data.subarray(linkHeaderBytes))
   const mac = attributes.get(IFLA_ADDRESS)
   return {
-    index: data.readInt32LE(4),
+    index,
     name: textOf(attributes.get(IFLA_IFNAME)) ?? '',
-    up: (data.readUInt32LE(8) & IFF_UP) !== 0,
+    up: flags?.up ?? false,
     kind: kindOf(attributes.get(IFLA_LINKINFO)),
     alias: textOf(attributes.get(IFLA_IFALIAS)),
     mac: mac && macText(mac),
@@ -231,15 +230,15 @@ export interface AddressFlags {
  * none.
  */
 export function addAddress(index: number, address: Prefix, flags: AddressFlags = {}): Request {
-  return { ...addressRequest(RTM_NEWADDR, index, address, flags), flags: NLM_F_CREATE | NLM_F_REPLACE }
+  return {
+    ...addressRequest(MessageType.NEWADDR, index, address, flags),
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+  }
 }
 
 export function deleteAddress(index: number, address: Prefix): Request {
-  return { ...addressRequest(RTM_DELADDR, index, address), tolerate: ['EADDRNOTAVAIL'] }
+  return { ...addressRequest(MessageType.DELADDR, index, address), tolerate: ['EADDRNOTAVAIL'] }
 }
-
-const IFA_F_NODAD = 0x02
-const IFA_F_NOPREFIXROUTE = 0x200
 
 function addressRequest(
   type: number,
@@ -249,7 +248,12 @@ function addressRequest(
 ): Request {
   const bytes = addressBytes(address)
   const family = address.family === 4 ? AF_INET : AF_INET6
-  const header = addressHeader({ family, prefixLength: address.length, index, flags: dad ? 0 : IFA_F_NODAD })
+  const header = formatAddress({
+    family,
+    prefixlen: address.length,
+    index,
+    flags: dad ? {} : { nodad: true },
+  })
   const broadcast: Buffer[] = []
   if (address.family === 4 && address.length < 31) {
     const hostBits = (1n << BigInt(32 - address.length)) - 1n
@@ -259,7 +263,7 @@ function addressRequest(
   }
   return {
     type,
-    what: `${type === RTM_NEWADDR ? 'RTM_NEWADDR' : 'RTM_DELADDR'} on link ${index}`,
+    what: `${type === MessageType.NEWADDR ? 'RTM_NEWADDR' : 'RTM_DELADDR'} on link ${index}`,
     payload: [
       header,
       attribute(2 /* IFA_LOCAL */, bytes),
@@ -267,7 +271,12 @@ function addressRequest(
       ...broadcast,
       // The header has room for eight bits alone.
       ...(noPrefixRoute
-        ? [attribute(8 /* IFA_FLAGS */, u32(IFA_F_NOPREFIXROUTE | (dad ? 0 : IFA_F_NODAD)))]
+        ? [
+            attribute(
+              8 /* IFA_FLAGS */,
+              u32(formatAddressFlags({ noprefixroute: true, ...(!dad && { nodad: true }) })),
+            ),
+          ]
         : []),
     ],
     hints: { EACCES: 'IPv6 is switched off for this interface: see net.ipv6.conf.*.disable_ipv6.' },
@@ -275,33 +284,34 @@ function addressRequest(
 }
 
 export function dumpAddresses(): Request {
-  return { type: RTM_GETADDR, what: 'RTM_GETADDR', payload: [addressHeader()] }
+  return { type: MessageType.GETADDR, what: 'RTM_GETADDR', payload: [formatAddress({})] }
 }
 
 export function parseAddressReply({ data }: Reply): LinkAddress | undefined {
-  const attributes = attributesOf(data.subarray(8))
+  const { index = 0, prefixlen = 0, flags = {} } = parseAddressHeader(data.subarray(0, addressHeaderBytes))
+  const attributes = attributesOf(data.subarray(addressHeaderBytes))
   const bytes = attributes.get(2) ?? attributes.get(1)
   if (!bytes) return undefined
   return {
-    index: data.readUInt32LE(4),
-    prefixLength: data.readUInt8(1),
+    index,
+    prefixLength: prefixlen,
     address: addressFromBytes(bytes),
-    flags: attributes.get(8)?.readUInt32LE() ?? data.readUInt8(2),
+    flags: attributes.get(8)?.readUInt32LE() ?? formatAddressFlags(flags),
   }
 }
 
 export function addDefaultRoute(index: number, gateway: Address): Request {
   return {
-    type: RTM_NEWROUTE,
+    type: MessageType.NEWROUTE,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     what: `RTM_NEWROUTE default on link ${index}`,
     tolerate: ['EEXIST'], // another network of the container's was there first, as in Docker
     payload: [
-      routeHeader({
+      formatRoute({
         family: gateway.family === 4 ? AF_INET : AF_INET6,
         table: RT_TABLE_MAIN,
-        protocol: RTPROT_BOOT,
-        type: RTN_UNICAST,
+        protocol: 'BOOT',
+        type: 'UNICAST',
       }),
       attribute(5 /* RTA_GATEWAY */, addressBytes(gateway)),
       attribute(4 /* RTA_OIF */, u32(index)),
@@ -312,17 +322,17 @@ export function addDefaultRoute(index: number, gateway: Address): Request {
 /** The route to a link's own network, as the kernel makes it with the address. */
 export function addLinkRoute(index: number, destination: Prefix, source: Address): Request {
   return {
-    type: RTM_NEWROUTE,
+    type: MessageType.NEWROUTE,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     what: `RTM_NEWROUTE on link ${index}`,
     payload: [
-      routeHeader({
+      formatRoute({
         family: destination.family === 4 ? AF_INET : AF_INET6,
-        prefixLength: destination.length,
+        dstLen: destination.length,
         table: RT_TABLE_MAIN,
-        protocol: RTPROT_KERNEL,
-        scope: destination.family === 4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-        type: RTN_UNICAST,
+        protocol: 'KERNEL',
+        scope: destination.family === 4 ? RouteScope.LINK : RouteScope.UNIVERSE,
+        type: 'UNICAST',
       }),
       attribute(1 /* RTA_DST */, addressBytes(destination)),
       attribute(4 /* RTA_OIF */, u32(index)),
@@ -340,19 +350,19 @@ export interface Route {
 }
 
 export function dumpRoutes(): Request {
-  return { type: RTM_GETROUTE, what: 'RTM_GETROUTE', payload: [routeHeader()] }
+  return { type: MessageType.GETROUTE, what: 'RTM_GETROUTE', payload: [formatRoute({})] }
 }
 
 /** Undefined for what is neither IPv4 nor IPv6 or no unicast route. */
 export function parseRoute({ data }: Reply): Route | undefined {
-  const family = data.readUInt8(0)
-  if ((family !== AF_INET && family !== AF_INET6) || data.readUInt8(7) !== RTN_UNICAST) return undefined
-  const attributes = attributesOf(data.subarray(12))
+  const { family, type, dstLen = 0, table = 0 } = parseRouteHeader(data.subarray(0, routeHeaderBytes))
+  if ((family !== AF_INET && family !== AF_INET6) || type !== 'UNICAST') return undefined
+  const attributes = attributesOf(data.subarray(routeHeaderBytes))
   const bytes = attributes.get(1 /* RTA_DST */) ?? Buffer.alloc(family === AF_INET ? 4 : 16)
   const gateway = attributes.get(5 /* RTA_GATEWAY */)
   return {
-    destination: { ...addressFromBytes(bytes), length: data.readUInt8(1) },
-    table: attributes.get(15 /* RTA_TABLE */)?.readUInt32LE() ?? data.readUInt8(4),
+    destination: { ...addressFromBytes(bytes), length: dstLen },
+    table: attributes.get(15 /* RTA_TABLE */)?.readUInt32LE() ?? table,
     outputIndex: attributes.get(4)?.readUInt32LE(),
     gateway: gateway && addressFromBytes(gateway),
   }
@@ -361,14 +371,14 @@ export function parseRoute({ data }: Reply): Route | undefined {
 /** Tells a link's neighbour cache; the entry is used at once and verified by the kernel in its own time. */
 export function addNeighbour(index: number, address: Address, mac: Buffer): Request {
   return {
-    type: RTM_NEWNEIGH,
+    type: MessageType.NEWNEIGH,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     what: `RTM_NEWNEIGH on link ${index}`,
     payload: [
-      neighbourHeader({
+      formatNeighbor({
         family: address.family === 4 ? AF_INET : AF_INET6,
-        index,
-        state: NUD_STALE,
+        ifindex: index,
+        state: { stale: true },
       }),
       attribute(1 /* NDA_DST */, addressBytes(address)),
       attribute(2 /* NDA_LLADDR */, mac),

@@ -2,13 +2,10 @@
  * Traffic control by rtnetlink (tc(8), linux/pkt_sched.h, linux/pkt_cls.h): a token bucket on what a link sends,
  * and the redirection of what it receives to an ifb link, which can have a token bucket of its own.
  */
+import { formatTc, MessageType, parseTc } from 'netlink/dist/rt/gen_structs.js'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 import { NLM_F_CREATE, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
 import { u32 } from './rtnetlink.ts'
-
-const RTM_NEWQDISC = 36
-const RTM_GETQDISC = 38
-const RTM_NEWTFILTER = 44
 
 const TC_H_ROOT = 0xffff_ffff
 const TC_H_INGRESS = 0xffff_fff1
@@ -30,6 +27,9 @@ const TCA_MIRRED_PARMS = 2
 const TCA_EGRESS_REDIR = 1
 const TC_ACT_STOLEN = 4
 const ETH_P_ALL = 0x0003
+
+/** struct tcmsg; attributes follow. */
+const tcHeaderBytes = 20
 
 /** The reference bandwidth plugin's: a queue of 25 ms. */
 const latencySeconds = 0.025
@@ -53,7 +53,7 @@ export function tokenBucket(index: number, { rate, burst }: TokenBucket): Reques
   return {
     ...discipline(index, TC_H_ROOT, bucketHandle, 'tbf'),
     payload: [
-      tcMessage(index, TC_H_ROOT, bucketHandle),
+      formatTc({ ifindex: index, parent: TC_H_ROOT, handle: bucketHandle }),
       attribute(TCA_KIND, text('tbf')),
       nested(TCA_OPTIONS, [
         attribute(TCA_TBF_PARMS, options),
@@ -69,13 +69,13 @@ export function redirectIngress(index: number, to: number): Request[] {
   return [
     discipline(index, TC_H_INGRESS, ingressHandle, 'ingress'),
     {
-      type: RTM_NEWTFILTER,
+      type: MessageType.NEWTFILTER,
       flags: NLM_F_CREATE | NLM_F_REPLACE,
       what: `RTM_NEWTFILTER on link ${index}`,
       hints: { ENOENT: 'This kernel has no u32 filters or no mirred action: load cls_u32 and act_mirred.' },
       payload: [
         // Priority 1, every protocol, in network order.
-        tcMessage(index, ingressHandle, 0, (1 << 16) | (ETH_P_ALL << 8)),
+        formatTc({ ifindex: index, parent: ingressHandle, info: (1 << 16) | (ETH_P_ALL << 8) }),
         attribute(TCA_KIND, text('u32')),
         nested(TCA_OPTIONS, [
           attribute(TCA_U32_SEL, matchAll()),
@@ -92,12 +92,12 @@ export function redirectIngress(index: number, to: number): Request[] {
 }
 
 export function dumpDisciplines(): Request {
-  return { type: RTM_GETQDISC, what: 'RTM_GETQDISC', payload: [tcMessage(0, 0, 0)] }
+  return { type: MessageType.GETQDISC, what: 'RTM_GETQDISC', payload: [formatTc({})] }
 }
 
 export function parseDiscipline({ data }: Reply): { index: number; kind: string; bucket?: TokenBucket } {
-  const attributes = attributesOf(data.subarray(20))
-  const index = data.readInt32LE(4)
+  const { ifindex: index = 0 } = parseTc(data.subarray(0, tcHeaderBytes))
+  const attributes = attributesOf(data.subarray(tcHeaderBytes))
   const kind = textOf(attributes.get(TCA_KIND)) ?? ''
   const options = kind === 'tbf' ? attributes.get(TCA_OPTIONS) : undefined
   if (!options) return { index, kind }
@@ -113,22 +113,12 @@ export function parseDiscipline({ data }: Reply): { index: number; kind: string;
 
 function discipline(index: number, parent: number, handle: number, kind: string): Request {
   return {
-    type: RTM_NEWQDISC,
+    type: MessageType.NEWQDISC,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     what: `RTM_NEWQDISC ${kind} on link ${index}`,
     hints: { ENOENT: `This kernel has no ${kind} queues: load the module sch_${kind}.` },
-    payload: [tcMessage(index, parent, handle), attribute(TCA_KIND, text(kind))],
+    payload: [formatTc({ ifindex: index, parent, handle }), attribute(TCA_KIND, text(kind))],
   }
-}
-
-/** struct tcmsg */
-function tcMessage(index: number, parent: number, handle: number, info = 0): Buffer {
-  const bytes = Buffer.alloc(20)
-  bytes.writeInt32LE(index, 4)
-  bytes.writeUInt32LE(handle, 8)
-  bytes.writeUInt32LE(parent, 12)
-  bytes.writeUInt32LE(info, 16)
-  return bytes
 }
 
 /** struct tc_u32_sel with one tc_u32_key whose mask is empty. */

@@ -3,6 +3,7 @@
  * rules (nf_tables), and repairs it. A message only says that a look is due; what is amiss is found by looking
  * (repair.ts), so a message that was lost or came twice does no harm.
  */
+import { MessageType, MulticastGroups, parseLink as parseLinkHeader } from 'netlink/dist/rt/gen_structs.js'
 import { contains, formatPrefix } from './address.ts'
 import type { RulesContext } from './context.ts'
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink.ts'
@@ -15,38 +16,26 @@ import { repair, type RepairContext } from './repair.ts'
 import {
   dumpLinks,
   IFLA_IFNAME,
+  linkHeaderBytes,
   parseLink,
   parseRoute,
-  RTM_DELADDR,
-  RTM_DELLINK,
-  RTM_DELROUTE,
-  RTM_NEWLINK,
-  RTM_NEWROUTE,
+  routeHeaderBytes,
   RT_TABLE_MAIN,
 } from './rtnetlink.ts'
 
-const RTNLGRP_LINK = 1
-const RTNLGRP_IPV4_IFADDR = 5
-const RTNLGRP_IPV4_ROUTE = 7
-const RTNLGRP_IPV6_IFADDR = 9
-const RTNLGRP_IPV6_ROUTE = 11
-const RTNLGRP_IPV4_NETCONF = 24
-const RTNLGRP_IPV6_NETCONF = 25
 const NFNLGRP_NFTABLES = 7
 
-const RTM_NEWNETCONF = 80
 const NETCONFA_IFINDEX_ALL = -1
 const routeGroups = [
-  RTNLGRP_LINK,
-  RTNLGRP_IPV4_IFADDR,
-  RTNLGRP_IPV6_IFADDR,
-  RTNLGRP_IPV4_ROUTE,
-  RTNLGRP_IPV6_ROUTE,
-  RTNLGRP_IPV4_NETCONF,
-  RTNLGRP_IPV6_NETCONF,
+  MulticastGroups.LINK,
+  MulticastGroups.IPV4_IFADDR,
+  MulticastGroups.IPV6_IFADDR,
+  MulticastGroups.IPV4_ROUTE,
+  MulticastGroups.IPV6_ROUTE,
+  MulticastGroups.IPV4_NETCONF,
+  MulticastGroups.IPV6_NETCONF,
 ]
 const AF_BRIDGE = 7
-const IFF_UP = 1
 const NFT_MSG_DELTABLE = 2
 const NFT_MSG_DELCHAIN = 5
 const NFT_MSG_DELRULE = 8
@@ -144,15 +133,16 @@ class Looks {
 }
 
 function concernsLinks({ bridge, published }: RepairContext, { type, data }: Notification): boolean {
-  if (type === RTM_DELADDR) return data.readUInt32LE(4) === bridge.index
-  if (type === RTM_DELROUTE) return attributesOf(data.subarray(12)).get(4)?.readUInt32LE() === bridge.index
-  if (type === RTM_NEWNETCONF) return switchesForwardingOff(data)
-  if (type !== RTM_DELLINK && type !== RTM_NEWLINK) return false
-  const up = (data.readUInt32LE(8) & IFF_UP) !== 0
-  if (type === RTM_NEWLINK && up) return false
+  if (type === MessageType.DELADDR) return data.readUInt32LE(4) === bridge.index
+  if (type === MessageType.DELROUTE)
+    return attributesOf(data.subarray(routeHeaderBytes)).get(4)?.readUInt32LE() === bridge.index
+  if (type === MessageType.NEWNETCONF) return switchesForwardingOff(data)
+  if (type !== MessageType.DELLINK && type !== MessageType.NEWLINK) return false
+  const { index, family, flags } = parseLinkHeader(data.subarray(0, linkHeaderBytes))
+  if (type === MessageType.NEWLINK && flags?.up) return false
   // A bridge tells of a port that leaves it with a DELLINK of its own family.
-  if (data.readInt32LE(4) === bridge.index) return data[0] !== AF_BRIDGE
-  const name = textOf(attributesOf(data.subarray(16)).get(IFLA_IFNAME))
+  if (index === bridge.index) return family !== AF_BRIDGE
+  const name = textOf(attributesOf(data.subarray(linkHeaderBytes)).get(IFLA_IFNAME))
   return [...published.values()].some(({ link, lost }) => link === name && !lost)
 }
 
@@ -188,7 +178,7 @@ interface Stranger {
 
 /** A route that takes packets for the network elsewhere. */
 function conflictingRoute(context: RepairContext, { type, data }: Notification): Stranger | undefined {
-  if (type !== RTM_NEWROUTE) return undefined
+  if (type !== MessageType.NEWROUTE) return undefined
   const route = parseRoute({ type, data })
   if (!route || route.table !== RT_TABLE_MAIN || route.outputIndex === undefined) return undefined
   if (route.outputIndex === context.bridge.index) return undefined
