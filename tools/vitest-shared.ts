@@ -9,7 +9,8 @@ export const projectTests: ViteUserConfig = {
     // Namespaces belong to threads, so a test file is a process of its own.
     pool: 'forks',
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    // Against what hangs, not what is slow: a machine of two cores may be busy with something else.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 }

@@ -14,7 +14,7 @@ describeAsRoot('forkProcess', () => {
       [...forkable, '--expose-gc', '--conditions=@holdfast/source', fixture],
       {
         env: {},
-        timeout: 15_000,
+        timeout: 60_000,
       },
     )
     const [child, parent] = stdout
@@ -48,7 +48,7 @@ describeAsRoot('forkProcess', () => {
     const end = new URL('./fixtures/forked-end.mjs', import.meta.url).pathname
     const run = promisify(execFile)(process.execPath, [...forkable, end, way], {
       env: {},
-      timeout: 15_000,
+      timeout: 60_000,
     })
     const { stdout, stderr } = await run
     expect(stdout).toBe(`listener ${exitCode}\n{"exitCode":${exitCode}}\n`)

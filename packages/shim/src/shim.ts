@@ -16,6 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '@holdfast/errors'
 import { closeFd, flock } from '@holdfast/core'
 import type { LogSpec, ShimEvent, ShimSpec, ShimState } from '@holdfast/protocol'
+import { deletedLockMode, isDeletedLock } from '@holdfast/protocol'
 import { readShimSpec } from './bundle.ts'
 import { nowRfc3339 } from './clock.ts'
 import { ContainedProcess } from './contained-process.ts'
@@ -68,7 +69,7 @@ async function lockDirectory(dir: string): Promise<number> {
       await sleep(lockRetryMs)
     }
     const { mode, nlink } = fstatSync(lock)
-    if ((mode & 0o777) !== deletedMode && nlink > 0) return lock
+    if (!isDeletedLock(mode) && nlink > 0) return lock
     throw new HoldfastError('HF_SHIM_LOST', `the container of ${dir} was deleted`)
   } catch (error) {
     closeSync(lock)
@@ -242,7 +243,7 @@ export class Shim implements ShimContext {
     for (const name of readdirSync(this.dir)) {
       if (ownFile.test(name)) rmSync(`${this.dir}/${name}`, { recursive: true, force: true })
     }
-    fchmodSync(this.lock, deletedMode)
+    fchmodSync(this.lock, deletedLockMode)
   }
 
   /** After `delete` was answered: clients get what is on its way to them, and the process ends. */
@@ -254,12 +255,6 @@ export class Shim implements ShimContext {
     this.#onLeave()
   }
 }
-
-/**
- * The lock's permissions, once the container was deleted: a shim that waited for the lock, or comes later, has nothing
- * to hold. The file stays until the directory goes, or the later one would make another. Takes no room on a full disk.
- */
-const deletedMode = 0
 
 /** What a shim makes in its directory, and removes; config.json and shim.json are the supervisor's. */
 const ownFile =

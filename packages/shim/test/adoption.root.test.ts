@@ -148,7 +148,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     await end(run)
     expect(run.log()).toBe(Array.from({ length: 300_000 }, (_, n) => `line number ${n} of many\n`).join(''))
     await run.delete()
-  }, 60_000)
+  })
 
   it('asks the kernel how it ended where the keeper was killed too, and does not guess', async () => {
     const run = await world.run({ args: ['sleep', '1000'] })

@@ -27,7 +27,7 @@ const meant: Record<string, string> = {
   '.IPAM.Config[].Gateway': 'likewise',
 }
 
-describe.skipIf(!hasDockerd())('the API beside dockerd', { timeout: 60_000 }, () => {
+describe.skipIf(!hasDockerd())('the API beside dockerd', () => {
   let dockerd: PrivateDockerd
   let supervisor: TestSupervisor
 
@@ -40,11 +40,11 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', { timeout: 60_000 }, ()
       '/images/create?fromSrc=-&repo=busybox&tag=latest&changes=ENV+A%3Dimage&changes=CMD+sh',
       tar,
     )
-  }, 60_000)
+  })
 
   afterAll(async () => {
     await Promise.all([dockerd?.[Symbol.asyncDispose](), supervisor?.[Symbol.asyncDispose]()])
-  }, 60_000)
+  })
 
   async function both(
     method: string,

@@ -14,7 +14,7 @@ interface Outcome {
   err: string
 }
 
-describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }, () => {
+describe.skipIf(!hasDockerCommand())("docker's own command", () => {
   let supervisor: TestSupervisor
 
   beforeAll(async () => {
@@ -25,11 +25,11 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
       busyboxTar(scratch.path),
     )
     expect(imported).toMatchObject({ code: 0, out: expect.stringMatching(/^sha256:[0-9a-f]{64}\n$/) })
-  }, 60_000)
+  })
 
   afterAll(async () => {
     await supervisor?.[Symbol.asyncDispose]()
-  }, 60_000)
+  })
 
   async function docker(args: string[], input?: string | Uint8Array): Promise<Outcome> {
     const child = spawn('docker', args, {
@@ -145,15 +145,14 @@ describe.skipIf(!hasDockerCommand())("docker's own command", { timeout: 60_000 }
     expect((await docker(['ps', '--format', '{{.Status}}'])).out).toMatch(/^Up .* \(Paused\)\n$/)
     expect((await docker(['exec', 'cc', 'true'])).code).toBe(1)
     expect((await docker(['unpause', 'cc'])).code).toBe(0)
-    expect((await docker(['rename', 'cc', 'cd'])).code).toBe(0)
-    expect((await docker(['inspect', '-f', '{{.Name}} {{.State.Status}} {{.Config.Image}}', 'cd'])).out).toBe(
-      '/cd running busybox\n',
-    )
-    expect((await docker(['rm', 'cd'])).code).toBe(1)
-    expect((await docker(['stop', '-t', '0', 'cd'])).code).toBe(0)
-    expect((await docker(['wait', 'cd'])).out).toBe('137\n')
-    expect((await docker(['rm', 'cd'])).code).toBe(0)
-    expect((await docker(['inspect', 'cd'])).code).toBe(1)
+    expect((await docker(['rename', 'cc', 'second'])).code).toBe(0)
+    const format = '{{.Name}} {{.State.Status}} {{.Config.Image}}'
+    expect((await docker(['inspect', '-f', format, 'second'])).out).toBe('/second running busybox\n')
+    expect((await docker(['rm', 'second'])).code).toBe(1)
+    expect((await docker(['stop', '-t', '0', 'second'])).code).toBe(0)
+    expect((await docker(['wait', 'second'])).out).toBe('137\n')
+    expect((await docker(['rm', 'second'])).code).toBe(0)
+    expect((await docker(['inspect', 'second'])).code).toBe(1)
   })
 
   it('gives a terminal where one is asked for, and follows its size', async () => {

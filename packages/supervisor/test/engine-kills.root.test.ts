@@ -73,7 +73,7 @@ async function run(supervisor: TestSupervisor, name: string, index: number): Pro
 async function checkAll(supervisor: TestSupervisor): Promise<void> {
   const list = async (): Promise<Listed[]> =>
     (await supervisor.request('GET', '/containers/json?all=1')).json as Listed[]
-  await eventually(async () => (await list()).every(({ State }) => State !== 'running'), 20_000)
+  await eventually(async () => (await list()).every(({ State }) => State !== 'running'), 60_000)
   for (const { Id, State } of await list()) {
     const { json } = await supervisor.request('GET', `/containers/${Id}/json`)
     if (State === 'exited') {

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually, TestSupervisor } from '@holdfast/testkit'
 import { busyboxTar, temporaryDirectory } from '@holdfast/testkit'
+import { connectShim } from '../src/shims/shim-client.ts'
 import { EngineWorld } from './engine-world.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -69,6 +70,20 @@ describe.skipIf(!isRoot)('an engine that comes back', () => {
     expect(readdirSync(`${world.root}/data/images/snapshots`)).toEqual([id])
     await world.engine.start(id)
     expect(await world.exit(id)).toBe(0)
+  })
+
+  it('goes on with a removal that was cut short after the shim had done its part', async () => {
+    const id = await world.start('sleep 100')
+    const dir = `${world.root}/run/c/${id}`
+    await again(async () => {
+      const { token } = JSON.parse(readFileSync(`${dir}/shim.json`, 'utf8')) as { token: string }
+      const client = await connectShim({ dir, token, deadlineMs: 5000 })
+      renameSync(`${dir}/shim.json`, `${dir}/ending.json`)
+      await client.request('delete', { force: true })
+      client.close()
+    })
+    expect(readdirSync(`${world.root}/run/c`)).toEqual([])
+    expect(world.engine.get(id).state).toMatchObject({ status: 'exited', exitCode: 255 })
   })
 
   it('ends what ran before the machine was restarted', async () => {

@@ -98,7 +98,7 @@ it(
           `still ${busy.map((one: any) => `${one.Names[0]} ${one.State}`).join(', ')} (seed ${seed})`,
         )
       return json as { Id: string; Names: string[]; State: string }[]
-    }, 20_000)
+    }, 60_000)
     for (const { Id, Names, State } of listed) {
       if (State !== 'exited') continue
       const { json } = await supervisor.request('GET', `/containers/${Id}/json`)

@@ -2,16 +2,16 @@ import { existsSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { EngineWorld } from './engine-world.ts'
 
-describe.skipIf(process.getuid?.() !== 0)('named namespaces', { timeout: 60_000 }, () => {
+describe.skipIf(process.getuid?.() !== 0)('named namespaces', () => {
   let world: EngineWorld
 
   beforeAll(async () => {
     world = await EngineWorld.open()
-  }, 60_000)
+  })
 
   afterAll(async () => {
     await world?.[Symbol.asyncDispose]()
-  }, 60_000)
+  })
 
   it('are joined by containers that come and go', async () => {
     const { ino, path, owner } = await world.engine.createNamespace('net', 'shop', '')

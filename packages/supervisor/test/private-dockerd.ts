@@ -83,7 +83,7 @@ export class PrivateDockerd implements AsyncDisposable {
   static async start(): Promise<PrivateDockerd> {
     const dockerd = new PrivateDockerd()
     try {
-      await eventually(async () => (await ask(dockerd.socket, 'GET', '/_ping')).status === 200, 20_000)
+      await eventually(async () => (await ask(dockerd.socket, 'GET', '/_ping')).status === 200, 50_000)
     } catch (error) {
       await dockerd[Symbol.asyncDispose]()
       throw error

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from '@holdfast/testkit'
 import { EngineWorld } from './engine-world.ts'
 
-describe.skipIf(process.getuid?.() !== 0)('ports on [::1]', { timeout: 60_000 }, () => {
+describe.skipIf(process.getuid?.() !== 0)('ports on [::1]', () => {
   let world: EngineWorld
   beforeAll(async () => {
     world = await EngineWorld.open()

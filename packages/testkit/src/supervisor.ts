@@ -68,10 +68,11 @@ export class TestSupervisor implements AsyncDisposable {
     )
     this.#child = child
     child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (this.output += chunk))
-    await eventually(async () => {
-      if (child.exitCode !== null) throw new Error(`the supervisor ended:\n${this.output}`)
-      return (await this.request('GET', '/_ping')).status === 200
-    }, 20_000)
+    try {
+      await eventually(async () => (await this.request('GET', '/_ping')).status === 200, 50_000)
+    } catch (cause) {
+      throw new Error(`the supervisor does not answer; it wrote:\n${this.output}`, { cause })
+    }
   }
 
   /** One request; the answer's body as text, and parsed where it is JSON. */

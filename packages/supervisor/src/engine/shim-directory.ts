@@ -1,7 +1,7 @@
-import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ShimSpec } from '@holdfast/protocol'
-import { parseShimSpec } from '@holdfast/protocol'
+import { isDeletedLock, parseShimSpec } from '@holdfast/protocol'
 import type { ShimClient } from '../shims/shim-client.ts'
 import { removeCgroupParent } from './cgroup-parent.ts'
 import type { Container } from './container.ts'
@@ -57,6 +57,7 @@ async function deleteThrough(
       restoreSpec(dir) // it died in the middle: another goes on where it stopped
     }
   }
+  if (wasDeleted(dir)) return // the engine, or the shim, ended between that and the answer: no shim would stay
   await deleteWith(await reachShim(context, dir, spec.token), dir)
 }
 
@@ -69,6 +70,11 @@ async function deleteWith(client: ShimClient, dir: string): Promise<void> {
     client.close()
     throw error
   }
+}
+
+function wasDeleted(dir: string): boolean {
+  const lock = statSync(join(dir, 'shim.lock'), { throwIfNoEntry: false })
+  return lock !== undefined && isDeletedLock(lock.mode)
 }
 
 /** A removal was cut short: whoever goes on with it needs the order again. */
