@@ -26,16 +26,18 @@ function pidsTitled(prefix: string): number[] {
   })
 }
 
-function zygoteOf(supervisor: TestSupervisor): number[] {
-  return pidsTitled('holdfast: zygote').filter((pid) => {
+function childrenTitled(prefix: string, parent: number | undefined): number[] {
+  return pidsTitled(prefix).filter((pid) => {
     try {
-      return (
-        readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1] === String(supervisor.pid)
-      )
+      return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1] === String(parent)
     } catch {
       return false
     }
   })
+}
+
+function zygoteOf(supervisor: TestSupervisor): number | undefined {
+  return childrenTitled('holdfast: zygote', supervisor.pid)[0]
 }
 
 function kill(pid: number | undefined): void {
@@ -70,19 +72,21 @@ it(
     const next = random()
     const codes = new Map<string, number>()
 
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < 8; round++) {
       const names = Array.from({ length: 8 }, (_, index) => `${supervisor.instance}-${round}-${index}`)
       const running = names.map((name, index) => {
         codes.set(name, round * 8 + index + 1)
         return runOne(supervisor, name, round * 8 + index + 1)
       })
       await delay(30 + next() * 250) // a random moment, not a condition
-      const victim = ['supervisor', 'zygote', 'shim'][round % 3]
+      const victim = ['supervisor', 'zygote', 'shim', 'launch worker'][round % 4]
       if (victim === 'supervisor') {
         await supervisor.stop('SIGKILL')
         await Promise.all(running)
         await supervisor.start()
-      } else if (victim === 'zygote') kill(zygoteOf(supervisor)[0])
+      } else if (victim === 'zygote') kill(zygoteOf(supervisor))
+      else if (victim === 'launch worker')
+        kill(childrenTitled('holdfast: launch worker', zygoteOf(supervisor))[0])
       else {
         const shims = pidsTitled(`holdfast: shim ${supervisor.instance}-${round}-`)
         kill(shims[Math.floor(next() * shims.length)])
