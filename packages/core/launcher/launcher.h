@@ -143,6 +143,8 @@ long finish_filesystem(struct launch *launch, int fs, uint64_t attributes, const
 // ---- stage.c ----
 long attach_staged(struct launch *launch, int tree, const char *as);
 long clone_tree(struct launch *launch, const char *source, bool recursive);
+// A clone of what the descriptor `source` is open on.
+long clone_of(struct launch *launch, int source, bool recursive, const char *detail);
 long idmap_tree(struct launch *launch, int tree, int userns, bool recursive, const char *source);
 
 // ---- copy.c ----

@@ -151,7 +151,7 @@ static bool is_missing(long error)
 	return error == -ENOENT || error == -ENOTDIR;
 }
 
-static long clone_of(struct launch *launch, int source, bool recursive, const char *detail)
+long clone_of(struct launch *launch, int source, bool recursive, const char *detail)
 {
 	long tree = sys(open_tree, source, "",
 			OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0));

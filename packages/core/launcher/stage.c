@@ -8,6 +8,7 @@
 #include "text.h"
 
 #include <linux/mount.h>
+#include <linux/openat2.h>
 
 long attach_staged(struct launch *launch, int tree, const char *as)
 {
@@ -87,6 +88,29 @@ long clone_tree(struct launch *launch, const char *source, bool recursive)
 	return tree < 0 ? failed(launch, "open_tree", source, tree) : tree;
 }
 
+// `subdir` belongs to whoever may write to the source: links in it lead nowhere outside.
+static long clone_subtree(struct launch *launch, const char *source, const char *subdir, bool recursive)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+	};
+	long top = sys(openat, AT_FDCWD, source, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	long fd;
+
+	if (top < 0)
+		return failed(launch, "openat", source, top);
+	do
+		fd = sys(openat2, top, subdir, &how, sizeof how);
+	while (fd == -EAGAIN || fd == -EINTR);
+	sys(close, top);
+	if (fd < 0)
+		return failed(launch, "openat2", subdir, fd);
+	long tree = clone_of(launch, (int)fd, recursive, subdir);
+	sys(close, fd);
+	return tree;
+}
+
 long idmap_tree(struct launch *launch, int tree, int userns, bool recursive, const char *source)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
@@ -117,6 +141,7 @@ long op_stage_bind(struct launch *launch, struct reader *reader)
 {
 	const char *as = read_text(reader);
 	const char *source = read_text(reader);
+	const char *subdir = read_text(reader);
 	bool recursive = read_u32(reader);
 	int userns = read_fd(reader);
 	bool recursive_idmap = read_u32(reader);
@@ -125,7 +150,8 @@ long op_stage_bind(struct launch *launch, struct reader *reader)
 
 	if (reader->broken)
 		return 0;
-	long tree = clone_tree(launch, source, recursive);
+	long tree = *subdir ? clone_subtree(launch, source, subdir, recursive)
+			    : clone_tree(launch, source, recursive);
 	if (tree < 0)
 		return tree;
 	long result = stat_fd((int)tree, "", &status);

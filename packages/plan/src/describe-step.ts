@@ -49,6 +49,7 @@ const mountSteps: Describe<MountStep> = {
     `${call(
       step.do,
       quote(step.source),
+      step.subdir !== undefined && `subdir=${quote(step.subdir)}`,
       step.recursive && 'recursive',
       tree(step.attributes),
       step.idmap && `${step.recursiveIdmap ? 'ridmap' : 'idmap'}=${step.idmap}`,

@@ -55,6 +55,13 @@ describe('mount options', () => {
     expect(parse([], 'bind').bind).toBe('top')
   })
 
+  it('takes a part of a bind by its relative path', () => {
+    expect(parse(['rbind', 'X-mount.subdir=a/b'], 'bind')).toMatchObject({ subdir: 'a/b', data: [] })
+    expect(() => parse(['X-mount.subdir=a'])).toThrow('X-mount.subdir, which is for bind mounts alone')
+    expect(() => parse(['bind', 'X-mount.subdir=/a'])).toThrow('mounts[0].options[1] must name a path')
+    expect(() => parse(['bind', 'X-mount.subdir='])).toThrow('relative to the source')
+  })
+
   it('passes superblock flags to a new file system and says that a bind ignores them', () => {
     expect(parse(['sync', 'lazytime']).data).toEqual([['sync'], ['lazytime']])
     expect(parse(['rbind', 'sync'], 'bind')).toMatchObject({ data: [], ignored: ['sync'] })

@@ -9,6 +9,8 @@ export interface MountOptions {
   propagation?: { value: Propagation; recursive: boolean }
   idmap: 'no' | 'top' | 'recursive'
   copyUp: boolean
+  /** What of a bind's source is mounted, relative to it: `X-mount.subdir` of mount(8). */
+  subdir?: string
   /** For the file system: fsconfig(2) keys, in order. */
   data: [key: string, value?: string][]
   /** Accepted, and without effect: the kernel no longer has them, or not for this kind of mount. */
@@ -62,6 +64,8 @@ const forTheTree = (names: string[]): string[] => names.map((name) => `r${name}`
 const attributeNames = [...Object.keys(flags), ...Object.keys(accessTimes)]
 const shapeNames = ['bind', 'idmap', ...Object.keys(propagations)]
 
+const subdirName = 'X-mount.subdir'
+
 /** Every option that is known by name; any other goes to the file system. */
 export const mountOptionNames: readonly string[] = [
   'defaults',
@@ -93,6 +97,8 @@ export function parseMountOptions(type: string, options: string[], path: string)
     throw invalid(`${path}.options`, 'has tmpcopyup, which is for tmpfs alone')
   if (result.idmap !== 'no' && result.bind === 'no')
     throw invalid(`${path}.options`, 'has an id map, which is for bind mounts alone')
+  if (result.subdir !== undefined && result.bind === 'no')
+    throw invalid(`${path}.options`, `has ${subdirName}, which is for bind mounts alone`)
   if (result.bind !== 'no') {
     // mount(2) ignores a bind's data and superblock flags too.
     result.ignored.push(...result.data.map(([key]) => key))
@@ -166,5 +172,11 @@ function dataOption(result: MountOptions, option: string, path: string): void {
   }
   const equals = option.indexOf('=')
   if (equals === 0) throw invalid(path, `has no name before "=": ${JSON.stringify(option)}`)
-  result.data.push(equals < 0 ? [option] : [option.slice(0, equals), option.slice(equals + 1)])
+  if (option.startsWith(`${subdirName}=`)) result.subdir = subdirOf(option.slice(equals + 1), path)
+  else result.data.push(equals < 0 ? [option] : [option.slice(0, equals), option.slice(equals + 1)])
+}
+
+function subdirOf(subdir: string, path: string): string {
+  if (subdir !== '' && !subdir.startsWith('/') && !subdir.includes('\0')) return subdir
+  throw invalid(path, `must name a path relative to the source: ${JSON.stringify(subdir)}`)
 }

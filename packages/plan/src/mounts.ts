@@ -73,6 +73,7 @@ function planBind(
     do: 'stage-bind',
     as,
     source: fromBundle(container.options.bundle, mount.source),
+    ...(options.subdir !== undefined && { subdir: options.subdir }),
     recursive: options.bind === 'recursive',
     attributes: options.attributes,
     ...(idmap && { idmap, recursiveIdmap: options.idmap === 'recursive' }),

@@ -70,7 +70,8 @@ type StepKind =
     }
   /**
    * A clone of what lies at the host path `source`, staged as `as`: open_tree(2) with OPEN_TREE_CLONE, then
-   * mount_setattr(2). `expect` is verified by fstat(2) on the clone. `idmap` maps the tree by that user namespace.
+   * mount_setattr(2). `subdir` is looked up beneath `source` (RESOLVE_BENEATH): links in it lead
+   * nowhere outside. `expect` is verified by fstat(2) on the clone. `idmap` maps the tree by that user namespace.
    * One that must stay a peer of the host's mount (propagation `shared`) comes before `set-propagation` and before
    * `stage-area`: its clone stays detached until the stage area is there.
    */
@@ -78,6 +79,7 @@ type StepKind =
       do: 'stage-bind'
       as: StagedMount
       source: string
+      subdir?: string
       recursive: boolean
       attributes: TreeAttributes
       idmap?: FdName

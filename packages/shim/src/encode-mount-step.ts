@@ -182,7 +182,12 @@ function splitOption(option: string): [string, string?] {
 }
 
 function encodeBind(table: TableWriter, step: Step & { do: 'stage-bind' }): void {
-  table.step('stage_bind').text(step.as).text(step.source).flag(step.recursive)
+  table
+    .step('stage_bind')
+    .text(step.as)
+    .text(step.source)
+    .text(step.subdir ?? '')
+    .flag(step.recursive)
   table.fd(step.idmap).flag(step.recursiveIdmap === true)
   expectation(table, step.expect)
   treeAttributes(table, step.attributes)

@@ -48,6 +48,7 @@ const advice: Partial<Record<Step['do'], Advice>> = {
     EPERM: idmapAdvice,
     EOPNOTSUPP: idmapAdvice,
     ENODEV: 'The path is not the device that was asked for.',
+    EXDEV: 'The subdirectory leads out of the source.',
     ENOTDIR: 'The source is not a directory.',
     EISDIR: 'The source is a directory.',
   },

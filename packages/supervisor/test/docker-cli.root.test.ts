@@ -255,6 +255,30 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
     expect(lines).toContain(`${lines.at(-1)}\tgw`)
   })
 
+  it('mounts a part of a volume, and nothing outside of it', async () => {
+    const script = 'mkdir -p /all/a/b && echo in > /all/a/b/file && ln -s /etc /all/out && ln -s a /all/near'
+    await docker(['run', '--rm', '-v', 'parts:/all', 'busybox', 'sh', '-c', script])
+    const mount = (part: string) => `type=volume,src=parts,dst=/part,volume-subpath=${part}`
+    const show = (part: string, path: string) =>
+      docker(['run', '--rm', '--mount', mount(part), 'busybox', 'cat', path])
+    expect(await show('a/b', '/part/file')).toMatchObject({ code: 0, out: 'in\n' })
+    expect(await show('near', '/part/b/file')).toMatchObject({ code: 0, out: 'in\n' })
+    expect(await show('a/b/file', '/part')).toMatchObject({ code: 0, out: 'in\n' })
+    expect((await show('nosuch', '/part')).err).toMatch(
+      /cannot access path .*\/parts\/_data\/nosuch: no such file or directory/,
+    )
+    expect((await show('out', '/part/passwd')).err).toMatch(/path .* escapes from its volume/)
+    expect((await show('../..', '/part')).err).toContain('subpath must be a relative path within the volume')
+    // It is gone between two starts; who takes the volumes of others takes the same part.
+    await docker(['run', '--name', 'part', '--mount', mount('a/b'), 'busybox', 'true'])
+    const others = ['run', '--rm', '--volumes-from', 'part', 'busybox', 'cat', '/part/file']
+    expect((await docker(others)).out).toBe('in\n')
+    await docker(['run', '--rm', '-v', 'parts:/all', 'busybox', 'rm', '-r', '/all/a'])
+    expect((await docker(['start', 'part'])).err).toContain('cannot access path')
+    expect((await docker(['rm', 'part'])).code).toBe(0)
+    expect((await docker(['volume', 'rm', 'parts'])).code).toBe(0)
+  })
+
   it('mounts binds, tmpfs and the volumes of others', async () => {
     using scratch = temporaryDirectory()
     const source = join(scratch.path, 'with space')

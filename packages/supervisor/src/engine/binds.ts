@@ -23,6 +23,8 @@ export interface MountRequest {
   /** `Mode` in inspect: the options as they were written. */
   mode: string
   labels: Record<string, string>
+  /** The part of a volume that is mounted, relative; '' for all of it. */
+  subpath: string
   /** mount(8)'s options of a tmpfs. */
   tmpfs: string[]
   /** From VOLUME in the image or `-v /path`: gone with the container on `rm -v`. */
@@ -87,6 +89,7 @@ export function anonymousVolume(destination: string): MountRequest {
     createSource: false,
     mode: '',
     labels: {},
+    subpath: '',
     tmpfs: [],
     anonymous: true,
   }

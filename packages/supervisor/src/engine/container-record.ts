@@ -67,6 +67,8 @@ export interface MountPoint {
   Mode: string
   RW: boolean
   Propagation: string
+  /** Not Docker's, and not shown: the part of the volume that is mounted. */
+  subpath?: string
 }
 
 export interface ExecRecord {

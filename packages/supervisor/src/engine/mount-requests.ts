@@ -10,6 +10,7 @@ import {
 } from './binds.ts'
 import type { ContainerConfig, HostConfig, Mount } from './container-config.ts'
 import type { ContainerRecord } from './container-record.ts'
+import { checkSubpath } from './volume-part.ts'
 
 /** `find` looks up a container of `--volumes-from`. Throws HF_BAD_REQUEST, HF_UNSUPPORTED. */
 export function mountRequests(
@@ -52,12 +53,13 @@ function mountOf(mount: Mount, index: number): MountRequest {
   if (mount.Type === 'tmpfs') return tmpfsOf(request, mount, field)
   const options = mount.VolumeOptions
   if (mount.Source !== '') checkVolumeName(mount.Source)
-  if (options?.Subpath) throw unsupported(`${field}.VolumeOptions.Subpath`)
+  const subpath = options?.Subpath ?? ''
+  checkSubpath(subpath)
   const driver = options?.DriverConfig
   if (driver?.Name && driver.Name !== 'local') throw unsupported(`${field}.VolumeOptions.DriverConfig.Name`)
   if (Object.keys(driver?.Options ?? {}).length > 0)
     throw unsupported(`${field}.VolumeOptions.DriverConfig.Options`)
-  return { ...request, noCopy: options?.NoCopy ?? false, labels: options?.Labels ?? {} }
+  return { ...request, noCopy: options?.NoCopy ?? false, labels: options?.Labels ?? {}, subpath }
 }
 
 function bindOf(request: MountRequest, mount: Mount, field: string): MountRequest {
@@ -118,6 +120,7 @@ function volumesFrom(text: string, find: (ref: string) => ContainerRecord): Moun
         readonly: mode === 'ro' || !mount.RW,
         propagation: (mount.Propagation || 'rprivate') as Propagation,
         noCopy: true,
+        subpath: mount.subpath ?? '',
         anonymous: false,
       },
     ]

@@ -1,11 +1,11 @@
 /** Mount requests → directories that exist, and what `inspect` shows of them. */
-import { existsSync, mkdirSync, statSync } from 'node:fs'
-import { chmodSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { HoldfastError } from '@holdfast/errors'
 import type { MountRequest } from './binds.ts'
 import type { MountPoint } from './container-record.ts'
 import type { EngineContext } from './context.ts'
 import { copyUp } from './copy-up.ts'
+import { openVolumePart } from './volume-part.ts'
 
 export interface PreparedMounts {
   points: MountPoint[]
@@ -48,7 +48,7 @@ async function prepareMount(
   lower: string[],
   prepared: PreparedMounts,
 ): Promise<void> {
-  const { type, source, destination, readonly, mode, propagation, labels, noCopy } = request
+  const { type, source, destination, readonly, mode, propagation, labels, noCopy, subpath } = request
   const point: MountPoint = {
     Type: type,
     Source: source,
@@ -66,17 +66,22 @@ async function prepareMount(
     const { volume, made } = context.volumes.ensure(source, labels)
     if (made) prepared.made.push(volume.name)
     if (request.anonymous) prepared.anonymous.push(volume.name)
-    if (!noCopy && (made || (await context.volumes.isEmpty(volume.name)))) {
-      await copyUp(lower, destination, volume.mountpoint)
-    }
+    using part = openVolumePart(volume.mountpoint, subpath)
+    if (!noCopy && isEmptyDirectory(part.path)) await copyUp(lower, destination, part.path)
     prepared.points.push({
       ...point,
       Name: volume.name,
       Source: volume.mountpoint,
       Driver: 'local',
       Mode: mode || 'z',
+      ...(subpath !== '' && { subpath }),
     })
   }
+}
+
+/** Nothing was ever put into it. */
+function isEmptyDirectory(path: string): boolean {
+  return statSync(path).isDirectory() && readdirSync(path).length === 0
 }
 
 /** Docker makes a missing source of `-v` as a directory of root's. */

@@ -119,6 +119,7 @@ function mountOf(point: MountPoint, host: HostConfig): SpecMount {
       type: point.Type,
       destination: point.Destination,
       readonly: !point.RW,
+      subpath: point.subpath ?? '',
       ...(point.Propagation !== '' && { propagation: point.Propagation }),
     },
     point.Source,
@@ -128,11 +129,20 @@ function mountOf(point: MountPoint, host: HostConfig): SpecMount {
 function specMount(
   request: Pick<
     MountRequest,
-    'type' | 'destination' | 'readonly' | 'recursive' | 'recursiveReadonly' | 'tmpfs'
+    'type' | 'destination' | 'subpath' | 'readonly' | 'recursive' | 'recursiveReadonly' | 'tmpfs'
   > & { propagation: string },
   source: string,
 ): SpecMount {
-  const { type, destination, readonly, recursive, recursiveReadonly, propagation, tmpfs } = request
+  const { type, destination, subpath, readonly, recursive, recursiveReadonly, propagation, tmpfs } = request
   if (type === 'tmpfs') return { type, destination, readonly, options: tmpfs }
-  return { type: 'bind', source, destination, readonly, recursive, recursiveReadonly, propagation }
+  return {
+    type: 'bind',
+    source,
+    subdir: subpath,
+    destination,
+    readonly,
+    recursive,
+    recursiveReadonly,
+    propagation,
+  }
 }

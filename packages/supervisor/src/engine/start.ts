@@ -32,6 +32,7 @@ import { autoRemove } from './remove.ts'
 import { mountShm } from './shared-memory.ts'
 import { discardShim } from './shim-directory.ts'
 import { nameDiskFull } from './disk-full.ts'
+import { checkVolumeParts } from './volume-part.ts'
 import { within } from './within.ts'
 
 /** How long a forked shim may take to listen, and then to make the container. */
@@ -62,6 +63,7 @@ async function startLocked(context: EngineContext, container: Container): Promis
     const joined = await joinNamespaces(context, choices, hostConfig)
     let shim: LiveShim
     try {
+      checkVolumeParts(container.record.mounts)
       writeEtcFiles(context, container, choices)
       const client = await forkShim(context, container, choices, joined.paths)
       const bridge = choices.network === 'bridge'

@@ -1,6 +1,6 @@
 /** Volumes: directories under the data root that live longer than the containers that use them. */
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
-import { readdir, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { HoldfastError } from '@holdfast/errors'
@@ -78,11 +78,6 @@ export class Volumes {
     if (existsSync(directory)) renameSync(directory, doomed)
     await rm(doomed, { recursive: true, force: true })
     this.#events.publish('volume', 'destroy', name, { driver: 'local' })
-  }
-
-  /** Whether nothing was ever put into it. */
-  async isEmpty(name: string): Promise<boolean> {
-    return (await readdir(this.get(name).mountpoint)).length === 0
   }
 }
 

@@ -176,6 +176,7 @@ describe('mounts', () => {
   const bind = (extra: object = {}): SpecMount => ({
     type: 'bind',
     source: '/s',
+    subdir: '',
     destination: '/d',
     readonly: true,
     recursiveReadonly: true,

@@ -25,7 +25,7 @@ function depth(path: string): number {
 
 function askedMount(mount: SpecMount, input: SpecInput): OciMount {
   if (mount.type === 'tmpfs') return tmpfs(mount.destination, mount.options, mount.readonly)
-  const { source, destination, readonly, recursiveReadonly, recursive, propagation } = mount
+  const { source, subdir, destination, readonly, recursiveReadonly, recursive, propagation } = mount
   if (input.idRange && /shared/.test(propagation))
     throw unsupported(
       'HostConfig.Binds',
@@ -33,6 +33,7 @@ function askedMount(mount: SpecMount, input: SpecInput): OciMount {
       'Use --userns=host, or rslave.',
     )
   const options = [recursive ? 'rbind' : 'bind', propagation || 'rprivate']
+  if (subdir !== '') options.push(`X-mount.subdir=${subdir}`)
   if (readonly) options.push(recursive && recursiveReadonly ? 'rro' : 'ro')
   return { destination, type: 'bind', source, options: [...options, ...idmap(input, recursive)] }
 }

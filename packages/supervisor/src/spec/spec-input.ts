@@ -33,6 +33,8 @@ export type SpecMount =
       type: 'bind'
       /** On the host: of a bind, or of a volume's directory. */
       source: string
+      /** What of it is mounted, relative to it; '' for all. */
+      subdir: string
       destination: string
       readonly: boolean
       /** Read-only for what is mounted beneath the source too. */

@@ -49,12 +49,16 @@ export function renderContainer(record: ContainerRecord, options: InspectOptions
       Name: 'overlay2',
     },
     ...(options.sizes ? { SizeRw: options.sizes.rw, SizeRootFs: options.sizes.rootFs } : {}),
-    Mounts: record.mounts,
+    Mounts: renderMounts(record),
     Config: renderConfig(mergedConfig(record.config, options.image)),
     NetworkSettings: renderNetworkSettings(record, options.api),
     // Beyond Docker's shape: whose ids the container's are on this machine.
     Holdfast: { IdRange: record.idRange },
   }
+}
+
+export function renderMounts({ mounts }: ContainerRecord): unknown {
+  return mounts.map((mount) => ({ ...mount, subpath: undefined }))
 }
 
 function renderState(state: ContainerState): unknown {

@@ -1,7 +1,7 @@
 import type { ContainerRecord, ContainerState, EndpointRecord } from '../../engine/container-record.ts'
 import { unixSeconds } from '../go-time.ts'
 import { humanDuration } from '../human-duration.ts'
-import { renderEndpoint } from './container-inspect.ts'
+import { renderEndpoint, renderMounts } from './container-inspect.ts'
 
 export interface SummaryOptions {
   api: number
@@ -35,7 +35,7 @@ export function renderSummary(record: ContainerRecord, options: SummaryOptions):
         ]),
       ),
     },
-    Mounts: record.mounts,
+    Mounts: renderMounts(record),
   }
 }
 
