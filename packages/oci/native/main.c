@@ -24,7 +24,7 @@ static int print_help(void)
 	     "   checkpoint restore (refused)\n\n"
 	     "GLOBAL OPTIONS:\n   --root DIR          where the containers' states are kept (default: /run/holdfast-oci)\n"
 	     "   --log FILE          where messages go (default: stderr)\n   --log-format FORMAT text or json\n"
-	     "   --debug             log more\n   --systemd-cgroup    refused: cgroups are made directly\n   --version, -v\n   --help, -h");
+	     "   --debug             log more\n   --systemd-cgroup    cgroups are scopes of systemd\n   --version, -v\n   --help, -h");
 	return 0;
 }
 

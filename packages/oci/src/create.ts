@@ -24,6 +24,9 @@ import { runHooks } from './hooks.ts'
 import { launchBy, type Launch } from './launch.ts'
 import { numberOption, onlyId, parseOptions, usage, type Options } from './options.ts'
 import * as store from './store.ts'
+import { scopeProperties } from './systemd-properties.ts'
+import { refuseWithoutSystemd, startScope, stopScope, type Tenant } from './systemd-scope.ts'
+import { scopeUnit, type ScopeUnit } from './systemd-unit.ts'
 
 /** What `create` and `run` take. */
 export const makingOptions = {
@@ -42,6 +45,8 @@ interface Making {
   bundle: string
   config: OciConfig
   plan: ContainerPlan
+  /** Where its cgroup is a scope of systemd's. */
+  unit: ScopeUnit | undefined
   directory: string
   record: store.ContainerRecord
 }
@@ -52,16 +57,18 @@ async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
   const id = onlyId(verb, options)
   const bundle = resolve(request.cwd, options.value['bundle'] ?? '.')
   const text = readConfig(bundle)
-  const config = adapted(withJoinedMaps(parseConfigJson(text)), call, bundle)
+  const given = withJoinedMaps(parseConfigJson(text))
+  const unit = request.systemdCgroup ? scopeUnit(given.linux?.cgroupsPath, id) : undefined
+  const config = adapted(unit ? within(unit, given) : given, call, bundle)
   const detach = verb === 'create' || options.on.has('detach')
   checkConsole(config, options, detach)
   store.refuseTaken(request.root, id)
   const directory = store.directoryOf(request.root, id)
   const plan = planFor(call, { id, bundle, config, directory, pivot: !options.on.has('no-pivot') })
-  const record = newRecord({ call, id, bundle, plan, options })
+  const record = newRecord({ call, id, bundle, plan, options, unit })
   store.add(request.root, { record, config, text })
   try {
-    await launchPrepared({ call, options, id, bundle, config, plan, directory, record }, verb)
+    await launchPrepared({ call, options, id, bundle, config, plan, unit, directory, record }, verb)
   } catch (error) {
     store.forget(request.root, id)
     throw error
@@ -75,6 +82,12 @@ function readConfig(bundle: string): string {
     if (!hasCode(error, 'ENOENT')) throw error
     throw usage(`JSON specification file ${join(bundle, 'config.json')} not found`)
   }
+}
+
+/** Its cgroup where systemd will make it. */
+function within({ path }: ScopeUnit, config: OciConfig): OciConfig {
+  refuseWithoutSystemd()
+  return { ...config, linux: { ...config.linux, cgroupsPath: path } }
 }
 
 /** What the caller's own surroundings add. */
@@ -121,7 +134,8 @@ function newRecord({
   bundle,
   plan,
   options,
-}: Pick<Making, 'call' | 'id' | 'bundle' | 'plan' | 'options'>): store.ContainerRecord {
+  unit,
+}: Pick<Making, 'call' | 'id' | 'bundle' | 'plan' | 'options' | 'unit'>): store.ContainerRecord {
   const cgroup = plan.preparations.find((each) => each.do === 'make-cgroup')
   if (!cgroup) throw new HoldfastError('HF_INTERNAL', 'the plan has no cgroup')
   return {
@@ -132,6 +146,7 @@ function newRecord({
     pid: 0,
     startTime: '',
     cgroupVersion: cgroup.version,
+    ...(unit && { unit: unit.name }),
     cgroups: cgroup.directories.map((each) => ({
       ...each,
       version: cgroup.version === 2 || each.controllers.length === 0 ? 2 : 1,
@@ -144,15 +159,30 @@ function newRecord({
 }
 
 async function launchPrepared(making: Making, verb: 'create' | 'run'): Promise<void> {
-  const { plan, call } = making
+  const { plan, unit, id, config, record } = making
   await vacatedCgroup(plan.preparations)
-  const prepared = prepare(plan.preparations)
+  if (!unit) return launchIn(making, verb)
+  const tenant = await startScope(unit, id, scopeProperties(plan, config))
   try {
-    const launch = launchOf(making, prepared, verb)
+    await launchIn(making, verb, tenant)
+  } catch (error) {
+    await tenant.leave()
+    await removeCgroups(record.cgroups)
+    await stopScope(unit.name)
+    throw error
+  }
+}
+
+async function launchIn(making: Making, verb: 'create' | 'run', tenant?: Tenant): Promise<void> {
+  const { plan, call } = making
+  const prepared = prepare(plan.preparations, tenant?.pid)
+  try {
+    const launch = launchOf(making, prepared, { verb, tenants: tenant ? 1 : 0 })
     await launchBy(call.connection, launch, {
       onListener: (listener, pid) => handOverListener(ociBundle(making), listener, pid),
-      onReady: (pid) => {
+      onReady: async (pid) => {
         moveNetDevices(plan.netDevices, pid)
+        await tenant?.leave()
         becomeCreated(making, prepared, pid)
       },
       onStarted: (pid) => (verb === 'run' ? poststart(making, pid) : Promise.resolve()),
@@ -171,10 +201,14 @@ async function launchPrepared(making: Making, verb: 'create' | 'run'): Promise<v
 
 const ociBundle = ({ id, bundle, config }: Making) => ({ dir: bundle, spec: { id }, config })
 
-function launchOf(making: Making, prepared: Prepared, verb: 'create' | 'run'): Launch {
+function launchOf(
+  making: Making,
+  prepared: Prepared,
+  { verb, tenants }: { verb: 'create' | 'run'; tenants: number },
+): Launch {
   const { call, options, plan, config, id, bundle } = making
   const { on, value } = options
-  const bornIn = roomToBeBorn(plan) ? birthCgroup(prepared.cgroups)?.as : undefined
+  const bornIn = roomToBeBorn(plan, tenants) ? birthCgroup(prepared.cgroups)?.as : undefined
   const listen = verb === 'create'
   const steps = directSteps(plan.steps, {
     bornIn,

@@ -83,10 +83,6 @@ async function answer(fd: number, connection: Connection, printed: string[]): Pr
   try {
     const verb = Object.hasOwn(verbs, request.verb) ? verbs[request.verb] : undefined
     if (!verb) throw usage(`No help topic for '${request.verb}'`)
-    if (request.systemdCgroup)
-      throw usage(
-        '--systemd-cgroup is not supported: holdfast-oci makes cgroups itself; set the cgroup driver to cgroupfs',
-      )
     if (asksForHelp(request.verb, request.args)) {
       help(call)
       return 0

@@ -28,6 +28,8 @@ export interface ContainerRecord {
   startTime: string
   cgroupVersion: 1 | 2
   cgroups: Cgroup[]
+  /** The scope of systemd's that it is. */
+  unit?: string
   namespaces: ContainerPlan['namespaces']
   startable: boolean
   /** It has a session keyring of its own, which an exec joins. */

@@ -10,6 +10,8 @@ import { readCallerFile } from './caller-file.ts'
 import { onlyId, parseOptions, usage, type Options } from './options.ts'
 import * as store from './store.ts'
 import { sizeOf } from './size.ts'
+import { limitProperties } from './systemd-properties.ts'
+import { setScopeProperties } from './systemd-scope.ts'
 
 /** Option → where it goes in `linux.resources`, and how its text reads. */
 const fields: Readonly<Record<string, { at: [string, string]; read: (text: string) => number | string }>> = {
@@ -53,6 +55,7 @@ export async function update(call: Call): Promise<void> {
   const directories = record.cgroups.map(({ as, controllers }) => ({ as, controllers }))
   const place = { version: record.cgroupVersion, directories }
   const writes = planUpdate(withSwap(resources, place.version), place)
+  if (record.unit !== undefined) await setScopeProperties(record.unit, limitProperties(writes))
   applyCgroupWrites(record.cgroups, inOrder(writes, record))
 }
 

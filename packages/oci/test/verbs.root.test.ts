@@ -57,7 +57,7 @@ describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
     expect(features).toMatchObject({
       ociVersionMin: '1.0.0',
       ociVersionMax: '1.3.0',
-      linux: { cgroup: { v1: true, v2: true, systemd: false } },
+      linux: { cgroup: { v1: true, v2: true, systemd: true } },
     })
     for (const version of [features.ociVersionMin, features.ociVersionMax]) {
       const made = world.create(['true'], (config) => (config.ociVersion = version))
@@ -77,7 +77,6 @@ describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
   it.each([
     [['checkpoint', 'x'], 'checkpoint is not supported'],
     [['restore', 'x'], 'restore is not supported'],
-    [['--systemd-cgroup', 'list'], '--systemd-cgroup is not supported'],
     [['nonsense'], "No help topic for 'nonsense'"],
     [['create', '--nonsense', 'x'], 'flag provided but not defined: -nonsense'],
     [['state', '--nonsense', 'x'], 'flag provided but not defined: -nonsense'],

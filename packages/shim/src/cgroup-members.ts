@@ -1,5 +1,5 @@
 /** Who is in a cgroup, and how a process gets in. */
-import { constants, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { constants, existsSync, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode } from '@holdfast/errors'
 import type { CgroupRecord } from './launched.ts'
@@ -64,11 +64,15 @@ export function children(path: string): string[] {
     .map((entry) => join(path, entry.name))
 }
 
-/** SIGKILL to everything in the cgroup. A frozen one must be resumed first on v1. */
+/** SIGKILL to everything in the cgroup, if it is still there. A frozen one must be resumed first on v1. */
 export function killCgroup(cgroups: readonly Pick<CgroupRecord, 'path'>[]): void {
   const unified = cgroups.find((cgroup) => hasKillSwitch(cgroup.path))
   if (unified !== undefined && cgroups.length === 1) {
-    writeFileSync(join(unified.path, 'cgroup.kill'), '1', { flag: 'r+' })
+    try {
+      writeFileSync(join(unified.path, 'cgroup.kill'), '1', { flag: 'r+' })
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT', 'ENODEV')) throw error
+    }
     return
   }
   // A fork may escape one round; whoever waits for the cgroup to empty calls again.
@@ -83,5 +87,5 @@ export function killCgroup(cgroups: readonly Pick<CgroupRecord, 'path'>[]): void
 
 /** Linux 5.14. */
 function hasKillSwitch(path: string): boolean {
-  return readdirSync(path).includes('cgroup.kill')
+  return existsSync(join(path, 'cgroup.kill'))
 }

@@ -36,8 +36,11 @@ export interface MadeCgroups {
   fds: Record<string, number>
 }
 
-/** Makes the directories, sets limits and device rules. On failure what it made is removed again. */
-export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
+/**
+ * Makes the directories, sets limits and device rules. On failure what it made is removed again. With a `tenant`, the
+ * cgroup is there already, around that process alone, and whoever made it removes it.
+ */
+export function makeCgroups(preparation: MakeCgroup, tenant?: number): MadeCgroups {
   const handles: CgroupHandle[] = []
   const fds: Record<string, number> = {}
   try {
@@ -46,8 +49,9 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
       const version = preparation.version === 2 || controllers.length === 0 ? 2 : 1
       const existed = !makeDirectory(path)
       const dirFd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
-      handles.push({ as, path, controllers, version, dirFd, ...(existed && { existed }) })
-      if (existed) refuseMembers(path)
+      const foreign = existed && tenant === undefined
+      handles.push({ as, path, controllers, version, dirFd, ...(foreign && { existed }) })
+      if (existed) refuseMembers(path, tenant)
       if (version === 1 && controllers.includes('cpuset') && existsSync(join(path, 'cpuset.mems')))
         inheritCpuset(path)
       if (preparation.version === 2) enableAbove(path, preparation.enable)
@@ -63,7 +67,7 @@ export function makeCgroups(preparation: MakeCgroup): MadeCgroups {
     for (const [name, fd] of Object.entries(fds)) if (name.endsWith(':procs')) closeSync(fd)
     for (const handle of handles) {
       closeSync(handle.dirFd)
-      if (!handle.existed) removeTree(handle.path)
+      if (!handle.existed && tenant === undefined) removeTree(handle.path)
     }
     throw error
   }
@@ -142,8 +146,9 @@ function inheritCpuset(path: string): void {
 }
 
 /** An existing cgroup with processes belongs to someone: its limits would change under them, and it under ours. */
-function refuseMembers(path: string): void {
-  if (readFileSync(join(path, 'cgroup.procs'), 'latin1') === '') return
+function refuseMembers(path: string, tenant: number | undefined): void {
+  const members = readFileSync(join(path, 'cgroup.procs'), 'latin1').trim()
+  if (members === '' || members === String(tenant)) return
   throw new HoldfastError(
     'HF_INVALID_CONFIG',
     `container's cgroup is not empty: ${path} already has processes in it`,
@@ -197,11 +202,28 @@ export async function removeCgroups(
 
 function removeTree(path: string): void {
   try {
+    removeDirectory(path)
+  } catch (error) {
+    if (!hasCode(error, 'EBUSY', 'ENOTEMPTY')) throw error
+    for (const child of childrenLeft(path)) removeTree(child)
+    removeDirectory(path)
+  }
+}
+
+/** systemd may remove it at the same time, where it is a unit's. */
+function removeDirectory(path: string): void {
+  try {
     rmdirSync(path)
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return
-    if (!hasCode(error, 'EBUSY', 'ENOTEMPTY')) throw error
-    for (const child of children(path)) removeTree(child)
-    rmdirSync(path)
+    if (!hasCode(error, 'ENOENT')) throw error
+  }
+}
+
+function childrenLeft(path: string): string[] {
+  try {
+    return children(path)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
   }
 }

@@ -114,12 +114,14 @@ function unlessAborted(launch: Promise<void>, signal: AbortSignal | undefined): 
   })
 }
 
-/** Stage one counts too while it lives: in a cgroup for one process alone it could not make the init. */
-export function roomToBeBorn(plan: Pick<ContainerPlan, 'preparations'>): boolean {
+/**
+ * Stage one counts too while it lives, as do `tenants`: in a cgroup for one process alone it could not make the init.
+ */
+export function roomToBeBorn(plan: Pick<ContainerPlan, 'preparations'>, tenants = 0): boolean {
   return !plan.preparations.some(
     (each) =>
       each.do === 'make-cgroup' &&
-      each.writes.some(({ file, value }) => file === 'pids.max' && Number(value) < 2),
+      each.writes.some(({ file, value }) => file === 'pids.max' && Number(value) < 2 + tenants),
   )
 }
 

@@ -14,11 +14,14 @@ export interface Prepared {
   cgroups: CgroupHandle[]
 }
 
-/** All of them, in order, or none. Nothing that it made has a process in it, so a failure undoes all at once. */
-export function prepare(preparations: readonly Preparation[]): Prepared {
+/**
+ * All of them, in order, or none. Nothing that it made has a process in it, so a failure undoes all at once. `tenant`:
+ * see makeCgroups.
+ */
+export function prepare(preparations: readonly Preparation[], tenant?: number): Prepared {
   const prepared: Prepared = { fds: {}, transient: new Set(), cgroups: [] }
   try {
-    for (const preparation of preparations) carryOut(preparation, prepared)
+    for (const preparation of preparations) carryOut(preparation, prepared, tenant)
     return prepared
   } catch (error) {
     for (const fd of prepared.transient) closeFd(fd)
@@ -27,7 +30,8 @@ export function prepare(preparations: readonly Preparation[]): Prepared {
   }
 }
 
-function carryOut(preparation: Preparation, { fds, transient, cgroups }: Prepared): void {
+function carryOut(preparation: Preparation, prepared: Prepared, tenant: number | undefined): void {
+  const { fds, transient, cgroups } = prepared
   switch (preparation.do) {
     case 'make-userns':
       transient.add((fds[preparation.as] = createUserNamespace(preparation)))
@@ -37,7 +41,7 @@ function carryOut(preparation: Preparation, { fds, transient, cgroups }: Prepare
       return
     case 'make-cgroup': {
       // The last to be prepared: what comes after it could not undo it without waiting.
-      const made = makeCgroups(preparation)
+      const made = makeCgroups(preparation, tenant)
       Object.assign(fds, made.fds)
       cgroups.push(...made.handles)
       for (const [name, fd] of Object.entries(made.fds)) if (name.endsWith(':procs')) transient.add(fd)
