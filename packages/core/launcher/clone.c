@@ -14,6 +14,25 @@ static _Noreturn void announce_and_leave(struct launch *launch, long child, int 
 	leave(0);
 }
 
+// An init that shares the memory begins here.
+static _Noreturn void begin_init(struct launch *launch)
+{
+	sys(prctl, PR_SET_NAME, "holdfast: init", 0, 0, 0); // the title is the keeper's too
+	launch->step++;
+	finish_steps(launch);
+}
+
+static long clone_init(struct launch *launch, struct clone_args *args)
+{
+	struct shared *shared = launch->shared;
+
+	if (!shared || !shared->on || launch->header.may_share != SHARE_INIT)
+		return sys(clone3, args, sizeof *args);
+	args->flags |= CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+	args->parent_tid = args->child_tid = (uintptr_t)&shared->init;
+	return start_stage(launch, args, true, begin_init);
+}
+
 long op_clone(struct launch *launch, struct reader *reader)
 {
 	uint32_t namespaces = read_u32(reader);
@@ -31,7 +50,7 @@ long op_clone(struct launch *launch, struct reader *reader)
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)cgroup;
 	}
-	long child = sys(clone3, &args, sizeof args);
+	long child = clone_init(launch, &args);
 	if (child < 0)
 		return failed(launch, "clone3", "", child);
 	if (child > 0)

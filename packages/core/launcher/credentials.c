@@ -18,13 +18,13 @@ long op_bounding_set(struct launch *launch, struct reader *reader)
 	if (reader->broken)
 		return 0;
 	for (long capability = 0; capability < 64; capability++) {
-		long has = sys(prctl, PR_CAPBSET_READ, capability, 0, 0, 0);
-		if (has < 0)
-			break; // beyond the last that this kernel knows
-		if (!has || keep >> capability & 1)
+		if (keep >> capability & 1)
 			continue;
 		long result = sys(prctl, PR_CAPBSET_DROP, capability, 0, 0, 0);
-		if (result < 0)
+		if (result == -EINVAL)
+			break; // beyond the last that this kernel knows
+		// Refused without CAP_SETPCAP, where it was dropped before too.
+		if (result < 0 && sys(prctl, PR_CAPBSET_READ, capability, 0, 0, 0) != 0)
 			return failed(launch, "prctl", "PR_CAPBSET_DROP", result);
 	}
 	return 0;

@@ -234,7 +234,7 @@ long op_exec(struct launch *launch, struct reader *reader)
 		sys(umask, 022);
 	if (!init)
 		become(launch, &program);
-	long child = fork_process(NULL, -1);
+	long child = fork_process(NULL);
 	if (child < 0)
 		return failed(launch, "clone", "init's child", child);
 	if (child == 0) {

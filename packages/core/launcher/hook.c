@@ -110,7 +110,7 @@ long op_hook(struct launch *launch, struct reader *reader)
 	long state = state_file(launch, before, after);
 	if (state < 0)
 		return state;
-	long child = fork_process(&pidfd, -1);
+	long child = fork_process(&pidfd);
 	if (child < 0)
 		return failed(launch, "clone", path, child);
 	if (child == 0)

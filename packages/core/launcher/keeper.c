@@ -34,8 +34,18 @@ static bool take_from_table(struct launch *launch, struct kept *kept)
 	for (uint32_t i = 0; i < kept->count; i++)
 		kept->fds[i] = read_fd(&keep);
 	memcpy(kept->record, launch->header.record, length + 1);
-	sys(munmap, launch->table.at, launch->table.end - launch->table.at);
 	return true;
+}
+
+static void drop_table(struct launch *launch)
+{
+	sys(munmap, launch->table.at, launch->table.end - launch->table.at);
+}
+
+static void await_stage_one(long stage_one)
+{
+	while (sys(wait4, stage_one, NULL, WAIT_ALL, NULL) == -EINTR)
+		;
 }
 
 static void close_others(const struct kept *kept)
@@ -178,6 +188,10 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 	close_others(&kept);
 	// It owns its directory and its children; no more is needed, and no capability.
 	drop_capabilities();
+	if (launch->shared->on)
+		await_stage_one(stage_one); // which reads the table, and ends once the init is born
+	else
+		drop_table(launch);
 	// Until it is entrusted with the door a launch belongs to the shim alone: if that dies before it has written
 	// down whom to look for, the channel ends here, the door ends there, and nothing is left waiting for nobody.
 	int count = receive_fds(header->trust, fds);
@@ -186,6 +200,10 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 		sys(close, fds[i]);
 	}
 	sys(close, header->trust);
+	if (launch->shared->on) {
+		leave_memory(launch->shared);
+		drop_table(launch);
+	}
 	for (;;) {
 		long child = sys(wait4, -1, &status, WAIT_ALL, NULL);
 		if (child == -EINTR)

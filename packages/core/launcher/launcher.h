@@ -18,6 +18,11 @@
 // direct, where the init becomes a child of whoever started the launcher, and nothing else stays.
 enum { MODE_LAUNCH = 0, MODE_ENTER = 1, MODE_DIRECT = 2 };
 
+// Processes that may share the launcher's memory: an init only where it executes its program soon, since what a process
+// uses is charged to the cgroup of its memory's first owner.
+enum { SHARE_NONE = 0, SHARE_STAGE_ONE = 1, SHARE_INIT = 2 };
+#define OOM_SCORE_AS_IT_IS 0x7fffffff
+
 // The table's header, in the table's order.
 struct header {
 	uint32_t mode;
@@ -33,6 +38,11 @@ struct header {
 	uint32_t needs_proc, needs_timens;
 	// A cgroup v2 directory in which stage one, and so everything after it, is born: -1 for none.
 	int cgroup;
+	// Which of the processes may share the launcher's memory, and the oom_score_adj that the steps will set.
+	uint32_t may_share;
+	int32_t oom_score_adj;
+	// So many of the steps are the launcher's own, before it forks.
+	uint32_t early_steps;
 	uint32_t steps;
 };
 
@@ -42,6 +52,15 @@ struct pending {
 	int tree;
 };
 #define PENDING_LIMIT 64
+
+// What the processes of one launch have in common while they share their memory (shared.c).
+struct shared {
+	bool on; // false: each has its own
+	uint32_t stack_count;
+	uintptr_t stacks[2];
+	// Of an init that shares it too: its pid until it has executed its program or ended. The kernel clears it.
+	volatile uint32_t init;
+};
 
 struct launch {
 	struct header header;
@@ -55,6 +74,7 @@ struct launch {
 	bool has_owner;
 	uint32_t owner_uid, owner_gid;
 	bool has_terminal, has_umask;
+	struct shared *shared;
 	// Where ps(1) reads the command line.
 	char *title;
 	size_t title_size;
@@ -94,14 +114,23 @@ long await_answer(struct launch *launch);
 #define TRUST_LIMIT 2
 int receive_fds(int socket, int fds[TRUST_LIMIT]);
 
+// ---- shared.c: processes of a launch that share its memory ----
+void decide_sharing(struct launch *launch, struct shared *shared);
+// As clone3(2): the pid, or -errno. The child begins in `run` with a copy of `launch` on a stack of its own, which shares
+// the memory where `share` says so.
+long start_stage(struct launch *launch, struct clone_args *args, bool share, void (*run)(struct launch *));
+// In the keeper, once stage one has ended: gives back the stacks, after an init that shares the memory has executed its
+// program, or ended.
+void leave_memory(struct shared *shared);
+
 // ---- keeper.c ----
 _Noreturn void keep(struct launch *launch, long stage_one);
 _Noreturn void wait_and_leave(long child);
 
 // ---- main.c ----
 void set_title(struct launch *launch, const char *title);
-// Carries out steps until one fails or none is left.
-long run_steps(struct launch *launch);
+// What is left of the table, to its end: a program, or an error that was reported.
+_Noreturn void finish_steps(struct launch *launch);
 
 // ---- paths.c: paths inside the container, beneath the root descriptor ----
 long open_root(struct launch *launch);

@@ -57,6 +57,9 @@ static struct header read_header(struct reader *table)
 	header.needs_proc = read_u32(table);
 	header.needs_timens = read_u32(table);
 	header.cgroup = read_fd(table);
+	header.may_share = read_u32(table);
+	header.oom_score_adj = (int32_t)read_u32(table);
+	header.early_steps = read_u32(table);
 	return header;
 }
 
@@ -65,14 +68,24 @@ static long open_proc(struct launch *launch)
 {
 	uint64_t statfs[15];
 
-	if (!launch->header.needs_proc && !launch->header.needs_timens)
-		return 0;
 	launch->proc = (int)sys(openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 	if (launch->proc < 0)
 		return failed(launch, "openat", "/proc", launch->proc);
 	if (sys(fstatfs, launch->proc, statfs) < 0 || statfs[0] != PROC_SUPER_MAGIC)
 		return failed(launch, "fstatfs", "/proc is not procfs", -EOPNOTSUPP);
-	if (launch->header.needs_timens) {
+	return 0;
+}
+
+static long open_needed(struct launch *launch)
+{
+	const struct header *header = &launch->header;
+
+	if (launch->proc < 0 && (header->needs_proc || header->needs_timens)) {
+		long result = open_proc(launch);
+		if (result < 0)
+			return result;
+	}
+	if (header->needs_timens) {
 		// Opened now: once in the container's user namespace this process may not open its own file any more.
 		launch->timens =
 			(int)sys(openat, launch->proc, "self/timens_offsets", O_WRONLY | O_CLOEXEC, 0);
@@ -93,9 +106,9 @@ void set_title(struct launch *launch, const char *title)
 	sys(prctl, PR_SET_NAME, title, 0, 0, 0);
 }
 
-long run_steps(struct launch *launch)
+static long run_steps(struct launch *launch, uint32_t end)
 {
-	for (; launch->step < launch->header.steps; launch->step++) {
+	for (; launch->step < end; launch->step++) {
 		uint32_t opcode = read_u32(&launch->steps);
 		struct reader payload = read_part(&launch->steps, read_u32(&launch->steps));
 		operation *operation = find_operation(opcode);
@@ -111,6 +124,17 @@ long run_steps(struct launch *launch)
 	return 0;
 }
 
+_Noreturn void finish_steps(struct launch *launch)
+{
+	long result = run_steps(launch, launch->header.steps);
+
+	// A list that ends without an exec is a defect of whoever wrote the table.
+	if (result >= 0)
+		result = failed(launch, "table", "no program to execute", -EBADMSG);
+	report_error(launch, result);
+	leave(126);
+}
+
 static _Noreturn void stage_one(struct launch *launch)
 {
 	struct reader keep = launch->header.keep;
@@ -121,12 +145,36 @@ static _Noreturn void stage_one(struct launch *launch)
 	// What the steps make has the modes that they name, whatever the shim's umask; the program's is set before it runs.
 	sys(umask, 0);
 	launch->null = (int)sys(fcntl, STDIN, F_DUPFD_CLOEXEC, 3);
-	long result = open_proc(launch);
+	long result = open_needed(launch);
 	if (result >= 0)
-		result = run_steps(launch);
-	// A list that ends without an exec is a defect of whoever wrote the table.
+		finish_steps(launch);
+	report_error(launch, result);
+	leave(126);
+}
+
+// The launcher becomes the keeper, and stage one goes on beside it. Stage one is born into its cgroup rather than moved
+// there: a write to cgroup.procs takes a lock of the whole machine and waits for an RCU grace period, milliseconds. From
+// inside the user namespace it would not be allowed.
+static _Noreturn void launch_and_keep(struct launch *launch)
+{
+	struct shared shared = {0};
+	struct clone_args args = {.exit_signal = SIG_CHLD};
+	long result = launch->header.may_share ? open_proc(launch) : 0;
+
+	launch->shared = &shared;
+	if (launch->header.cgroup >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)launch->header.cgroup;
+	}
 	if (result >= 0)
-		result = failed(launch, "table", "no program to execute", -EBADMSG);
+		result = run_steps(launch, launch->header.early_steps);
+	if (result >= 0) {
+		decide_sharing(launch, &shared);
+		result = start_stage(launch, &args, shared.on, stage_one);
+		if (result > 0)
+			keep(launch, result);
+		failed(launch, "clone3", "into the cgroup", result);
+	}
 	report_error(launch, result);
 	leave(126);
 }
@@ -153,19 +201,9 @@ static _Noreturn __attribute__((used)) void start(uintptr_t *stack)
 	if (launch.steps.broken)
 		leave(125);
 	launch.report = launch.header.report;
-	if (launch.header.mode != MODE_LAUNCH)
-		stage_one(&launch);
-	// Born into its cgroup rather than moved there: a write to cgroup.procs takes a lock of the whole machine and
-	// waits for an RCU grace period, milliseconds. From inside the user namespace it would not be allowed.
-	long child = fork_process(NULL, launch.header.cgroup);
-	if (child == 0)
-		stage_one(&launch);
-	if (child < 0) {
-		failed(&launch, "clone3", "into the cgroup", child);
-		report_error(&launch, child);
-		leave(126);
-	}
-	keep(&launch, child);
+	if (launch.header.mode == MODE_LAUNCH)
+		launch_and_keep(&launch);
+	stage_one(&launch);
 }
 
 // The kernel enters with the stack pointer at argc.

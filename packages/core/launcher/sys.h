@@ -93,18 +93,47 @@ struct kernel_stat_ids {
 	uint64_t size;
 };
 
-// fork(2): a child with a copy of the memory. `pidfd` may be NULL; `cgroup` is a cgroup v2 directory or -1. Without a
-// cgroup by clone(2): a container's filter may be loaded by now, and many refuse clone3, whose flags they can't see.
-static inline long fork_process(int *pidfd, int cgroup)
+// fork(2): a child with a copy of the memory. `pidfd` may be NULL. By clone(2): a container's filter may be loaded by
+// now, and many refuse clone3, whose flags they can't see.
+static inline long fork_process(int *pidfd)
 {
-	if (cgroup < 0)
-		return sys(clone, SIG_CHLD | (pidfd ? CLONE_PIDFD : 0), NULL, pidfd, NULL, NULL);
-	struct clone_args args = {
-		.flags = CLONE_INTO_CGROUP | (pidfd ? CLONE_PIDFD : 0),
-		.pidfd = (uintptr_t)pidfd,
-		.exit_signal = SIG_CHLD,
-		.cgroup = (uint64_t)cgroup,
-	};
+	return sys(clone, SIG_CHLD | (pidfd ? CLONE_PIDFD : 0), NULL, pidfd, NULL, NULL);
+}
 
-	return sys(clone3, &args, sizeof args);
+// clone3(2) onto a stack of the child's own (args->stack, args->stack_size): it begins in `run`, which never returns. For
+// children that share the memory (CLONE_VM), where the caller's stack goes on being used.
+static inline long clone_onto_stack(struct clone_args *args, void (*run)(void *), void *argument)
+{
+#if defined(__x86_64__)
+	register void (*entry)(void *) __asm__("r8") = run;
+	register void *given __asm__("r9") = argument;
+	long result;
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "mov %%r9, %%rdi\n\t"
+			 "call *%%r8\n\t"
+			 "1:"
+			 : "=a"(result)
+			 : "a"(__NR_clone3), "D"(args), "S"(sizeof *args), "r"(entry), "r"(given)
+			 : "rcx", "r11", "memory");
+	return result;
+#elif defined(__aarch64__)
+	register long x8 __asm__("x8") = __NR_clone3;
+	register long x0 __asm__("x0") = (long)args;
+	register long x1 __asm__("x1") = sizeof *args;
+	register void (*entry)(void *) __asm__("x9") = run;
+	register void *given __asm__("x10") = argument;
+	__asm__ volatile("svc #0\n\t"
+			 "cbnz x0, 1f\n\t"
+			 "mov x29, #0\n\t"
+			 "mov x0, x10\n\t"
+			 "blr x9\n\t"
+			 "1:"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(entry), "r"(given)
+			 : "x30", "memory");
+	return x0;
+#endif
 }

@@ -9,7 +9,7 @@ describe('a table', () => {
     expect(table.finish(header).toString('hex')).toBe(
       [
         '48465431',
-        '45000000', // "HFT1", size
+        '51000000', // "HFT1", size
         '01000000',
         '00000000', // one step, launch
         '04000000',
@@ -22,6 +22,9 @@ describe('a table', () => {
         '00000000',
         '00000000',
         'ffffffff', // no procfs, no offsets, no cgroup
+        '00000000',
+        'ffffff7f',
+        '00000000', // no memory is shared, oom_score_adj stays, no early steps
         '05000000',
         '08000000', // hostname, payload size
         '03000000',

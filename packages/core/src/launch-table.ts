@@ -10,6 +10,9 @@ const firstFd = 4
 const none = 0xffff_ffff
 
 const modes = { launch: 0, enter: 1, direct: 2 } as const
+/** No step sets oom_score_adj: beyond every value that one could set. */
+const asItIs = 0x7fff_ffff
+const shares = { none: 0, 'stage-one': 1, init: 2 } as const
 
 export interface TableHeader {
   /**
@@ -27,6 +30,11 @@ export interface TableHeader {
   cgroup?: string
   /** What the keeper keeps from the start, beside `directory` and `trust`. */
   keep?: readonly string[]
+  /**
+   * Which of the processes may share the launcher's memory instead of copying it: `init` too only where it executes its
+   * program soon. The launcher decides; nobody can tell but by the time that it takes.
+   */
+  share?: keyof typeof shares
 }
 
 export class TableWriter {
@@ -39,6 +47,12 @@ export class TableWriter {
   /** The launcher needs the host's procfs, or its own timens_offsets, opened before it enters anything. */
   needsProc = false
   needsTimeOffsets = false
+  /** What the steps set it to: the value of processes that share memory is one. */
+  oomScoreAdj: number | undefined
+  /** So many steps, the first ones, are the launcher's own, before anybody shares its memory or has a copy. */
+  earlySteps = 0
+  /** A later step can't be done by a process that shares its memory. */
+  needsOwnMemory = false
 
   /** Names of the descriptors in the order of their numbers, which start at 4. */
   get descriptors(): readonly string[] {
@@ -132,6 +146,9 @@ export class TableWriter {
       .flag(this.needsProc)
       .flag(this.needsTimeOffsets)
     head.fd(header.cgroup)
+    head.u32(shares[this.needsOwnMemory ? 'none' : (header.share ?? 'none')])
+    head.i32(this.oomScoreAdj ?? asItIs)
+    head.u32(this.earlySteps)
     const prefix = Buffer.alloc(8)
     prefix.write('HFT1')
     prefix.writeUInt32LE(8 + head.#length + body.length, 4)

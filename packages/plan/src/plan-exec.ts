@@ -15,11 +15,15 @@ export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPla
   const confined = options.namespaces.user !== 'host'
   const { initial, final } = process.execCPUAffinity ?? {}
   const steps: Step[] = [
+    ...joinTime(types, options.pidfd),
     // With the host's rights, before they are given up.
     ...affinity(initial, 'process.execCPUAffinity.initial'),
     ...(confined ? [...raiseLimits(process), ...hostRights(process, 'process', true)] : []),
     // All at once by one descriptor: between two calls the container could end and its pid be another's.
-    ...(types.length > 0 ? [{ do: 'join-process' as const, pidfd: options.pidfd, namespaces: types }] : []),
+    ...joinProcess(
+      types.filter((type) => type !== 'time'),
+      options.pidfd,
+    ),
     ...(confined ? [{ do: 'become-root' as const }] : []),
     { do: 'clone', namespaces: [], keep: [] }, // a pid namespace is entered by children only
     { do: 'join-cgroups', procs: options.cgroupProcs },
@@ -37,6 +41,18 @@ export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPla
     execute(process, false),
   ]
   return { steps, terminal: process.terminal === true, ...(warnings.length > 0 && { warnings }) }
+}
+
+/** First, and alone: it is for a process that shares its memory with nobody, and what comes after it may be a sibling. */
+function joinTime(types: readonly NamespaceType[], pidfd: FdName): Step[] {
+  return joinProcess(
+    types.filter((type) => type === 'time'),
+    pidfd,
+  )
+}
+
+function joinProcess(namespaces: NamespaceType[], pidfd: FdName): Step[] {
+  return namespaces.length > 0 ? [{ do: 'join-process', pidfd, namespaces }] : []
 }
 
 /** The descriptors through which a process joins the container's cgroups. */

@@ -38,6 +38,7 @@ export function encodeSettingStep(table: TableWriter, step: SettingStep): void {
         .u64(BigInt(step.hard))
         .flag(step.raise === true)
     case 'oom-score-adj':
+      table.oomScoreAdj = step.value
       return writeSelf(table, 'oom_score_adj', String(step.value))
     case 'security-label':
       return writeSelf(table, `attr/${step.attribute}`, step.label)

@@ -19,9 +19,10 @@ export function encodeStep(table: TableWriter, step: Step): void {
     case 'unshare':
       return void table.step('unshare').u32(flagsOf(step.namespaces))
     case 'join':
+      if (step.namespace === 'time') table.needsOwnMemory = true
       return void table.step('join').fd(step.fd).u32(namespaceFlags[step.namespace])
     case 'join-process':
-      return void table.step('join').fd(step.pidfd).u32(flagsOf(step.namespaces))
+      return encodeJoinProcess(table, step)
     case 'become-root':
       return void table.step('become_root')
     case 'time-offsets':
@@ -69,6 +70,15 @@ export function encodeStep(table: TableWriter, step: Step): void {
     default:
       return step satisfies never
   }
+}
+
+/** setns(2) into a time namespace is for a process alone in its memory: as the first step it can be the launcher's own. */
+function encodeJoinProcess(table: TableWriter, { namespaces, pidfd }: Step & { do: 'join-process' }): void {
+  if (namespaces.includes('time')) {
+    if (table.steps === 0 && namespaces.length === 1) table.earlySteps = 1
+    else table.needsOwnMemory = true
+  }
+  table.step('join').fd(pidfd).u32(flagsOf(namespaces))
 }
 
 /** What the clone step's child gets into, and what `unshare` leaves: CLONE_NEW… flags. */

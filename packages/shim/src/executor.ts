@@ -22,7 +22,7 @@ import type {
   LaunchOptions,
   ProcessHandle,
 } from './launched.ts'
-import { Launching } from './launching.ts'
+import { Launching, type LaunchingOptions } from './launching.ts'
 import { moveNetDevices } from './net-devices.ts'
 import { prepare, type Prepared } from './prepare.ts'
 
@@ -36,12 +36,9 @@ export async function createContainer(
   await vacatedCgroup(plan.preparations)
   const prepared = prepare(plan.preparations)
   try {
-    const launching = begin(
-      plan,
-      options,
-      prepared.fds,
-      roomToBeBorn(plan) ? birthCgroup(prepared.cgroups)?.as : undefined,
-    )
+    const bornIn = roomToBeBorn(plan) ? birthCgroup(prepared.cgroups)?.as : undefined
+    // The init stays at its door for as long as it pleases its owner: its memory is its own from the start.
+    const launching = begin(plan, { ...options, bornIn, share: 'stage-one' }, prepared.fds)
     try {
       await unlessAborted(
         launching.untilReady(deadlineOf(options, hooksBeforeDoor(plan)), {
@@ -80,7 +77,8 @@ export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<
   )
   if (birth !== undefined) procs[birth.as] = openMemberDirectory(birth, init.pid)
   try {
-    const launching = begin(plan, options, { pidfd: init.pidfd, ...procs }, birth?.as)
+    const fds = { pidfd: init.pidfd, ...procs }
+    const launching = begin(plan, { ...options, bornIn: birth?.as, share: 'init' }, fds)
     try {
       await unlessAborted(launching.untilReady(deadlineOf(options)), options.signal)
       return launching.process()
@@ -128,12 +126,11 @@ export function roomToBeBorn(plan: Pick<ContainerPlan, 'preparations'>, tenants 
 /** `bornIn`: the cgroup v2 directory in which the process is born, and so has no need to join. */
 function begin(
   plan: Pick<ContainerPlan, 'steps' | 'terminal'>,
-  options: LaunchOptions,
+  options: LaunchOptions & Pick<LaunchingOptions, 'bornIn' | 'share'>,
   fds: Readonly<Record<string, number>>,
-  bornIn: string | undefined,
 ): Launching {
-  const steps = bornInside(withStdio(plan.steps, options.stdio), bornIn)
-  return new Launching(steps, { ...options, terminal: plan.terminal, bornIn }, fds)
+  const steps = bornInside(withStdio(plan.steps, options.stdio), options.bornIn)
+  return new Launching(steps, { ...options, terminal: plan.terminal }, fds)
 }
 
 /** What a process is born in it need not join. */

@@ -32,6 +32,8 @@ export interface LaunchingOptions extends LaunchOptions {
   terminal: boolean
   /** The name of a cgroup v2 directory's descriptor, in which the process is born. */
   bornIn?: string | undefined
+  /** Which of the launcher's processes may share its memory. */
+  share: NonNullable<TableHeader['share']>
 }
 
 export interface LaunchListeners {
@@ -96,6 +98,7 @@ export class Launching {
       directory: 'directory',
       record: options.recordName,
       ...(options.bornIn !== undefined && { cgroup: options.bornIn }),
+      share: options.share,
       keep: Object.keys(own).filter((name) => name.startsWith('keep:')),
     }
   }

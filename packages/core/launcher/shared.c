@@ -1,0 +1,95 @@
+// Stages that share the launcher's memory. A copy of it is made by the kernel page table by page table and page by page,
+// twice for each launch, and that was a good part of what a launch cost (docs/decisions/0049).
+//
+// What they share is memory alone (CLONE_VM): descriptors, credentials, namespaces, signals are each one's own. The keeper
+// has the host's rights, so nobody else may write to this memory. It is not dumpable, and belongs to the host's user
+// namespace: neither ptrace(2) nor /proc/PID/mem of a stage is for anybody in the container, whatever user it has become.
+//
+// A process has memory of its own again when it has executed its program.
+#include "launcher.h"
+
+#include "text.h"
+
+#include <linux/futex.h>
+
+// copy.c goes 64 directories deep.
+#define STACK_SIZE (1024 * 1024)
+
+// A small number from a file of procfs, which is only trusted where it really is procfs.
+static bool read_number(struct launch *launch, const char *path, long *number)
+{
+	char text[16];
+	long fd = sys(openat, launch->proc, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+	long size = fd < 0 ? fd : sys(read, fd, text, sizeof text - 1);
+
+	if (fd >= 0)
+		sys(close, fd);
+	if (size <= 0)
+		return false;
+	text[size] = 0;
+	bool negative = text[0] == '-';
+	*number = 0;
+	for (const char *c = text + negative; *c >= '0' && *c <= '9'; c++)
+		*number = *number * 10 + (*c - '0');
+	if (negative)
+		*number = -*number;
+	return true;
+}
+
+// Not where it could be seen:
+// - oom_score_adj is the memory's, not the process's: set by a stage it would be the keeper's too.
+// - With fs.suid_dumpable at 1 a process that changes its user becomes dumpable, and so writable for that user.
+void decide_sharing(struct launch *launch, struct shared *shared)
+{
+	int32_t wanted = launch->header.oom_score_adj;
+	long number = 0;
+
+	if (launch->header.may_share == SHARE_NONE)
+		return;
+	if (wanted != OOM_SCORE_AS_IT_IS && !(read_number(launch, "self/oom_score_adj", &number) && number == wanted))
+		return;
+	shared->on = read_number(launch, "sys/fs/suid_dumpable", &number) && number != 1;
+}
+
+struct beginning {
+	struct launch launch;
+	void (*run)(struct launch *);
+};
+
+static _Noreturn void begin(void *argument)
+{
+	struct beginning *beginning = argument;
+
+	beginning->run(&beginning->launch);
+	leave(125); // never: a stage ends by itself
+}
+
+long start_stage(struct launch *launch, struct clone_args *args, bool share, void (*run)(struct launch *))
+{
+	if (!share) {
+		long child = sys(clone3, args, sizeof *args);
+		if (child == 0)
+			run(launch), leave(125);
+		return child;
+	}
+	long stack = sys(mmap, 0, STACK_SIZE, 3, 0x20022 /* private, anonymous, stack */, -1, 0);
+	if (stack < 0 && stack > -4096)
+		return stack;
+	launch->shared->stacks[launch->shared->stack_count++] = (uintptr_t)stack;
+	// At the stack's upper end, where it is touched anyway. The caller may go on changing its own.
+	struct beginning *beginning = (void *)((stack + STACK_SIZE - sizeof *beginning) & ~63L);
+	memcpy(&beginning->launch, launch, sizeof *launch);
+	beginning->run = run;
+	args->flags |= CLONE_VM;
+	args->stack = (uint64_t)stack;
+	args->stack_size = (uint64_t)((long)beginning - stack);
+	return clone_onto_stack(args, begin, beginning);
+}
+
+void leave_memory(struct shared *shared)
+{
+	for (uint32_t init = shared->init; init; init = shared->init)
+		sys(futex, &shared->init, FUTEX_WAIT, init, NULL, NULL, 0);
+	for (uint32_t i = 0; i < shared->stack_count; i++)
+		sys(munmap, shared->stacks[i], STACK_SIZE);
+}
