@@ -2,7 +2,10 @@
 // exit status 6.15). None of them blocks.
 #include "addon.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
@@ -64,11 +67,27 @@ static Napi::Value GetPidfdInfo(const Napi::CallbackInfo& info) {
   return Value(info.Env(), 0);
 }
 
+// Field 22 of /proc/PID/stat. The second field is the name in parentheses, which may contain spaces and parentheses itself.
+static Napi::Value ProcessStartTime(const Napi::CallbackInfo& info) {
+  char path[32], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(Int(info, 0, 1, INT32_MAX)));
+  UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
+  if (!fd) return Result(info.Env(), -1);
+  ssize_t size = Retry([&] { return read(fd.get(), text, sizeof text - 1); });
+  if (size < 0) return Result(info.Env(), -1);
+  text[size] = '\0';
+  const char* field = strrchr(text, ')');
+  for (int number = 2; field != nullptr && number < 22; number++) field = strchr(field + 1, ' ');
+  if (field == nullptr) return Value(info.Env(), -EIO);
+  return Value(info.Env(), strtoll(field, nullptr, 10));
+}
+
 void InitPidfd(Napi::Env env, Napi::Object exports) {
   exports["pidfdOpen"] = Napi::Function::New(env, PidfdOpen);
   exports["pidfdSendSignal"] = Napi::Function::New(env, PidfdSendSignal);
   exports["pidfdGetfd"] = Napi::Function::New(env, PidfdGetfd);
   exports["pidfdWait"] = Napi::Function::New(env, PidfdWait);
   exports["pidfdInfo"] = Napi::Function::New(env, GetPidfdInfo);
+  exports["processStartTime"] = Napi::Function::New(env, ProcessStartTime);
   exports["reapChild"] = Napi::Function::New(env, ReapChild);
 }

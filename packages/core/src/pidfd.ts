@@ -10,6 +10,7 @@ const native = addon as {
   pidfdGetfd(pidfd: number, fd: number): number
   pidfdWait(pidfd: number, out: Int32Array): number
   pidfdInfo(pidfd: number, mask: number, out: BigInt64Array): number
+  processStartTime(pid: number): number
   reapChild(out: Int32Array): number
 }
 
@@ -36,6 +37,14 @@ export function pidfdSendSignal(pidfd: number, signal: number | NodeJS.Signals):
   check(native.pidfdSendSignal(checkFd(pidfd, 'pidfd'), number), 'pidfd_send_signal')
 }
 
+/** Whether the process was reaped. */
+export function pidfdReaped(pidfd: number): boolean {
+  const result = native.pidfdSendSignal(checkFd(pidfd, 'pidfd'), 0)
+  if (result < 0 && errnoName(-result) === 'ESRCH') return true
+  check(result, 'pidfd_send_signal')
+  return false
+}
+
 /** A duplicate of descriptor `fd` of that process; the same rights as ptrace(2) are needed. */
 export function pidfdGetfd(pidfd: number, fd: number): number {
   return check(native.pidfdGetfd(checkFd(pidfd, 'pidfd'), checkFd(fd)), 'pidfd_getfd')
@@ -49,6 +58,12 @@ export function pidfdWait(pidfd: number): ProcessExit | undefined {
   const out = new Int32Array(2)
   const pid = check(native.pidfdWait(checkFd(pidfd, 'pidfd'), out), 'waitid')
   return pid === 0 ? undefined : exitOf(out)
+}
+
+/** Reaps what has ended where it is a child of ours, and leaves it to its parent where it isn't. */
+export function pidfdReap(pidfd: number): void {
+  const result = native.pidfdWait(checkFd(pidfd, 'pidfd'), new Int32Array(2))
+  if (result < 0 && errnoName(-result) !== 'ECHILD') check(result, 'waitid')
 }
 
 /** Each child that has ended, by pid. For a process that starts children by no other means: it takes any. */
@@ -114,14 +129,7 @@ export function exitOfStatus(status: number): ProcessExit {
  * until the next boot. Undefined where there is none.
  */
 export function processStartTime(pid: number): bigint | undefined {
-  let stat: string
-  try {
-    stat = readFileSync(`/proc/${checkPid(pid)}/stat`, 'latin1')
-  } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined
-    throw error
-  }
-  // The second field is the name in parentheses, which may contain spaces and parentheses itself.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return BigInt(fields[19]!)
+  const time = native.processStartTime(checkPid(pid))
+  if (time < 0 && ['ENOENT', 'ESRCH'].includes(errnoName(-time))) return undefined
+  return BigInt(check(time, 'open', { path: `/proc/${pid}/stat` }))
 }

@@ -29,6 +29,8 @@ export interface ContainedOptions {
   stdin: boolean
   /** Whether a client's end of input, or its leaving, is the process's. */
   stdinOnce: boolean
+  /** Whether clients are told of the end of the output with the end of the process, by `goodbye`. */
+  lateGoodbye?: boolean
 }
 
 export class ContainedProcess {
@@ -41,7 +43,7 @@ export class ContainedProcess {
   #over = false
 
   constructor(log: OutputLog, options: ContainedOptions) {
-    this.output = new Output(log, options.maxFile)
+    this.output = new Output(log, options)
     this.#options = options
   }
 
@@ -69,18 +71,20 @@ export class ContainedProcess {
     this.#input = input
     for (const attach of this.#early.splice(0)) attach(input)
     this.output.start(sources)
-    const exit = await initEnd(live.init)
-    this.#live = { ...live, init: undefined } // its pidfd is closed: nobody can be signalled any more
+    await initEnd(live.init)
+    this.#live = { ...live, init: undefined } // there is nobody to be signalled any more
     await onInitEnd?.()
-    const patience = AbortSignal.timeout(drainMs)
-    const cutOff = () => this.output.finish()
-    patience.addEventListener('abort', cutOff)
-    await Promise.all([keeperEnd(live.keeper, patience), this.output.ended])
-    patience.removeEventListener('abort', cutOff)
+    const patience = Promise.withResolvers<void>()
+    const timer = setTimeout(() => {
+      this.output.finish()
+      patience.resolve()
+    }, drainMs)
+    await Promise.all([keeperEnd(live.keeper, patience.promise), this.output.ended])
+    clearTimeout(timer)
     this.#live = undefined
     if (this.#terminal !== undefined) closeFd(this.#terminal)
     this.#terminal = undefined
-    const end = endRecord(live.recordPath, exit)
+    const end = await endRecord(live.recordPath, live.init)
     this.#over = true
     input.close()
     return end
@@ -91,6 +95,7 @@ export class ContainedProcess {
     if (this.#input || this.#over) return
     this.#over = true
     this.output.start([])
+    this.output.goodbye()
   }
 
   attach(channel: Channel, wanted: Omit<ChannelStreams, 'channel'>, options: { logs: boolean }): void {

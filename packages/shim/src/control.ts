@@ -1,4 +1,5 @@
 /** Control connections: requests in, answers and events out. */
+import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { errorToJson, parseRequest, protocolVersion } from '@holdfast/protocol'
@@ -17,6 +18,8 @@ export class Control {
   readonly #handlers: Handlers
   readonly #onAnswered: (method: Method) => void
   readonly #greeted = new Map<WebSocket, Channels>()
+  /** What each writes to. */
+  readonly #wires = new Map<WebSocket, Duplex>()
 
   /** `onAnswered` is called when an answer without an error has been handed to the socket. */
   constructor(handlers: Handlers, onAnswered: (method: Method) => void) {
@@ -24,7 +27,9 @@ export class Control {
     this.#onAnswered = onAnswered
   }
 
-  accept(socket: WebSocket): void {
+  /** `wire`: what the WebSocket writes to. */
+  accept(socket: WebSocket, wire: Duplex): void {
+    this.#wires.set(socket, wire)
     socket.on('message', (data: Buffer, isBinary) => {
       if (isBinary) this.#onBinary(socket, data)
       else void this.#onMessage(socket, data.toString())
@@ -32,12 +37,16 @@ export class Control {
     socket.on('close', () => {
       this.#greeted.get(socket)?.gone()
       this.#greeted.delete(socket)
+      this.#wires.delete(socket)
     })
   }
 
   broadcast(event: ShimEvent): void {
     const text = JSON.stringify(event)
-    for (const socket of this.#greeted.keys()) socket.send(text)
+    for (const socket of this.#greeted.keys()) {
+      this.#gather(socket)
+      socket.send(text)
+    }
   }
 
   /** Says goodbye to everyone, after what there is for their channels; by deadline at the latest. */
@@ -71,6 +80,7 @@ export class Control {
     const { id, method } = request
     try {
       const result = await this.#answer(socket, request)
+      this.#gather(socket)
       socket.send(JSON.stringify({ id, result }), () => this.#onAnswered(method))
     } catch (error) {
       socket.send(JSON.stringify({ id, error: errorToJson(error) }))
@@ -102,6 +112,14 @@ export class Control {
     // Before the state is drawn: an event may come twice, in it and after it, and never not at all.
     this.#greeted.set(socket, channels)
     return { protocol: protocolVersion, state: await this.#handlers.state({}, channels) }
+  }
+
+  /** What is said in one turn of the event loop goes out in one write: whoever listens is woken once. */
+  #gather(socket: WebSocket): void {
+    const wire = this.#wires.get(socket)
+    if (wire === undefined || wire.writableCorked > 0) return
+    wire.cork()
+    setImmediate(() => wire.uncork())
   }
 
   /** A request that can be answered is; anything else ends the connection. */

@@ -39,6 +39,8 @@ export interface JobOptions {
   signal?: AbortSignal
   /** Takes the container's own network namespace, where it has one, as soon as that exists. */
   onBorn?: (net: number) => void
+  /** The container's configuration, where it was read before. */
+  bundle?: Bundle
   /** Hands a container on; where it throws, nothing is left. */
   deliver?: (result: LaunchResult<ContainerRecord>) => void
 }
@@ -125,9 +127,9 @@ export async function execJob(job: ExecJob, options: JobOptions = {}): Promise<L
   }
 }
 
-async function launchInside(job: ExecJob, { signal }: JobOptions): Promise<LaunchResult> {
+async function launchInside(job: ExecJob, options: JobOptions): Promise<LaunchResult> {
   const { dir, spec, exec, container } = job
-  const bundle = readBundle(dir, spec)
+  const { signal, bundle = readBundle(dir, spec) } = options
   const process = execProcess(exec, bundle.config.process!, job.root)
   const seccomp = bundle.config.linux?.seccomp
   const plan = planExec(process, {

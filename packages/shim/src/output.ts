@@ -26,13 +26,17 @@ export class Output {
   readonly #source: LogSource | undefined
   readonly #clients = new Set<AttachClient>()
   readonly #pumps = new Map<OutputStream, { source: OutputSource; watch: Watch }>()
+  readonly #lateGoodbye: boolean
   #over = false
+  #saidGoodbye = false
   #ended: (() => void) | undefined
   /** Resolves when every stream has ended and the log is complete. */
   readonly ended: Promise<void>
 
-  constructor(log: OutputLog, maxFile: number) {
+  /** `lateGoodbye`: clients learn of the end by `goodbye`, together with something else that they wait for. */
+  constructor(log: OutputLog, { maxFile, lateGoodbye = false }: { maxFile: number; lateGoodbye?: boolean }) {
     this.#log = log
+    this.#lateGoodbye = lateGoodbye
     this.#source = log instanceof JsonLog ? { log, maxFile } : undefined
     this.ended = new Promise((resolve) => (this.#ended = resolve))
   }
@@ -52,11 +56,18 @@ export class Output {
     const client = new AttachClient(channel, wanted, this.#source, replay ? 'start' : undefined)
     this.#clients.add(client)
     channel.onGone(() => this.#clients.delete(client))
-    if (this.#over) client.finish()
+    if (this.#saidGoodbye) client.finish()
+  }
+
+  /** After the end: tells everyone, once they have what there was for them. */
+  goodbye(): void {
+    if (!this.#over || this.#saidGoodbye) return
+    this.#saidGoodbye = true
+    for (const client of this.#clients) client.finish()
   }
 
   /**
-   * Takes what is there now and says goodbye to everyone: for when the process is gone but something else holds its
+   * Takes what is there now and ends the output: for when the process is gone but something else holds its
    * pipe. What that still writes is read and forgotten, so that it gets no SIGPIPE.
    */
   finish(): void {
@@ -126,7 +137,7 @@ export class Output {
     if (this.#over) return
     this.#over = true
     this.#log.finish()
-    for (const client of this.#clients) client.finish()
+    if (!this.#lateGoodbye) this.goodbye()
     this.#ended?.()
   }
 }

@@ -24,11 +24,11 @@ export interface ShimServer {
   close(deadlineMs: number): Promise<void>
 }
 
-/** `accept` is given every connection that may be made. */
+/** `accept` is given every connection that may be made, and what it writes to. */
 export async function serve(
   path: string,
   token: string,
-  accept: (socket: WebSocket) => void,
+  accept: (socket: WebSocket, wire: Duplex) => void,
 ): Promise<ShimServer> {
   checkSocketPath(path)
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxFrame })
@@ -42,7 +42,7 @@ export async function serve(
       checkPath(request.url ?? '')
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         webSocket.on('error', () => webSocket.terminate()) // a malformed or oversized frame: only this client goes
-        accept(webSocket)
+        accept(webSocket, socket)
       })
     } catch (error) {
       refuse(socket, error)

@@ -143,8 +143,8 @@ export class Shim implements ShimContext {
   }
 
   async listen(): Promise<void> {
-    this.#server = await serve(`${this.dir}/shim.sock`, this.spec.token, (socket) =>
-      this.#control.accept(socket),
+    this.#server = await serve(`${this.dir}/shim.sock`, this.spec.token, (socket, wire) =>
+      this.#control.accept(socket, wire),
     )
   }
 

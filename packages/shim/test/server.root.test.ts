@@ -25,7 +25,7 @@ describe.skipIf(process.getuid?.() !== 0)("the shim's socket", () => {
       attach: async ({ channel }, channels) => (channels.open(channel), {}),
     }
     const control = new Control(handlers as Handlers, () => {})
-    server = await serve(path, token, (socket) => control.accept(socket))
+    server = await serve(path, token, (socket, wire) => control.accept(socket, wire))
   })
   afterAll(async () => {
     await server.close(0)
