@@ -1,6 +1,6 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { request } from 'node:http'
@@ -13,6 +13,9 @@ interface Outcome {
   out: string
   err: string
 }
+
+/** One of this machine's disks, whatever is on it: nothing is written to it. */
+const blockDevice = readdirSync('/sys/block').find((name) => existsSync(`/dev/${name}`))
 
 describe.skipIf(!hasDockerCommand())("docker's own command", () => {
   let supervisor: TestSupervisor
@@ -129,7 +132,7 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
     expect((await docker(['exec', 'cc', 'nosuch'])).code).toBe(127)
     const nobody = await docker(['exec', '-u', 'nosuch', 'cc', 'true'])
     expect(nobody.code).toBe(126)
-    expect(nobody.out).toContain('unable to find user nosuch: no matching entries in passwd file')
+    expect(nobody.out).toBe('unable to find user nosuch: no matching entries in passwd file\r\n')
     const nowhere = await docker(['exec', '-w', '/nosuch', 'cc', 'true'])
     expect(nowhere.code).toBe(126)
     expect(nowhere.out).toContain(
@@ -253,6 +256,17 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
     expect(out).toMatch(/^[\d.]+\tbox\.example\.org box$/m)
     expect(lines).toEqual(expect.arrayContaining(['192.0.2.9\tdb', 'nameserver 192.0.2.1', 'search a.b']))
     expect(lines).toContain(`${lines.at(-1)}\tgw`)
+  })
+
+  it.skipIf(!blockDevice)("limits what goes through a block device, by the device's path", async () => {
+    const limit = ['--device-write-bps', `/dev/${blockDevice}:1mb`]
+    const show = 'cat /sys/fs/cgroup/blkio/blkio.throttle.write_bps_device /sys/fs/cgroup/io.max 2>/dev/null'
+    const { out } = await docker(['run', '--name', 'slow', ...limit, 'busybox', 'sh', '-c', show])
+    const number = readFileSync(`/sys/block/${blockDevice}/dev`, 'utf8').trim()
+    expect(out).toMatch(new RegExp(`^${number} (1048576|.*wbps=1048576)`))
+    const { out: shown } = await docker(['inspect', '-f', '{{json .HostConfig.BlkioDeviceWriteBps}}', 'slow'])
+    expect(JSON.parse(shown)).toEqual([{ Path: `/dev/${blockDevice}`, Rate: 1048576 }])
+    expect((await docker(['rm', 'slow'])).code).toBe(0)
   })
 
   it('mounts a part of a volume, and nothing outside of it', async () => {
@@ -401,8 +415,8 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
     const { code, err } = await docker(['run', '--restart', 'always', 'busybox', 'true'])
     expect(code).toBe(125)
     expect(err).toContain("restart policy 'always'")
-    const blocked = await docker(['run', '--blkio-weight-device', '/dev/null:10', 'busybox', 'true'])
-    expect(blocked.err).toContain('HostConfig.BlkioWeightDevice is not supported')
+    const storage = await docker(['run', '--storage-opt', 'size=1g', 'busybox'])
+    expect(storage.err).toContain('HostConfig.StorageOpt is not supported')
   })
 
   it('shows events, images, history and the engine', async () => {

@@ -67,11 +67,6 @@ export function errorAnswer(error: unknown): ErrorAnswer {
   return { status, body }
 }
 
-/** The message as a Docker client should see it, without the hint. */
-export function dockerMessage(error: unknown): string {
-  return describe(error).message
-}
-
 interface Description {
   code: string
   message: string

@@ -83,8 +83,19 @@ export interface HostConfig {
   CpusetMems: string
   PidsLimit: number | null
   BlkioWeight: number
+  BlkioWeightDevice: { Path: string; Weight: number }[]
+  BlkioDeviceReadBps: BlkioRate[]
+  BlkioDeviceWriteBps: BlkioRate[]
+  BlkioDeviceReadIOps: BlkioRate[]
+  BlkioDeviceWriteIOps: BlkioRate[]
   ConsoleSize: [number, number]
   Annotations: Record<string, string>
+}
+
+/** Bytes or operations a second of a block device. */
+export interface BlkioRate {
+  Path: string
+  Rate: number
 }
 
 export interface Mount {

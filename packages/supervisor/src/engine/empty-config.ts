@@ -76,8 +76,19 @@ export function emptyHostConfig(): HostConfig {
     CpusetCpus: '',
     CpusetMems: '',
     PidsLimit: null,
-    BlkioWeight: 0,
+    ...emptyBlkio(),
     ConsoleSize: [0, 0],
     Annotations: {},
+  }
+}
+
+function emptyBlkio() {
+  return {
+    BlkioWeight: 0,
+    BlkioWeightDevice: [],
+    BlkioDeviceReadBps: [],
+    BlkioDeviceWriteBps: [],
+    BlkioDeviceReadIOps: [],
+    BlkioDeviceWriteIOps: [],
   }
 }

@@ -9,12 +9,12 @@ export function newId(): string {
 }
 
 /** Docker's grammar and words. A leading slash is taken off. Throws HF_BAD_REQUEST. */
-export function checkName(given: string): string {
+export function checkName(given: string, prefix = ''): string {
   const name = given.startsWith('/') ? given.slice(1) : given
   if (name.length <= 255 && grammar.test(name)) return name
   throw new HoldfastError(
     'HF_BAD_REQUEST',
-    `Invalid container name (${given}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`,
+    `${prefix}Invalid container name (${given}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`,
     { details: { field: 'name', value: given } },
   )
 }

@@ -3,7 +3,14 @@ import { hostname as hostHostname } from 'node:os'
 import type { Snapshot } from '@holdfast/images'
 import { resolveGroups, resolveUser } from '@holdfast/plan'
 import type { NamespaceType } from '@holdfast/protocol'
-import { buildSpec, resolveDevices, type Spec, type SpecInput, type SpecMount } from '../spec/index.ts'
+import {
+  buildSpec,
+  resolveBlockIo,
+  resolveDevices,
+  type Spec,
+  type SpecInput,
+  type SpecMount,
+} from '../spec/index.ts'
 import { readAccountFiles } from './account-files.ts'
 import type { MountRequest } from './binds.ts'
 import type { ContainerConfig, HostConfig } from './container-config.ts'
@@ -41,6 +48,7 @@ export function checkSpec(
     hostname: 'check',
     domainname: config.Domainname,
     devices: resolveDevices(hostConfig),
+    blockIO: resolveBlockIo(hostConfig),
     host: context.host,
   })
 }
@@ -68,6 +76,7 @@ export function buildOciConfig(
     hostname: hostnameOf(context, record, choices),
     domainname: config.Domainname,
     devices: resolveDevices(hostConfig),
+    blockIO: resolveBlockIo(hostConfig),
     host: context.host,
   }
   return buildSpec(input)

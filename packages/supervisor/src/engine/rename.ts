@@ -14,7 +14,7 @@ export async function renameContainer(
       details: { field: 'name' },
     })
   }
-  const name = checkName(wanted)
+  const name = checkName(wanted, 'Error when allocating new name: ')
   await container.lock.run(() => {
     const from = container.record.name
     if (name === from) {

@@ -400,7 +400,6 @@ describe('limits', () => {
     [{ CpusetCpus: '0-' }, 'HostConfig.CpusetCpus'],
     [{ CpusetCpus: '2-7' }, 'HostConfig.CpusetCpus'],
     [{ CpusetMems: '1' }, 'HostConfig.CpusetMems'],
-    [{ BlkioWeight: 5 }, 'HostConfig.BlkioWeight'],
     [{ CpuRealtimeRuntime: 5 }, 'HostConfig.CpuRealtimeRuntime'],
     [{ CpuShares: -1 }, 'HostConfig.CpuShares'],
     [{ CgroupParent: '/a/../../b' }, 'HostConfig.CgroupParent'],

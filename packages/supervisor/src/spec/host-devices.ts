@@ -82,9 +82,15 @@ function devicesBelow(directory: string, target: string, access: string): SpecDe
 function deviceOf(stats: Stats, path: string, access: string): SpecDevice | undefined {
   const type = stats.isBlockDevice() ? 'b' : stats.isCharacterDevice() ? 'c' : undefined
   if (!type) return undefined
-  // makedev(3): 12 bits of major and 8 of minor below, the rest of both above.
-  const number = BigInt(stats.rdev)
-  const major = Number(((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn))
-  const minor = Number((number & 0xffn) | ((number >> 12n) & 0xffffff00n))
-  return { path, type, major, minor, fileMode: stats.mode & 0o777, uid: stats.uid, gid: stats.gid, access }
+  const { mode, uid, gid } = stats
+  return { path, type, ...deviceNumber(stats), fileMode: mode & 0o777, uid, gid, access }
+}
+
+/** makedev(3): 12 bits of major and 8 of minor below, the rest of both above. */
+export function deviceNumber({ rdev }: Pick<Stats, 'rdev'>): { major: number; minor: number } {
+  const number = BigInt(rdev)
+  return {
+    major: Number(((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn)),
+    minor: Number((number & 0xffn) | ((number >> 12n) & 0xffffff00n)),
+  }
 }

@@ -71,6 +71,7 @@ export function input(hosts: Partial<HostConfig> = {}, extra: Partial<SpecInput>
     hostname: 'box',
     domainname: '',
     devices: [],
+    blockIO: undefined,
     host,
     ...extra,
     hostConfig: { ...hostConfig, ...hosts },

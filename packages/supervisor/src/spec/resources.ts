@@ -9,18 +9,16 @@ const minimumMemory = 6 * 1024 * 1024
 const cpuPeriod = 100_000
 
 export function resourcesOf(input: SpecInput): OciResources {
-  const { hostConfig, host } = input
+  const { hostConfig, host, blockIO } = input
   const memory = memoryOf(hostConfig, host)
   const cpu = cpuOf(hostConfig, host)
-  const { PidsLimit, BlkioWeight } = hostConfig
-  if (BlkioWeight !== 0 && (BlkioWeight < 10 || BlkioWeight > 1000))
-    throw badRequest('HostConfig.BlkioWeight', 'Range of blkio weight is from 10 to 1000')
+  const { PidsLimit } = hostConfig
   return {
     devices: deviceRules(input),
     ...(memory && { memory }),
     ...(cpu && { cpu }),
     ...(PidsLimit && { pids: { limit: PidsLimit < 0 ? -1 : PidsLimit } }), // 0 and null: as the parent has it
-    ...(BlkioWeight !== 0 && { blockIO: { weight: BlkioWeight } }),
+    ...(blockIO && { blockIO }),
   }
 }
 

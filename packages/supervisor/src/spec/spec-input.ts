@@ -1,3 +1,4 @@
+import type { OciResources } from '@holdfast/plan'
 import type { NamespaceType } from '@holdfast/protocol'
 import type { ContainerConfig, HostConfig } from '../engine/container-config.ts'
 
@@ -25,6 +26,8 @@ export interface SpecInput {
   domainname: string
   /** Of `--device`, or all of the host's when privileged: `resolveDevices` finds them. */
   devices: SpecDevice[]
+  /** `resolveBlockIo` looks the devices up. */
+  blockIO: OciResources['blockIO']
   host: SpecHost
 }
 

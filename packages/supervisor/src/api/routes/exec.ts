@@ -1,7 +1,6 @@
 import { hasCode } from '@holdfast/errors'
 import type { AttachSession } from '../../engine/engine.ts'
 import { parseDetachKeys } from '../detach-keys.ts'
-import { dockerMessage } from '../error-answer.ts'
 import { terminalSize } from '../query.ts'
 import type { Call, Route } from '../route.ts'
 import { parseExecCreate, parseExecStart, type ExecStart } from '../schema/exec-create.ts'
@@ -47,7 +46,7 @@ async function startAttached(call: Call, id: string, options: ExecStart): Promis
     return await call.engine.execStart(id, options)
   } catch (error) {
     if (!hasCode(error, 'HF_COMMAND_NOT_FOUND', 'HF_COMMAND_NOT_EXECUTABLE')) throw error
-    const message = Buffer.from(`${dockerMessage(error)}\r\n`)
+    const message = Buffer.from(`${(error as Error).message}\r\n`)
     const { socket } = call.hijack(streamType(call.api, options.tty))
     if (!options.tty) socket.write(frameHeader('stdout', message.length))
     socket.end(message)

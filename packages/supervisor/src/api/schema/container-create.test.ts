@@ -123,10 +123,6 @@ describe('parseCreate', () => {
 
   it.each([
     [{ HostConfig: { DeviceRequests: [{ Count: -1 }] } }, 'HostConfig.DeviceRequests'],
-    [
-      { HostConfig: { BlkioDeviceReadBps: [{ Path: '/dev/sda', Rate: 1 }] } },
-      'HostConfig.BlkioDeviceReadBps',
-    ],
     [{ HostConfig: { Links: ['a:b'] } }, 'HostConfig.Links'],
     [{ HostConfig: { Runtime: 'runsc' } }, 'HostConfig.Runtime'],
     [{ HostConfig: { StorageOpt: { size: '1G' } } }, 'HostConfig.StorageOpt'],

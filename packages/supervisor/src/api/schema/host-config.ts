@@ -51,10 +51,14 @@ export const mountSchema = v.object({
 
 const portBinding = v.object({ HostIp: text, HostPort: text })
 
+const listOf = <T extends v.GenericSchema>(schema: T) =>
+  v.nullish(v.array(schema, 'expected a list'), () => [])
+const rates = listOf(v.object({ Path: text, Rate: integer }))
+
 /** `HostConfig` of API 1.51, as far as it is honoured; the table below it has the rest. */
 export const hostConfigSchema = v.object({
   Binds: textList,
-  Mounts: v.nullish(v.array(mountSchema, 'expected a list'), () => []),
+  Mounts: listOf(mountSchema),
   Tmpfs: textMap,
   NetworkMode: text,
   PortBindings: mapOf(v.nullish(v.array(portBinding, 'expected a list'), () => [])),
@@ -83,11 +87,8 @@ export const hostConfigSchema = v.object({
   SecurityOpt: textList,
   ShmSize: integer,
   Sysctls: textMap,
-  Ulimits: v.nullish(v.array(v.object({ Name: text, Soft: integer, Hard: integer })), () => []),
-  Devices: v.nullish(
-    v.array(v.object({ PathOnHost: text, PathInContainer: text, CgroupPermissions: text })),
-    () => [],
-  ),
+  Ulimits: listOf(v.object({ Name: text, Soft: integer, Hard: integer })),
+  Devices: listOf(v.object({ PathOnHost: text, PathInContainer: text, CgroupPermissions: text })),
   DeviceCgroupRules: textList,
   Init: nullableFlag,
   VolumesFrom: textList,
@@ -108,17 +109,17 @@ export const hostConfigSchema = v.object({
   CpusetMems: text,
   PidsLimit: nullableInteger,
   BlkioWeight: integer,
+  BlkioWeightDevice: listOf(v.object({ Path: text, Weight: integer })),
+  BlkioDeviceReadBps: rates,
+  BlkioDeviceWriteBps: rates,
+  BlkioDeviceReadIOps: rates,
+  BlkioDeviceWriteIOps: rates,
   ConsoleSize: v.nullish(v.tuple([v.number(), v.number()]), [0, 0]),
   Annotations: textMap,
 })
 
 /** `ContainerIDFile` and a mount's `Consistency` are the client's own business and change nothing here. */
 const unsupportedFields: Unsupported = {
-  BlkioWeightDevice: isZero,
-  BlkioDeviceReadBps: isZero,
-  BlkioDeviceWriteBps: isZero,
-  BlkioDeviceReadIOps: isZero,
-  BlkioDeviceWriteIOps: isZero,
   DeviceRequests: isZero,
   KernelMemory: isZero,
   KernelMemoryTCP: isZero,
