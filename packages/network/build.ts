@@ -1,6 +1,6 @@
-// Makes the CNI plugin: one file of JavaScript, and the small program that starts it.
+// Makes the CNI plugin: one file of JavaScript, and the small program in front of it.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 
@@ -28,8 +28,15 @@ chmodSync(script, 0o755)
 
 mkdirSync(prebuilds, { recursive: true })
 const program = join(prebuilds, 'holdfast-bridge')
-const flags = ['-static', '-Os', '-s', '-Wall', '-Wextra', '-Werror']
-execFileSync('cc', [...flags, '-o', program, join(root, 'front/holdfast-bridge.c')], { stdio: 'inherit' })
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+const shared = join(root, '../core/front')
+const sources = [shared, join(root, 'front')].flatMap((directory) =>
+  readdirSync(directory).flatMap((name) => (name.endsWith('.c') ? [join(directory, name)] : [])),
+)
+const defines = ['-D_GNU_SOURCE', `-DVERSION="${version}"`, `-I${shared}`]
+const flags = ['-std=gnu17', '-static', '-O2', '-s', '-Wall', '-Wextra', '-Werror', ...defines]
+execFileSync('cc', [...flags, '-o', `${program}.new`, ...sources], { stdio: 'inherit' })
+renameSync(`${program}.new`, program) // it may be running
 link(
   join(root, 'dist/holdfast-bridge'),
   join('..', 'prebuilds', `${process.platform}-${process.arch}`, 'holdfast-bridge'),

@@ -1,7 +1,8 @@
 /** The host's side of what the stateless verbs do: its sockets, opened when they are first needed. */
-import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink.ts'
+import { NETLINK_NETFILTER, NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
 import { inNetns, readSysctl, writeSysctl } from '../netns.ts'
 import { getLink, parseLink, type Link } from '../rtnetlink.ts'
+import { openNetlink } from './waiting.ts'
 
 /** The nftables table of every network that these verbs set up. */
 export const table = 'hf-cni'
@@ -17,12 +18,12 @@ export class Host implements Disposable {
   }
 
   get route(): NetlinkSocket {
-    this.#route ??= NetlinkSocket.openBlocking(NETLINK_ROUTE, this.netns)
+    this.#route ??= openNetlink(NETLINK_ROUTE, this.netns)
     return this.#route
   }
 
   get netfilter(): NetlinkSocket {
-    this.#netfilter ??= NetlinkSocket.openBlocking(NETLINK_NETFILTER, this.netns)
+    this.#netfilter ??= openNetlink(NETLINK_NETFILTER, this.netns)
     return this.#netfilter
   }
 

@@ -8,7 +8,7 @@ import {
   type Address,
   type Prefix,
 } from '../address.ts'
-import { NetlinkSocket, NETLINK_ROUTE } from '../netlink.ts'
+import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
 import { inNetns, writeSysctl } from '../netns.ts'
 import { addRoute, type NewRoute } from '../route-requests.ts'
 import {
@@ -27,6 +27,7 @@ import {
 } from '../rtnetlink.ts'
 import type { Host } from './host.ts'
 import type { Result, Route } from './network-config.ts'
+import { openNetlink } from './waiting.ts'
 
 const loopbackIndex = 1
 /** RFC 4862: one probe and a second of silence; some more where the kernel waits for a random time first. */
@@ -54,7 +55,7 @@ export type NewRouteWish = Omit<NewRoute, 'index'>
 
 /** Opened inside; settings that have no netlink message are written before the interface is up. */
 export function openInside(host: Host, { netns, name, addresses, dad }: InsideOptions): NetlinkSocket {
-  const socket = NetlinkSocket.openBlocking(NETLINK_ROUTE, netns)
+  const socket = openNetlink(NETLINK_ROUTE, netns)
   try {
     if (host.hasIpv6) {
       inNetns(netns, () => {

@@ -1,6 +1,6 @@
 /** Compares an attachment with what its setup made, and writes rules again that somebody flushed. */
 import { formatAddress, formatPrefix, type Address } from '../address.ts'
-import { NetlinkSocket, NETLINK_ROUTE } from '../netlink.ts'
+import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
 import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute, type Link } from '../rtnetlink.ts'
 import { dumpDisciplines, parseDiscipline } from '../traffic-control.ts'
 import { readRecord } from './attachment-file.ts'
@@ -13,6 +13,7 @@ import type { Result } from './network-config.ts'
 import { checkKey } from './setup.ts'
 import { bucketOf } from './shaping.ts'
 import { StateDir } from './state-dir.ts'
+import { openNetlink } from './waiting.ts'
 import type { Inspection, InspectRequest } from './verbs.ts'
 
 interface Look extends RulesLook {
@@ -64,7 +65,7 @@ async function lookInside(look: Look): Promise<void> {
     problems.push('the network namespace is gone')
     return
   }
-  const socket = NetlinkSocket.openBlocking(NETLINK_ROUTE, netns.fd)
+  const socket = openNetlink(NETLINK_ROUTE, netns.fd)
   try {
     const link = await linkInside(socket, key.interface)
     if (!link) {

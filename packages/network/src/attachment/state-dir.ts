@@ -17,6 +17,7 @@ import { join } from 'node:path'
 import { flock } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { NetworkConfig } from './network-config.ts'
+import { waitsOnThisThread } from './waiting.ts'
 
 const lockMilliseconds = 60_000
 
@@ -113,23 +114,13 @@ export class Lock implements Disposable {
   }
 }
 
-let blocking = false
-
-/**
- * For a process with one thing to do: it sleeps in the kernel until a lock is free. Two hundred that look again and
- * again would keep the one from working that has it.
- */
-export function blockOnLocks(): void {
-  blocking = true
-}
-
-/** Another process that is killed lets go at once. HF_TIMEOUT after a minute, unless `blockOnLocks`. */
+/** Another process that is killed lets go at once. HF_TIMEOUT after a minute, unless it waits on this thread. */
 export async function waitForLock(
   fd: number,
   operation: 'shared' | 'exclusive',
   what: string,
 ): Promise<void> {
-  if (blocking) {
+  if (waitsOnThisThread()) {
     flock(fd, operation, { wait: true })
     return
   }

@@ -4,7 +4,7 @@
  */
 import { parseAddress, addressBytes } from '../address.ts'
 import { dumpElements, parseElements, type ElementRequest } from '../nfnetlink.ts'
-import { NetlinkSocket, NETLINK_ROUTE } from '../netlink.ts'
+import { NETLINK_ROUTE } from '../netlink.ts'
 import { deletePresent } from '../publish.ts'
 import { deleteLink, setLink } from '../rtnetlink.ts'
 import { publishMaps } from '../ruleset.ts'
@@ -18,6 +18,8 @@ import { withdrawPorts } from './ports.ts'
 import { attachmentAlias, hostLinkName, shaperName, type AttachmentKey } from './stable-name.ts'
 import type { StateDir } from './state-dir.ts'
 import { openOwnNetns } from './netns-path.ts'
+import { unlistLink } from './unlist-link.ts'
+import { openNetlink } from './waiting.ts'
 
 export interface Remains {
   key: AttachmentKey
@@ -99,13 +101,13 @@ async function removeHostLink(
 /** Only if it is marked as ours. */
 async function removeLink(host: Host, name: string, alias: string): Promise<void> {
   const link = await host.link(name)
-  if (link && (link.alias === alias || link.alias === undefined)) await host.route.request([deleteLink(name)])
+  if (link && (link.alias === alias || link.alias === undefined)) await unlistLink(host, link)
 }
 
 /** What has no end on the host. */
 async function leaveInside(host: Host, netns: number, { key, record }: Remains): Promise<void> {
   if (!record || !['macvlan', 'ipvlan', 'host-device'].includes(record.kind)) return
-  const socket = NetlinkSocket.openBlocking(NETLINK_ROUTE, netns)
+  const socket = openNetlink(NETLINK_ROUTE, netns)
   try {
     if (record.kind === 'host-device') {
       if (record.device === undefined) return

@@ -9,6 +9,7 @@ import { sweep } from '../attachment/sweep.ts'
 import { teardown } from '../attachment/teardown.ts'
 import { validate } from '../attachment/validate.ts'
 import { validateRuntime } from '../attachment/validate-runtime.ts'
+import type { Caller } from './caller.ts'
 import { delegate, findPlugin, type Delegation } from './delegate.ts'
 import type { Command, Environment } from './environment.ts'
 import { CniError, cniCodes } from './error.ts'
@@ -21,6 +22,9 @@ export interface Invocation {
   /** As it came, and decoded. */
   text: Buffer
   config: object
+  caller: Caller
+  /** A descriptor of the caller's network namespace; absent: it is this process's. */
+  hostNetns: number | undefined
 }
 
 export type Verb = (invocation: Invocation) => Promise<object | undefined>
@@ -34,13 +38,18 @@ export const verbs: Record<Exclude<Command, 'VERSION'>, Verb> = {
 }
 
 async function add(invocation: Invocation): Promise<object> {
-  const { environment, version, config } = invocation
-  const network = validate(config)
+  const { environment, version, config, caller } = invocation
+  const network = networkOf(invocation)
   const runtime = validateRuntime(config, environment.args)
   const previous = previousResult(invocation)
   openNetns(environment.netns)[Symbol.dispose]() // before another plugin is asked for addresses
   const delegation = delegationOf(network, invocation)
-  const request = { ...attachmentOf(network, environment), netns: environment.netns, runtime, warn }
+  const request = {
+    ...attachmentOf(network, environment),
+    netns: environment.netns,
+    runtime,
+    warn: caller.warn,
+  }
   const chained =
     previous?.interfaces.some(({ name, sandbox }) => name === environment.interface && sandbox) ?? false
   if (!delegation || chained) {
@@ -51,15 +60,15 @@ async function add(invocation: Invocation): Promise<object> {
     return encodeResult(await setup({ ...request, ipam, ...(previous && { previous }) }), version)
   } catch (error) {
     await delegate('DEL', delegation).catch((later: unknown) =>
-      warn(`and its addresses stay taken: ${String(later)}`),
+      caller.warn(`and its addresses stay taken: ${String(later)}`),
     )
     throw error
   }
 }
 
 async function del(invocation: Invocation): Promise<undefined> {
-  const { environment, config } = invocation
-  const network = validate(config)
+  const { environment } = invocation
+  const network = networkOf(invocation)
   const { netns } = environment
   const previous = lenientPrevious(invocation)
   const errors: unknown[] = []
@@ -72,15 +81,15 @@ async function del(invocation: Invocation): Promise<undefined> {
 }
 
 async function check(invocation: Invocation): Promise<undefined> {
-  const { environment, version, config } = invocation
+  const { environment, version, config, caller } = invocation
   requireVersion(version, '0.4.0', 'CHECK')
-  const network = validate(config)
+  const network = networkOf(invocation)
   const runtime = validateRuntime(config, environment.args)
   const previous = previousResult(invocation)
   if (!previous) throw new CniError(cniCodes.invalidConfig, 'prevResult is missing, and CHECK needs it')
   const request = { ...attachmentOf(network, environment), netns: environment.netns, runtime, previous }
   const { problems, repaired, result } = await inspect({ ...request, repair: true })
-  for (const what of repaired) warn(`repaired: ${what}`)
+  for (const what of repaired) caller.warn(`repaired: ${what}`)
   const amiss = [...problems, ...missingIn(previous, result, environment.interface)]
   if (amiss.length > 0) {
     throw new CniError(
@@ -103,9 +112,9 @@ function missingIn(previous: Result, result: Result | undefined, name: string): 
 }
 
 async function gc(invocation: Invocation): Promise<undefined> {
-  const { version, config } = invocation
+  const { version, config, caller } = invocation
   requireVersion(version, '1.1.0', 'GC')
-  const network = validate(config)
+  const network = networkOf(invocation)
   const fields = new Fields(config, '')
   const key = 'cni.dev/valid-attachments'
   if (!fields.has(key)) {
@@ -117,16 +126,16 @@ async function gc(invocation: Invocation): Promise<undefined> {
   })
   const errors: unknown[] = []
   const done = await sweep({ network, valid }).catch((error: unknown) => void errors.push(error))
-  for (const what of done ?? []) process.stderr.write(`holdfast-bridge: ${what}\n`)
+  for (const what of done ?? []) caller.warn(what)
   const delegation = delegationOf(network, invocation)
   if (delegation) await delegate('GC', delegation).catch((error: unknown) => errors.push(error))
   throwAll(errors)
 }
 
 async function status(invocation: Invocation): Promise<undefined> {
-  const { version, config } = invocation
+  const { version } = invocation
   requireVersion(version, '1.1.0', 'STATUS')
-  const network = validate(config)
+  const network = networkOf(invocation)
   const { obstaclesTo } = await import('../attachment/obstacles.ts')
   const { missing, limits } = await obstaclesTo(network)
   if (missing.length > 0) {
@@ -143,18 +152,22 @@ async function status(invocation: Invocation): Promise<undefined> {
   }
 }
 
+function networkOf({ config, hostNetns }: Invocation): NetworkConfig {
+  return { ...validate(config), ...(hostNetns !== undefined && { hostNetns }) }
+}
+
 function attachmentOf(network: NetworkConfig, { containerId, interface: name }: Environment) {
   return { network, containerId, interface: name }
 }
 
 function delegationOf(
   network: NetworkConfig,
-  { environment, text, config }: Invocation,
+  { environment, text, config, caller }: Invocation,
 ): Delegation | undefined {
   if (network.ipam.from !== 'caller') return undefined
   const type = new Fields(config, '').object('ipam')?.text('type')
   if (type === undefined) throw new HoldfastError('HF_INTERNAL', 'an IPAM plugin without a name')
-  return { type, config: text, environment }
+  return { type, config: text, environment, caller }
 }
 
 function previousResult({ config }: Invocation): Result | undefined {
@@ -167,7 +180,7 @@ function lenientPrevious(invocation: Invocation): Result | undefined {
   try {
     return previousResult(invocation)
   } catch (error) {
-    warn(String(error))
+    invocation.caller.warn(String(error))
     return undefined
   }
 }
@@ -176,9 +189,4 @@ function throwAll(errors: unknown[]): void {
   if (errors.length === 1) throw errors[0]
   if (errors.length > 1)
     throw new AggregateError(errors, errors.map((each) => (each as Error).message).join('; '))
-}
-
-/** Runtimes log what a plugin says here. */
-function warn(message: string): void {
-  process.stderr.write(`holdfast-bridge: ${message}\n`)
 }

@@ -2,6 +2,7 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CniError, cniCodes } from './error.ts'
+import type { Caller } from './caller.ts'
 import type { Command, Environment } from './environment.ts'
 
 export interface Delegation {
@@ -9,22 +10,18 @@ export interface Delegation {
   /** The configuration as the runtime wrote it. */
   config: Buffer
   environment: Environment
+  caller: Caller
 }
 
-/** What it printed, decoded; undefined where it printed nothing. Its standard error is ours. CniError with its own code. */
+/** What it printed, decoded; undefined where it printed nothing. Its standard error is the caller's. CniError with its own code. */
 export async function delegate(
   command: Command,
-  { type, config, environment }: Delegation,
+  { type, config, environment, caller }: Delegation,
 ): Promise<unknown> {
   const program = findPlugin(type, environment.path)
-  const { spawnSync } = await import('node:child_process')
-  const { status, signal, stdout, error } = spawnSync(program, {
-    input: config,
-    env: { ...process.env, CNI_COMMAND: command },
-    stdio: ['pipe', 'pipe', 'inherit'],
-    maxBuffer: 64 << 20,
-  })
-  if (error) throw new CniError(cniCodes.delegate, `the IPAM plugin ${type} does not run: ${error.message}`)
+  const { status, signal, stdout, error } = await caller.runPlugin(program, command, config)
+  if (error !== undefined)
+    throw new CniError(cniCodes.delegate, `the IPAM plugin ${type} does not run: ${error}`)
   const text = stdout.toString().trim()
   const answer = text === '' ? undefined : parse(type, text)
   if (status === 0) return answer

@@ -1,0 +1,28 @@
+/**
+ * A helper outlives the call that started it, and must not hold that caller's cgroup: podman removes the one of its
+ * monitor, a unit that is stopped waits for its members. It moves to the top of each hierarchy, where that is allowed.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { hasCode } from '@holdfast/errors'
+import { probeHost } from './host.ts'
+
+export function leaveCallersCgroup(): void {
+  let cgroup: ReturnType<typeof probeHost>['cgroup']
+  try {
+    ;({ cgroup } = probeHost())
+  } catch {
+    return // no cgroups at all: nothing to leave
+  }
+  const mounts = cgroup.version === 2 ? [cgroup.mount] : cgroup.hierarchies.map(({ mount }) => mount)
+  // Each line: hierarchy, controllers, path. Where every path is / there is nothing to leave.
+  if (!/^\d+:[^:]*:\/./m.test(readFileSync('/proc/self/cgroup', 'latin1'))) return
+  for (const mount of mounts) {
+    try {
+      writeFileSync(join(mount, 'cgroup.procs'), String(process.pid), { flag: 'r+' })
+    } catch (error) {
+      // Read-only, delegated, or a namespace's root with controllers: it stays where it is.
+      if (!hasCode(error, 'EACCES', 'EPERM', 'EROFS', 'EBUSY', 'ENOENT', 'EOPNOTSUPP')) throw error
+    }
+  }
+}

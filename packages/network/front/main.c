@@ -1,0 +1,169 @@
+// holdfast-bridge, the CNI plugin: what runtimes execute. needs: root, for a helper; execve(2), unix(7), proc(5).
+//
+// A failure before Node runs is said as the specification wants it: JSON on standard output.
+#include "bridge.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define RUNTIME_DIRECTORY "/run/holdfast-bridge"
+
+extern char **environ;
+
+static int fail(const char *message, const char *details)
+{
+	printf("{\"cniVersion\":\"1.1.0\",\"code\":199,\"msg\":\"holdfast-bridge: %s\",\"details\":\"%s\"}\n", message, details);
+	return 1;
+}
+
+static bool read_input(struct config *config)
+{
+	size_t room = 0;
+
+	for (;;) {
+		if (config->size == room) {
+			char *larger = realloc(config->text, room += 65536);
+			if (!larger)
+				return false;
+			config->text = larger;
+		}
+		ssize_t size = read(STDIN_FILENO, config->text + config->size, room - config->size);
+		if (size == 0)
+			return true;
+		if (size < 0 && errno != EINTR)
+			return false;
+		config->size += size > 0 ? (size_t)size : 0;
+	}
+}
+
+// Node finds on standard input what was read here.
+static bool put_input_back(const struct config *config)
+{
+	int fd = memfd_with("config", config->text, config->size);
+
+	return fd >= 0 && lseek(fd, 0, SEEK_SET) == 0 && dup2(fd, STDIN_FILENO) == STDIN_FILENO;
+}
+
+// Variables that change how Node starts are meant for other programs.
+static void forget_node_variables(void)
+{
+	char **to = environ;
+
+	for (char **from = environ; *from; from++)
+		if (strncmp(*from, "NODE_", 5) != 0)
+			*to++ = *from;
+	*to = NULL;
+}
+
+// A path that names another file in each process, or in each working directory.
+static bool is_of_this_process(const char *path, size_t size)
+{
+	static const char *const own[] = {"/proc/self", "/proc/thread-self", "/dev/"};
+
+	if (size > 0 && path[0] != '/')
+		return true;
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+		if (size >= strlen(own[i]) && !strncmp(path, own[i], strlen(own[i])))
+			return true;
+	return false;
+}
+
+static bool means_the_same_elsewhere(void)
+{
+	const char *netns = getenv("CNI_NETNS"), *at = getenv("CNI_PATH");
+
+	if (netns && is_of_this_process(netns, strlen(netns)))
+		return false;
+	while (at && *at) {
+		size_t length = strcspn(at, ":");
+		if (is_of_this_process(at, length))
+			return false;
+		at += length + (at[length] == ':');
+	}
+	return true;
+}
+
+// A helper must not have more rights than its caller.
+static bool mix_capabilities(uint64_t *key)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2] = {0};
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return false;
+	for (int i = 0; i < 2; i++)
+		mix(key, &data[i].effective, sizeof data[i].effective);
+	return true;
+}
+
+// Nobody else may have a hand in it.
+static int open_directory(const char *path)
+{
+	struct stat status;
+
+	mkdir(path, 0700);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &status) == 0 && status.st_uid == geteuid() && (status.st_mode & 022) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+// HOLDFAST_BRIDGE_HELPERS: another directory for their sockets, or `none`.
+static int by_helper(const char *node, const char *script, struct config *config)
+{
+	const char *named = getenv("HOLDFAST_BRIDGE_HELPERS");
+	struct helper helper = {.directory = -1,
+				.path = named && *named ? named : RUNTIME_DIRECTORY,
+				.kind = "helper",
+				.key = HELPER_KEY,
+				.node = node,
+				.script = script,
+				.title = "holdfast-bridge",
+				.own_network = true};
+
+	if (geteuid() != 0 || helper.path[0] != '/' || !means_the_same_elsewhere())
+		return -1;
+	mix(&helper.key, VERSION, sizeof VERSION);
+	if (!mix_program(&helper.key, script) || !mix_program(&helper.key, node) || !mix_capabilities(&helper.key))
+		return -1;
+	mix_world(&helper.key);
+	helper.directory = open_directory(helper.path);
+	return helper.directory < 0 ? -1 : ask_helper(&helper, config);
+}
+
+int main(void)
+{
+	char script[PATH_MAX], beside[PATH_MAX], node[PATH_MAX];
+	struct config config = {0};
+
+	// A caller that ignores it would leave this process without the status of its children.
+	signal(SIGCHLD, SIG_DFL);
+	// It lies in prebuilds/linux-x64.
+	if (!program_path(script, 3, "/dist/holdfast-bridge.cjs") || !program_path(beside, 1, "/node"))
+		return fail("cannot tell where it lies", "/proc must be mounted.");
+	if (access(script, R_OK) < 0)
+		return fail("dist/holdfast-bridge.cjs is missing", "Link to this file instead of copying it.");
+	if (!find_node(node, beside))
+		return fail("no Node to run on", "Install Node 24 or later, or set HOLDFAST_NODE to its path.");
+	if (!read_input(&config))
+		return fail("the configuration cannot be read from standard input", strerror(errno));
+	int status = by_helper(node, script, &config);
+	if (status >= 0)
+		return status;
+	if (!put_input_back(&config))
+		return fail("the configuration cannot be handed on", strerror(errno));
+	forget_node_variables();
+	char *const arguments[] = {"holdfast-bridge", "--single-threaded", "--v8-pool-size=0", script, NULL};
+	execve(node, arguments, environ);
+	return fail("Node does not start", strerror(errno));
+}

@@ -1,0 +1,35 @@
+/** Who called: what must be done in its own process, or said to it. */
+import { spawnSync } from 'node:child_process'
+import type { Command } from './environment.ts'
+
+export interface PluginOutcome {
+  /** Null where a signal ended it. */
+  status: number | null
+  signal: string | null
+  stdout: Buffer
+  /** It could not be started. */
+  error?: string | undefined
+}
+
+export interface Caller {
+  /** Runs another plugin as the caller's child: with its environment, namespaces and standard error. */
+  runPlugin: (program: string, command: Command, config: Buffer) => Promise<PluginOutcome>
+  /** Runtimes log what a plugin says. */
+  warn: (message: string) => void
+}
+
+/** This process is the caller's own. */
+export const thisProcess: Caller = {
+  async runPlugin(program, command, config) {
+    const { status, signal, stdout, error } = spawnSync(program, {
+      input: config,
+      env: { ...process.env, CNI_COMMAND: command },
+      stdio: ['pipe', 'pipe', 'inherit'],
+      maxBuffer: 64 << 20,
+    })
+    return { status, signal, stdout, error: error?.message }
+  },
+  warn(message) {
+    process.stderr.write(`holdfast-bridge: ${message}\n`)
+  },
+}
