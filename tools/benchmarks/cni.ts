@@ -3,8 +3,9 @@
 // namespace of its own. `tools/bench --only cni [--rounds 20] [--markdown]`
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
@@ -77,6 +78,7 @@ let count = 0
 await inTurn(rounds + 1)
 print()
 await throughput()
+rmSync('/run/holdfast-bridge', { recursive: true, force: true })
 
 /** The first round of each makes bridge and rules, and is not counted. */
 async function inTurn(times: number): Promise<void> {
@@ -106,7 +108,27 @@ async function inTurn(times: number): Promise<void> {
       (c) => call(plugin, 'DEL', published, c),
     )
     await measureLibrary(counted)
+    measure(
+      'holdfast-bridge, Node for each call',
+      counted,
+      (c) => call(plugin, 'ADD', ownConfig, c, 'none'),
+      (c) => call(plugin, 'DEL', ownConfig, c, 'none'),
+    )
+    await measureCold(counted, round)
   }
+}
+
+/** Each has a helper of its own to start. */
+async function measureCold(counted: boolean, round: number): Promise<void> {
+  const directories = [`/run/cold-add-${round}`, `/run/cold-del-${round}`] as const
+  measure(
+    'holdfast-bridge, the helper starts',
+    counted,
+    (c) => call(plugin, 'ADD', ownConfig, c, directories[0]),
+    (c) => call(plugin, 'DEL', ownConfig, c, directories[1]),
+  )
+  for (const directory of directories) rmSync(directory, { recursive: true }) // which ends it
+  await delay(500)
 }
 
 function addReferencePorts(container: Container): void {
@@ -157,7 +179,13 @@ function makeContainer(): Container {
   return { id, netns: `/run/netns/${id}` }
 }
 
-function call(program: string, command: string, config: object, { id, netns }: Container): string {
+function call(
+  program: string,
+  command: string,
+  config: object,
+  { id, netns }: Container,
+  helpers = '/run/holdfast-bridge',
+): string {
   const { status, stdout } = spawnSync(program, {
     input: JSON.stringify(config),
     env: {
@@ -167,6 +195,7 @@ function call(program: string, command: string, config: object, { id, netns }: C
       CNI_NETNS: netns,
       CNI_IFNAME: 'eth0',
       CNI_PATH: reference,
+      HOLDFAST_BRIDGE_HELPERS: helpers,
     },
   })
   if (status !== 0) throw new Error(`${program} ${command}: ${stdout.toString()}`)

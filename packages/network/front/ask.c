@@ -21,7 +21,7 @@
 
 #define PROTOCOL "1"
 // More than Node needs to start on a busy machine; a helper that is stopped or hangs is passed by.
-#define HELLO_MILLISECONDS 15000
+#define HELLO_MILLISECONDS 10000
 
 extern char **environ;
 

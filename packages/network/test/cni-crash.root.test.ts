@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { CniHost, netnsPath, type Call } from './cni-fixture.ts'
+import { CniHost, netnsPath, withoutHelper, type Call } from './cni-fixture.ts'
 import { fetchTcp } from './network-fixture.ts'
 
 let host: CniHost
@@ -38,10 +38,11 @@ async function duration(command: string, call: Call): Promise<number> {
   return performance.now() - started
 }
 
-describe.skipIf(process.getuid?.() !== 0)('after kill -9 at any moment', { timeout: 240_000 }, () => {
+// Of the helper: cni-helper.root.test.ts.
+describe.skipIf(process.getuid?.() !== 0)('after kill -9 of Node at any moment', { timeout: 240_000 }, () => {
   it('of ADD or DEL, the next DEL leaves nothing, and the next ADD works', async () => {
     const netns = host.namespace()
-    const call = { netns, config: host.config(publishing(8080)) }
+    const call = { netns, config: host.config(publishing(8080)), env: withoutHelper }
     await host.succeed('ADD', call) // the bridge and the rules are there from now on
     const whole = { DEL: await duration('DEL', call), ADD: await duration('ADD', call) }
     await host.succeed('DEL', call)
@@ -63,7 +64,7 @@ describe.skipIf(process.getuid?.() !== 0)('after kill -9 at any moment', { timeo
 
   it('of ADD, GC removes what was half made, and another ADD of the same container takes over', async () => {
     const netns = host.namespace()
-    const call = { netns, config: host.config(publishing(8080)) }
+    const call = { netns, config: host.config(publishing(8080)), env: withoutHelper }
     const whole = await duration('ADD', call)
     await host.succeed('DEL', call)
     for (let round = 0; round < 6; round++) {

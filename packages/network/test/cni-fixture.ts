@@ -1,14 +1,35 @@
 // Calls the CNI plugin as a runtime does: a process for each command, in a network namespace of the test's own.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { namespaceInode } from '@holdfast/core'
+import { afterAll } from 'vitest'
 import { inNetns } from '../src/netns.ts'
 import { TestHost } from './network-fixture.ts'
 
 export const plugin = fileURLToPath(new URL('../dist/holdfast-bridge', import.meta.url))
+
+/** Where this file's helpers listen; they end when it goes. */
+export const helpers = mkdtempSync(join(tmpdir(), 'hf-helpers-'))
+afterAll(() => rmSync(helpers, { recursive: true, force: true }))
+
+/** Has Node answer the call directly. */
+export const withoutHelper = { HOLDFAST_BRIDGE_HELPERS: 'none' }
+
+/** Those that listen in a directory of helpers' sockets. */
+export function helperPids(directory = helpers): number[] {
+  return readdirSync('/proc').flatMap((name) => {
+    try {
+      const title = readFileSync(`/proc/${name}/cmdline`, 'utf8')
+      return title.startsWith(`holdfast-bridge: helper ${directory}/`) ? [Number(name)] : []
+    } catch {
+      return [] // no process, or one that has gone
+    }
+  })
+}
 
 export interface Answer {
   status: number | null
@@ -25,6 +46,16 @@ export interface Call {
   config?: object
   env?: Record<string, string>
 }
+
+/** One of the configuration's portMappings, to port 80. */
+export const port = (hostPort: number, more: object = {}): object => ({
+  hostPort,
+  containerPort: 80,
+  protocol: 'tcp',
+  ...more,
+})
+/** For `CniHost.config`. */
+export const publish = (...portMappings: object[]): object => ({ runtimeConfig: { portMappings } })
 
 export class CniHost extends TestHost {
   readonly cni = join(this.stateDir, 'cni')
@@ -65,6 +96,7 @@ export class CniHost extends TestHost {
           CNI_NETNS: path,
           CNI_IFNAME: name,
           CNI_PATH: '/usr/lib/cni',
+          HOLDFAST_BRIDGE_HELPERS: helpers,
           ...env,
         },
         stdio: ['pipe', 'pipe', 'pipe'],

@@ -1,7 +1,7 @@
 import { createNamespace } from '@holdfast/core'
 import { closeSync, existsSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { CniHost } from './cni-fixture.ts'
+import { CniHost, port, publish } from './cni-fixture.ts'
 import { attempt, fetchTcp, fetchUdp, run } from './network-fixture.ts'
 
 let host: CniHost
@@ -14,13 +14,6 @@ afterEach(async () => {
   await host[Symbol.asyncDispose]()
 })
 
-const port = (hostPort: number, more: object = {}) => ({
-  hostPort,
-  containerPort: 80,
-  protocol: 'tcp',
-  ...more,
-})
-const publish = (...portMappings: object[]) => ({ runtimeConfig: { portMappings } })
 const v4 = { ipam: { subnet: '10.77.0.0/24', routes: [{ dst: '0.0.0.0/0' }] } }
 
 /** What `ip -j -d link` tells of a link. */

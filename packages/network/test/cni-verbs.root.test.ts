@@ -2,7 +2,7 @@ import { closeSync, existsSync } from 'node:fs'
 import { createNamespace } from '@holdfast/core'
 import { eventually } from '@holdfast/testkit'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { CniHost, netnsPath } from './cni-fixture.ts'
+import { CniHost, netnsPath, port, publish } from './cni-fixture.ts'
 import { attempt, fetchTcp, run } from './network-fixture.ts'
 
 let host: CniHost
@@ -14,14 +14,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await host[Symbol.asyncDispose]()
 })
-
-const port = (hostPort: number, more: object = {}) => ({
-  hostPort,
-  containerPort: 80,
-  protocol: 'tcp',
-  ...more,
-})
-const publish = (...portMappings: object[]) => ({ runtimeConfig: { portMappings } })
 
 describe.skipIf(process.getuid?.() !== 0)('ADD and DEL', { timeout: 60_000 }, () => {
   it.for(['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'])('speak version %s', async (cniVersion) => {

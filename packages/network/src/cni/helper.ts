@@ -5,31 +5,20 @@
  */
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { closeFd, serveFrontEnds, trimMemory, type Packet, type PacketConnection } from '@holdfast/core'
+import { closeFd, serveFrontEnds, type Packet, type PacketConnection } from '@holdfast/core'
 import { answer, type Answer } from './call.ts'
 import type { Caller, PluginOutcome } from './caller.ts'
 import type { Command } from './environment.ts'
 
-/** Enough for the containers of a pod that come and go, and short for the 20 MiB that it takes. */
+/** Enough for the containers of a pod that come and go, and short for the 16 MiB that it takes. */
 const idleMs = 60_000
-/** Callers come in bursts; between them it gives back what its start and the last burst needed. */
-const trimMs = 2_000
 const protocol = '1'
 /** A packet of the front end has 4096 bytes. */
 const maxWarning = 4_000
 
 export async function serveCalls(args: readonly string[]): Promise<number> {
-  process.title = 'holdfast-bridge: helper'
-  let trim: NodeJS.Timeout | undefined
-  await serveFrontEnds({
-    args,
-    idleMs,
-    async serve(connection) {
-      clearTimeout(trim)
-      await serve(connection)
-      trim = setTimeout(trimMemory, trimMs).unref()
-    },
-  })
+  process.title = `holdfast-bridge: helper ${args[1] ?? ''}`
+  await serveFrontEnds({ args, idleMs, serve })
   return 0
 }
 
