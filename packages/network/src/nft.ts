@@ -1,8 +1,8 @@
 /** Runs `nft` (nft(8)): for the rules that a network needs once. 4 ms a call. */
 import { spawn } from 'node:child_process'
-import { openSync } from 'node:fs'
-import { closeFd, memfdCreate } from '@holdfast/core'
+import { closeFd } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
+import { fileWith } from './input-file.ts'
 import { inNetns } from './netns.ts'
 import type { NftObject } from './ruleset.ts'
 
@@ -52,7 +52,8 @@ export function runProgram(
   netns?: number,
 ): Promise<Outcome | undefined> {
   return new Promise((resolve, reject) => {
-    const stdin = fileWith(input)
+    // nft may open /dev/stdin anew, which this allows, and the socket that Node would make does not.
+    const stdin = fileWith(Buffer.from(input))
     // A child belongs to the namespace of the thread that forks it.
     const child = inNetns(netns, () =>
       spawn(name, args, {
@@ -69,16 +70,4 @@ export function runProgram(
     child.on('error', (error) => (hasCode(error, 'ENOENT') ? resolve(undefined) : reject(error)))
     child.on('close', (status) => resolve({ status, stdout, stderr }))
   })
-}
-
-/**
- * nft may open /dev/stdin anew, which a file in memory allows, and the socket that Node would make does not.
- */
-function fileWith(input: string): number {
-  const written = memfdCreate('nft', Buffer.from(input))
-  try {
-    return openSync(`/proc/self/fd/${written}`, 'r') // at offset 0
-  } finally {
-    closeFd(written)
-  }
 }

@@ -135,6 +135,19 @@ describe.skipIf(process.getuid?.() !== 0)('the helper', { timeout: 90_000 }, () 
     expect(warm.map((each) => each[1])).toEqual([0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 1])
   })
 
+  it('has link, name, port and address free when DEL has returned', async () => {
+    const [a, b] = [host.namespace(), host.namespace()]
+    const config = host.config({
+      runtimeConfig: { ips: ['10.77.0.9'], portMappings: [port(8080)] },
+    })
+    for (let round = 0; round < 6; round++) {
+      const id = round % 2 === 0 ? 'same' : `c${round}`
+      await host.succeed('ADD', { id, netns: round % 3 === 0 ? a : b, config })
+      await host.succeed('DEL', { id, config })
+      expect(await host.leftovers()).toEqual([])
+    }
+  })
+
   it('is another one in another mount namespace, and after an upgrade', async () => {
     const directory = join(host.stateDir, 'run')
     const env = { ...process.env, CNI_COMMAND: 'VERSION', HOLDFAST_BRIDGE_HELPERS: directory }

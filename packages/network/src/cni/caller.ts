@@ -1,5 +1,6 @@
 /** Who called: what must be done in its own process, or said to it. */
-import { spawnSync } from 'node:child_process'
+import { closeFd } from '@holdfast/core'
+import { fileWith } from '../input-file.ts'
 import type { Command } from './environment.ts'
 
 export interface PluginOutcome {
@@ -21,13 +22,18 @@ export interface Caller {
 /** This process is the caller's own. */
 export const thisProcess: Caller = {
   async runPlugin(program, command, config) {
-    const { status, signal, stdout, error } = spawnSync(program, {
-      input: config,
-      env: { ...process.env, CNI_COMMAND: command },
-      stdio: ['pipe', 'pipe', 'inherit'],
-      maxBuffer: 64 << 20,
-    })
-    return { status, signal, stdout, error: error?.message }
+    const { spawnSync } = await import('node:child_process') // 10 ms, for those who need it
+    const stdin = fileWith(config)
+    try {
+      const { status, signal, stdout, error } = spawnSync(program, {
+        env: { ...process.env, CNI_COMMAND: command },
+        stdio: [stdin, 'pipe', 'inherit'],
+        maxBuffer: 64 << 20,
+      })
+      return { status, signal, stdout, error: error?.message }
+    } finally {
+      closeFd(stdin)
+    }
   },
   warn(message) {
     process.stderr.write(`holdfast-bridge: ${message}\n`)
