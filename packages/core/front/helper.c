@@ -6,7 +6,7 @@
 //
 // The listening socket is made here and handed to the helper, so that nobody waits for it to come up but in the
 // socket's own queue.
-#include "front.h"
+#include "warm.h"
 
 #include <errno.h>
 #include <fcntl.h>

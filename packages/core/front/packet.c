@@ -1,5 +1,5 @@
 // Packets with descriptors over SOCK_SEQPACKET, and what is too large for one in memfds.
-#include "front.h"
+#include "warm.h"
 
 #include <errno.h>
 #include <fcntl.h>

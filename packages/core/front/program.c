@@ -1,6 +1,6 @@
 // Where the front end's own files lie, and a Node to run them on: runtimes call their plugins with whatever PATH they
 // were given.
-#include "front.h"
+#include "warm.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * A helper outlives the call that started it, and must not hold that caller's cgroup: podman removes the one of its
  * monitor, a unit that is stopped waits for its members. It moves to the top of each hierarchy, where that is allowed.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode } from '@holdfast/errors'
 import { probeHost } from './host.ts'
@@ -18,6 +18,8 @@ export function leaveCallersCgroup(): void {
   // Each line: hierarchy, controllers, path. Where every path is / there is nothing to leave.
   if (!/^\d+:[^:]*:\/./m.test(readFileSync('/proc/self/cgroup', 'latin1'))) return
   for (const mount of mounts) {
+    // The root of a namespace, not of the hierarchy: with a member it could hand on no controllers.
+    if (existsSync(join(mount, 'cgroup.type'))) continue
     try {
       writeFileSync(join(mount, 'cgroup.procs'), String(process.pid), { flag: 'r+' })
     } catch (error) {

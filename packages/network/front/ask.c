@@ -45,7 +45,8 @@ static int request_memfd(const struct config *config)
 	return fd;
 }
 
-static bool receive_hello(int helper, struct packet *packet)
+// 1: it said hello; 0: it was just ending; -1: it says nothing.
+static int await_hello(int helper, struct packet *packet)
 {
 	struct pollfd poll_fd = {.fd = helper, .events = POLLIN};
 	int ready;
@@ -53,7 +54,9 @@ static bool receive_hello(int helper, struct packet *packet)
 	do
 		ready = poll(&poll_fd, 1, HELLO_MILLISECONDS);
 	while (ready < 0 && errno == EINTR);
-	return ready > 0 && receive_packet(helper, packet) && packet->size == 1 && packet->data[0] == 'h';
+	if (ready <= 0)
+		return -1;
+	return receive_packet(helper, packet) && packet->size == 1 && packet->data[0] == 'h';
 }
 
 static bool send_request(int helper, const struct config *config)
@@ -105,12 +108,16 @@ static int answer(int helper, struct packet *packet, const struct config *config
 int ask_helper(const struct helper *helper, const struct config *config)
 {
 	static struct packet packet;
-	int status = -1, connection = connect_helper(helper);
+	int status = -1, hello = 0;
 
-	if (connection < 0)
-		return -1;
-	if (receive_hello(connection, &packet) && send_request(connection, config))
-		status = answer(connection, &packet, config);
-	close(connection);
+	for (int attempt = 0; attempt < 2 && hello == 0; attempt++) {
+		int connection = connect_helper(helper);
+		if (connection < 0)
+			return -1;
+		hello = await_hello(connection, &packet);
+		if (hello > 0 && send_request(connection, config))
+			status = answer(connection, &packet, config);
+		close(connection);
+	}
 	return status;
 }

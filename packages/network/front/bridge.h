@@ -5,7 +5,7 @@
 //     └─ where there can be no helper: becomes Node, which answers this one call
 #pragma once
 
-#include "front.h"
+#include "warm.h"
 
 struct config {
 	char *text; // what was on standard input

@@ -1,7 +1,7 @@
 // What the files of holdfast-oci's front end share. It is one short-lived process per call:
 //
 //   main.c ── state, kill, start ───────────────► state.c, kill.c, start.c: from the container's status file alone
-//        └─── everything else ─► ask.c ─packets─► the planner (planner.c starts it), a Node process of the runtime root
+//        └─── everything else ─► ask.c ─packets─► the planner (planner.c, and core/front), a Node process of the runtime root
 //                                  └─ launch.c ─► the launcher, whose init becomes this process's child, and the
 //                                                 caller's once this process has ended
 #pragma once
@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "warm.h"
 
 struct front {
 	// The runtime root's path, and a descriptor of it; -1 where it doesn't exist.
@@ -37,24 +39,9 @@ const char *option_value(char **argv, int argc, int *at, const char *name);
 // Positional arguments of the verb, where it takes no options; dies where there are fewer or more.
 char **positional(int least, int most, int *count);
 
-// ---- packet.c: one message of a SOCK_SEQPACKET socket ----
-#define PACKET_LIMIT 4096
-#define PACKET_FDS 250
-struct packet {
-	size_t size;
-	char data[PACKET_LIMIT + 1];
-	int count, fds[PACKET_FDS];
-};
-// false with errno: EPIPE where the other end is gone
-bool send_packet(int socket, const void *data, size_t size, const int *fds, int count);
-bool receive_packet(int socket, struct packet *packet);
-void close_packet(struct packet *packet);
-// The whole of a memfd, NUL-terminated.
+// ---- memfd.c: as in warm.h, and a failure ends the call ----
 char *read_memfd(int fd, size_t *size);
 int memfd_of(const char *name, const void *data, size_t size);
-// Connects beneath the root, however long its path is; -1 with errno.
-int connect_at(int directory, const char *name, int type);
-int listen_at(int directory, const char *name, int type);
 
 // ---- reader.c: the flat layout in which the planner describes a launch (src/flat.ts) ----
 struct flat {

@@ -1,10 +1,10 @@
 /** One call of the command line, as a verb sees it. */
-import type { Connection } from './connection.ts'
+import type { PacketConnection } from '@holdfast/core'
 import type { Request } from './request.ts'
 
 export interface Call {
   request: Request
-  connection: Connection
+  connection: PacketConnection
   /** The caller's standard input, for the verbs that read it. */
   input: number | undefined
   /** Collected, and printed when the verb is done. */

@@ -1,8 +1,8 @@
 /** Hooks that the front end runs, on the host's side (native/hooks.c). */
+import type { PacketConnection } from '@holdfast/core'
 import type { OciConfig, ShimHook } from '@holdfast/plan'
 import { HoldfastError } from '@holdfast/errors'
 import { ociState, type OciState } from '@holdfast/shim/library'
-import type { Connection } from './connection.ts'
 import { FlatWriter } from './flat.ts'
 
 export interface HookRun {
@@ -38,7 +38,7 @@ function stateParts({ id, bundle, config, status, pid }: HookRun): [string, stri
 }
 
 /** Has the front end run them. Throws HF_START_FAILED with what failed; poststop hooks never fail. */
-export async function runHooks(connection: Connection, run: HookRun): Promise<void> {
+export async function runHooks(connection: PacketConnection, run: HookRun): Promise<void> {
   if (run.hooks.length === 0) return
   connection.sendTexts('h', Buffer.alloc(0), [writeHooks(new FlatWriter(), run).finish()])
   const answer = await connection.receive()

@@ -2,11 +2,11 @@
  * Has a front end launch what was planned: it starts the launcher, whose init becomes its own child and then its
  * caller's. The conversation is drawn in native/launch.c.
  */
-import { closeFd, loadLauncher, memfdCreate, TableWriter } from '@holdfast/core'
+import { closeFd, loadLauncher, memfdCreate, TableWriter, type PacketConnection } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
 import { encodeStep, launchError } from '@holdfast/shim/library'
-import { protocolError, type Connection } from './connection.ts'
+import { protocolError } from './protocol-error.ts'
 import { FlatWriter } from './flat.ts'
 import { writeHooks, type HookRun } from './hooks.ts'
 
@@ -45,7 +45,11 @@ export interface LaunchEvents {
 }
 
 /** Resolves when the front end has done its part. Rejects with what failed; undoing is the caller's. */
-export async function launchBy(connection: Connection, launch: Launch, events: LaunchEvents): Promise<void> {
+export async function launchBy(
+  connection: PacketConnection,
+  launch: Launch,
+  events: LaunchEvents,
+): Promise<void> {
   sendLaunch(connection, launch)
   let pid = 0
   for (;;) {
@@ -80,7 +84,7 @@ export async function launchBy(connection: Connection, launch: Launch, events: L
 
 const flagBits = { terminal: 1, detach: 2, keep: 4, door: 8, exec: 16 } as const
 
-function sendLaunch(connection: Connection, launch: Launch): void {
+function sendLaunch(connection: PacketConnection, launch: Launch): void {
   const table = new TableWriter()
   for (const step of launch.steps) encodeStep(table, step)
   const bytes = table.finish({ mode: 'direct', report: 'report' })

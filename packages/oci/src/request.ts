@@ -1,7 +1,7 @@
 /** What a front end asks for: its memfd of NUL-ended texts (native/ask.c). */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { protocolError } from './connection.ts'
+import { protocolError } from './protocol-error.ts'
 
 export interface Request {
   /** Names this call among all others. */

@@ -1,6 +1,6 @@
 // What the front ends of warm helpers share: small static C programs, one short life per call, in front of a Node process
 // that is started by the first call, stays while there are more, and ends by itself (src/helper-service.ts).
-// holdfast-bridge (packages/network) is one. Nothing here ends the process: failures are -1 or false, with errno.
+// holdfast-bridge (packages/network) and holdfast-oci (packages/oci) are such. Nothing here ends the process: failures are -1 or false, with errno.
 #pragma once
 
 #include <limits.h>
