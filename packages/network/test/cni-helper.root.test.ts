@@ -25,6 +25,9 @@ import {
 } from '@holdfast/core'
 import { eventually } from '@holdfast/testkit'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { setup, teardown, validate } from '../src/index.ts'
+import { NetlinkSocket, NETLINK_ROUTE } from '../src/netlink.ts'
+import { getLink } from '../src/rtnetlink.ts'
 import {
   CniHost,
   helperPids,
@@ -76,8 +79,8 @@ describe.skipIf(process.getuid?.() !== 0)('the helper', { timeout: 90_000 }, () 
     ])
     expect(helperPids()).toEqual([pid])
     const own = statSync(`/proc/${pid}/ns/net`).ino
-    expect([host, other].map((each) => namespaceInode(each.netns))).not.toContain(BigInt(own))
-    expect(own).not.toBe(statSync('/proc/self/ns/net').ino)
+    const theirs = [host, other].map((each) => Number(namespaceInode(each.netns)))
+    expect([...theirs, statSync('/proc/self/ns/net').ino]).not.toContain(own)
     expect(await other.run('ip -br link')).toContain('cni0')
     await host.succeed('DEL', { netns })
     await other[Symbol.asyncDispose]()
@@ -190,6 +193,22 @@ describe.skipIf(process.getuid?.() !== 0)('the helper', { timeout: 90_000 }, () 
     rmSync(directory, { recursive: true })
     expect(await host.leftovers()).toEqual([])
   })
+})
+
+it.skipIf(process.getuid?.() !== 0)('a link is off the kernel’s list when teardown resolves', async () => {
+  const network = { ...validate(host.config()), hostNetns: host.netns }
+  const socket = NetlinkSocket.openBlocking(NETLINK_ROUTE, host.netns)
+  for (let round = 0; round < 12; round++) {
+    const netns = host.namespace()
+    const { interfaces } = await setup({ network, containerId: 'c1', interface: 'eth0', netns })
+    const name = interfaces[1]!.name
+    expect((await socket.request([getLink(name)]))[0]).toHaveLength(1)
+    await teardown({ network, containerId: 'c1', interface: 'eth0', netns })
+    // Its request is written before anything else can happen on this thread.
+    const [found] = await socket.request([getLink(name, ['ENODEV'])])
+    expect([round, found]).toEqual([round, []])
+  }
+  socket.close()
 })
 
 describe.skipIf(process.getuid?.() !== 0)('when something hangs or is killed', { timeout: 90_000 }, () => {
