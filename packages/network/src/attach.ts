@@ -66,8 +66,8 @@ export async function attach(context: NetworkContext, request: AttachRequest): P
 }
 
 /**
- * An address that its last owner just left is free once his link is gone: then, and only then, it is waited
- * for.
+ * An address is free once its last owner has left and his link is gone: where none is free, and only then, that is
+ * waited for.
  */
 async function leaseAddresses(
   context: NetworkContext,
@@ -79,8 +79,10 @@ async function leaseAddresses(
     return context.ipam.lease(ranges, owner, wishes)
   } catch (error) {
     if (!hasCode(error, 'HF_NETWORK_FAILED', 'HF_ADDRESS_POOL_EXHAUSTED')) throw error
+    const detaching = [...context.detaching]
+    await Promise.all(detaching)
     const leaving = context.ipam.leases().filter(({ state }) => state === 'leaving')
-    if (leaving.length === 0) throw error
+    if (detaching.length === 0 && leaving.length === 0) throw error
     for (const link of new Set(leaving.map((lease) => lease.link))) await buryLink(context, link)
     return context.ipam.lease(ranges, owner, wishes)
   }

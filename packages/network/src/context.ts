@@ -39,6 +39,8 @@ export interface NetworkContext extends RulesContext {
   bridge: { index: number; mac: Buffer }
   /** By attachment (`id interface`). */
   readonly published: Map<string, Publication>
+  /** Containers that are leaving: their addresses are about to be free. Never rejects. */
+  readonly detaching: Set<Promise<unknown>>
   /** Links on their way out. */
   readonly removals: Map<string, { timer?: NodeJS.Timeout; done?: Promise<void> }>
 }

@@ -10,6 +10,17 @@ export async function detach(
   attachment: Attachment,
   options: DetachOptions,
 ): Promise<void> {
+  const done = leave(context, attachment, options)
+  const settled = done.catch(() => undefined)
+  context.detaching.add(settled)
+  try {
+    await done
+  } finally {
+    context.detaching.delete(settled)
+  }
+}
+
+async function leave(context: NetworkContext, attachment: Attachment, options: DetachOptions): Promise<void> {
   const { id, hostInterface: link, ports } = attachment
   const addresses = attachment.addresses.map(({ address }) => address)
   // What was published and withdrawn since counts too.

@@ -46,6 +46,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
       route,
       netfilter: opened(NetlinkSocket.open(NETLINK_NETFILTER, options.hostNetns)),
       published: new Map<string, Publication>(),
+      detaching: new Set<Promise<unknown>>(),
       ownerOf: (address: string) => ipam.leases().find((lease) => lease.address === address)?.id,
     }
     const listeners = new Listeners()

@@ -285,6 +285,24 @@ describe.skipIf(process.getuid?.() !== 0)('detach', () => {
   })
 })
 
+describe.skipIf(process.getuid?.() !== 0)('the only address of a network', () => {
+  it('is had by who comes while its owner leaves', async () => {
+    const network = await host.open({ subnets: [{ subnet: '10.77.0.0/30' }] })
+    let { attachment } = await host.container(network, [
+      { protocol: 'tcp', containerPort: 80, hostPort: 8080 },
+    ])
+    for (const wait of [false, true]) {
+      const leaving = network.detach(attachment, { wait })
+      const next = await host.container(network, [{ protocol: 'tcp', containerPort: 80, hostPort: 8081 }])
+      await leaving
+      expect(next.ip).toBe('10.77.0.2')
+      await network.unpublish(next.attachment, next.attachment.ports)
+      ;({ attachment } = next)
+    }
+    await expect(host.container(network)).rejects.toMatchObject({ code: 'HF_ADDRESS_POOL_EXHAUSTED' })
+  })
+})
+
 describe.skipIf(process.getuid?.() !== 0)('chooseSubnet', () => {
   it('skips what the host routes or has an address in', async () => {
     await host.run(
