@@ -4,6 +4,7 @@ import { attachmentKey, portMap, type NetworkContext } from './context.ts'
 import { withdrawPorts } from './publish.ts'
 import { releasePorts } from './hold-ports.ts'
 import { buryLink, buryLinkLater, silenceLink } from './removal.ts'
+import { Steps } from './steps.ts'
 
 export async function detach(
   context: NetworkContext,
@@ -27,14 +28,8 @@ async function leave(context: NetworkContext, attachment: Attachment, options: D
   const known = context.published.get(attachmentKey(attachment))?.ports ?? new Map<string, PublishedPort>()
   context.published.delete(attachmentKey(attachment))
   const all = [...new Map([...portMap(ports), ...known]).values()]
-  const errors: unknown[] = []
-  const attempt = async (step: () => Promise<unknown> | void) => {
-    try {
-      await step()
-    } catch (error) {
-      errors.push(error)
-    }
-  }
+  const steps = new Steps()
+  const { attempt } = steps
   await attempt(() => withdrawPorts(context, addresses, all))
   await attempt(() => releasePorts(context, all))
   await attempt(() => context.ipam.leave({ id, interface: attachment.interface, link }))
@@ -42,7 +37,5 @@ async function leave(context: NetworkContext, attachment: Attachment, options: D
   await attempt(() => context.egress.removeLink(link)) // only now, when it can send nothing more
   if (options.wait) await attempt(() => buryLink(context, link))
   else buryLinkLater(context, link)
-  if (errors.length === 1) throw errors[0]
-  if (errors.length > 1)
-    throw new AggregateError(errors, `detaching ${id} failed in ${errors.length} steps: ${String(errors[0])}`)
+  steps.end(`detaching ${id} failed`)
 }

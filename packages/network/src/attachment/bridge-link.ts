@@ -1,6 +1,7 @@
 /** The bridge of a network, and a pair of links with one end on it. */
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatPrefix, macBytes, macOf, networkOf, overlaps, type Prefix } from '../address.ts'
+import { portForwards, portStaysDown } from '../bridge-port.ts'
 import { addPortVlan, deletePortVlan, filterVlans, isolatePort, setPromiscuous } from '../link-requests.ts'
 import { NLM_F_CREATE, NLM_F_EXCL, type Request } from '../netlink.ts'
 import {
@@ -215,20 +216,8 @@ async function tag(host: Host, index: number, link: BridgeLink): Promise<void> {
 
 const patienceMilliseconds = { ours: 10_000, foreign: 200 }
 
-/**
- * The bridge learns from a work queue that its port has a carrier; until then it drops what the container
- * sends, and a lost first packet costs a second. Being asked for the link makes the kernel run that queue
- * (Linux 6.8). A bridge of somebody else's may run spanning tree, which takes its time. Asked more and more
- * seldom: each question takes the lock that the answer waits for.
- */
+/** Until the first frame gets through. A bridge of somebody else's may take its time, and is not waited for. */
 export async function untilForwarding(host: Host, bridge: ReadyBridge, name: string): Promise<void> {
-  const deadline = performance.now() + patienceMilliseconds[bridge.ours ? 'ours' : 'foreign']
-  for (let pause = 1; performance.now() < deadline; pause = Math.min(pause * 2, 50)) {
-    if ((await host.link(name))?.forwarding) return
-    await new Promise((resolve) => setTimeout(resolve, pause))
-  }
-  if (!bridge.ours) return
-  throw new HoldfastError('HF_NETWORK_FAILED', `the port ${name} of bridge ${bridge.name} does not come up`, {
-    hint: 'Is the bridge up, and is spanning tree off (ip -d link show)?',
-  })
+  const patience = patienceMilliseconds[bridge.ours ? 'ours' : 'foreign']
+  if (!(await portForwards(host.route, name, patience)) && bridge.ours) throw portStaysDown(name, bridge.name)
 }

@@ -8,28 +8,22 @@ import {
   type Address,
   type Prefix,
 } from '../address.ts'
+import { announceInterface, configureInterface, prepareInterface } from '../inside-interface.ts'
 import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
-import { inNetns, writeSysctl } from '../netns.ts'
 import { addRoute, type NewRoute } from '../route-requests.ts'
 import {
-  addAddress,
-  addNeighbour,
   dumpAddresses,
   getLink,
   IFA_F_DADFAILED,
   IFA_F_TENTATIVE,
-  IN6_ADDR_GEN_MODE_NONE,
-  IPV4_DEVCONF_ARP_NOTIFY,
   parseAddressReply,
   parseLink,
-  setLink,
   type Link,
 } from '../rtnetlink.ts'
 import type { Host } from './host.ts'
 import type { Result, Route } from './network-config.ts'
 import { openNetlink } from './waiting.ts'
 
-const loopbackIndex = 1
 /** RFC 4862: one probe and a second of silence; some more where the kernel waits for a random time first. */
 const dadMilliseconds = 5_000
 
@@ -57,17 +51,8 @@ export type NewRouteWish = Omit<NewRoute, 'index'>
 export function openInside(host: Host, { netns, name, addresses, dad }: InsideOptions): NetlinkSocket {
   const socket = openNetlink(NETLINK_ROUTE, netns)
   try {
-    if (host.hasIpv6) {
-      inNetns(netns, () => {
-        const conf = `ipv6/conf/${name}`
-        // Neighbours could else reroute the container with a forged advertisement.
-        writeSysctl(`${conf}/accept_ra`, '0', true)
-        if (!addresses.some(({ address }) => address.family === 6)) return
-        writeSysctl(`${conf}/disable_ipv6`, '0', true)
-        writeSysctl(`${conf}/accept_dad`, dad ? '1' : '0', true)
-        writeSysctl(`${conf}/ndisc_notify`, '1', true)
-      })
-    }
+    const ipv6 = addresses.some(({ address }) => address.family === 6)
+    if (host.hasIpv6) prepareInterface(netns, name, { ipv6, dad })
     return socket
   } catch (error) {
     socket.close()
@@ -87,37 +72,25 @@ export async function configureInside(
   { index, options }: { index: number; options: InsideOptions },
 ): Promise<void> {
   const { addresses, routes, dad, noPrefixRoute } = options
-  const unusedIpv6 =
-    host.hasIpv6 && addresses.length > 0 && !addresses.some(({ address }) => address.family === 6)
-  await socket.request([
-    setLink({
-      link: index,
-      ipv4: { [IPV4_DEVCONF_ARP_NOTIFY]: 1 },
-      ...(unusedIpv6 && { addrGenMode: IN6_ADDR_GEN_MODE_NONE }),
-    }),
-    ...addresses.map(({ address }) => addAddress(index, address, { dad, noPrefixRoute })),
-    setLink({ link: loopbackIndex, up: true }),
-    setLink({ link: index, up: true }),
-    ...routes.map((route) => addRoute({ ...route, index })),
-  ])
+  await configureInterface(socket, {
+    index,
+    addresses: addresses.map(({ address }) => address),
+    routes: routes.map((route) => addRoute({ ...route, index })),
+    dad,
+    noPrefixRoute,
+    withoutIpv6:
+      host.hasIpv6 && addresses.length > 0 && !addresses.some(({ address }) => address.family === 6),
+  })
 }
 
-/**
- * Being given its own MAC address once more makes the interface announce its addresses (gratuitous ARP,
- * unsolicited neighbour advertisement), so that nobody goes on sending to whoever had them before. It forgets
- * its neighbours by that, so the gateway is told to it afterwards.
- */
+/** So that nobody goes on sending to whoever had its addresses before. */
 export async function announce(
   socket: NetlinkSocket,
-  { index, mac, options }: { index: number; mac: Buffer; options: InsideOptions },
+  own: { index: number; mac: Buffer },
+  { addresses, gatewayMac: mac }: InsideOptions,
 ): Promise<void> {
-  const { addresses, gatewayMac } = options
-  await socket.request([
-    setLink({ link: index, mac }),
-    ...addresses.flatMap(({ gateway }) =>
-      gateway && gatewayMac ? [addNeighbour(index, gateway, gatewayMac)] : [],
-    ),
-  ])
+  const gateways = addresses.flatMap(({ gateway }) => (gateway && mac ? [{ address: gateway, mac }] : []))
+  await announceInterface(socket, own, gateways)
 }
 
 /** HF_NETWORK_FAILED where somebody has the address already. */

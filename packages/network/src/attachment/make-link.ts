@@ -90,7 +90,7 @@ async function onBridge(host: Host, dir: StateDir, needs: LinkNeeds): Promise<Ma
       await untilForwarding(host, bridge, hostLink.name)
       if (link.enabledad) await untilUnique(socket, peerIndex)
       if (addresses.inside.length > 0)
-        await announce(socket, { index: peerIndex, mac: macBytes(mac, 'mac'), options })
+        await announce(socket, { index: peerIndex, mac: macBytes(mac, 'mac') }, options)
     } finally {
       socket.close()
     }
@@ -144,7 +144,7 @@ async function finishInside(host: Host, needs: LinkNeeds): Promise<ResultInterfa
     if (mtu !== undefined && link.mtu !== mtu) await socket.request([setMtu(link.index, mtu)])
     await configureInside(host, socket, { index: link.index, options })
     if (options.addresses.length > 0 && link.mac !== undefined && link.kind !== 'ipvlan') {
-      await announce(socket, { index: link.index, mac: macBytes(link.mac, 'mac'), options })
+      await announce(socket, { index: link.index, mac: macBytes(link.mac, 'mac') }, options)
     }
     return {
       name: request.interface,

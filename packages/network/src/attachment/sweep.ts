@@ -2,6 +2,7 @@
 import { addressFromBytes, contains } from '../address.ts'
 import { deletePresent } from '../publish.ts'
 import { deleteLink, dumpLinks, parseLink } from '../rtnetlink.ts'
+import { Steps } from '../steps.ts'
 import { AttachmentFile, attachmentNames, readRecord, splitName } from './attachment-file.ts'
 import { installedSubnets } from './base-rules.ts'
 import { Host, table } from './host.ts'
@@ -22,7 +23,7 @@ interface Sweep {
   request: SweepRequest
   valid: Set<string>
   done: string[]
-  errors: unknown[]
+  steps: Steps
 }
 
 /**
@@ -35,30 +36,19 @@ export async function sweep(request: SweepRequest): Promise<string[]> {
   const dir = new StateDir(network)
   using _ = await dir.alone()
   const valid = new Set(request.valid.map((each) => `${each.containerId}:${each.interface}`))
-  const state: Sweep = { host, dir, request, valid, done: [], errors: [] }
+  const state: Sweep = { host, dir, request, valid, done: [], steps: new Steps() }
   for (const step of [sweepAttachments, sweepLinks, sweepLeases, sweepElements, repairRules])
-    await attempt(state, () => step(state))
-  if (valid.size === 0) await attempt(state, () => removeShared(host, dir, network))
-  const { errors, done } = state
-  if (errors.length === 1) throw errors[0]
-  if (errors.length > 1)
-    throw new AggregateError(errors, `${errors.length} removals failed: ${errors.map(String).join('; ')}`)
-  return done
-}
-
-async function attempt({ errors }: Sweep, step: () => Promise<void> | void): Promise<void> {
-  try {
-    await step()
-  } catch (error) {
-    errors.push(error)
-  }
+    await state.steps.attempt(() => step(state))
+  if (valid.size === 0) await state.steps.attempt(() => removeShared(host, dir, network))
+  state.steps.end('removals failed')
+  return state.done
 }
 
 async function sweepAttachments(state: Sweep): Promise<void> {
   const { host, dir, request, valid, done } = state
   for (const name of attachmentNames(dir)) {
     if (valid.has(name)) continue
-    await attempt(state, async () => {
+    await state.steps.attempt(async () => {
       const key: AttachmentKey = { network: request.network.name, ...splitName(name) }
       using file = await AttachmentFile.open(dir, key, false)
       const record = file?.read()
@@ -76,7 +66,7 @@ async function sweepLinks(state: Sweep): Promise<void> {
   const prefix = networkAliasPrefix(request.network.name)
   for (const { name, alias } of (await host.route.dump(dumpLinks())).map(parseLink)) {
     if (!alias?.startsWith(prefix) || valid.has(alias.slice(prefix.length).replace(' ', ':'))) continue
-    await attempt(state, async () => {
+    await state.steps.attempt(async () => {
       await host.route.request([deleteLink(name)])
       done.push(`link ${name} of ${alias.slice(prefix.length)}`)
     })

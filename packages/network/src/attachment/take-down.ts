@@ -8,6 +8,7 @@ import { NETLINK_ROUTE } from '../netlink.ts'
 import { deletePresent } from '../publish.ts'
 import { deleteLink, setLink } from '../rtnetlink.ts'
 import { publishMaps } from '../ruleset.ts'
+import { Steps } from '../steps.ts'
 import type { AttachmentFile, AttachmentRecord } from './attachment-file.ts'
 import { returnDevice } from './host-device.ts'
 import { table, type Host } from './host.ts'
@@ -34,14 +35,8 @@ export interface Remains {
 export async function takeDown(host: Host, dir: StateDir, remains: Remains): Promise<void> {
   const { key, record, netns } = remains
   const leases = new LeaseFiles(dir.leases)
-  const errors: unknown[] = []
-  const attempt = async (step: () => Promise<unknown> | void) => {
-    try {
-      await step()
-    } catch (error) {
-      errors.push(error)
-    }
-  }
+  const steps = new Steps()
+  const { attempt } = steps
   const known = record?.addresses ?? [...remains.addresses, ...leases.addressesOf(key)]
   await attempt(() => (record ? withdrawPorts(host, record) : withdrawWhatLeadsTo(host, known)))
   await attempt(() => removeHostLink(host, key, record))
@@ -53,14 +48,8 @@ export async function takeDown(host: Host, dir: StateDir, remains: Remains): Pro
   await attempt(() =>
     record ? known.forEach((address) => leases.release(key, address)) : leases.releaseAll(key),
   )
-  if (errors.length === 0) await attempt(() => remains.file?.remove())
-  if (errors.length === 1) throw errors[0]
-  if (errors.length > 1) {
-    throw new AggregateError(
-      errors,
-      `taking down ${key.containerId} failed in ${errors.length} steps: ${String(errors[0])}`,
-    )
-  }
+  if (steps.errors.length === 0) await attempt(() => remains.file?.remove())
+  steps.end(`taking down ${key.containerId} failed`)
 }
 
 /** Without a record: every published port that leads to one of the addresses. */

@@ -9,6 +9,7 @@ import { sweep } from '../attachment/sweep.ts'
 import { teardown } from '../attachment/teardown.ts'
 import { validate } from '../attachment/validate.ts'
 import { validateRuntime } from '../attachment/validate-runtime.ts'
+import { Steps } from '../steps.ts'
 import type { Caller } from './caller.ts'
 import { delegate, findPlugin, type Delegation } from './delegate.ts'
 import type { Command, Environment } from './environment.ts'
@@ -71,13 +72,13 @@ async function del(invocation: Invocation): Promise<undefined> {
   const network = networkOf(invocation)
   const { netns } = environment
   const previous = lenientPrevious(invocation)
-  const errors: unknown[] = []
-  await teardown({ ...attachmentOf(network, environment), netns, ...(previous && { previous }) }).catch(
-    (error) => errors.push(error),
+  const steps = new Steps()
+  await steps.attempt(() =>
+    teardown({ ...attachmentOf(network, environment), netns, ...(previous && { previous }) }),
   )
   const delegation = delegationOf(network, invocation)
-  if (delegation) await delegate('DEL', delegation).catch((error: unknown) => errors.push(error))
-  throwAll(errors)
+  if (delegation) await steps.attempt(() => delegate('DEL', delegation))
+  steps.end('DEL failed')
 }
 
 async function check(invocation: Invocation): Promise<undefined> {
@@ -124,12 +125,13 @@ async function gc(invocation: Invocation): Promise<undefined> {
     const each = new Fields(value, path)
     return { containerId: each.text('containerID') ?? '', interface: each.text('ifname') ?? '' }
   })
-  const errors: unknown[] = []
-  const done = await sweep({ network, valid }).catch((error: unknown) => void errors.push(error))
-  for (const what of done ?? []) caller.warn(what)
+  const steps = new Steps()
+  await steps.attempt(async () => {
+    for (const what of await sweep({ network, valid })) caller.warn(what)
+  })
   const delegation = delegationOf(network, invocation)
-  if (delegation) await delegate('GC', delegation).catch((error: unknown) => errors.push(error))
-  throwAll(errors)
+  if (delegation) await steps.attempt(() => delegate('GC', delegation))
+  steps.end('GC failed')
 }
 
 async function status(invocation: Invocation): Promise<undefined> {
@@ -183,10 +185,4 @@ function lenientPrevious(invocation: Invocation): Result | undefined {
     invocation.caller.warn(String(error))
     return undefined
   }
-}
-
-function throwAll(errors: unknown[]): void {
-  if (errors.length === 1) throw errors[0]
-  if (errors.length > 1)
-    throw new AggregateError(errors, errors.map((each) => (each as Error).message).join('; '))
 }
