@@ -338,6 +338,27 @@ describe.skipIf(!isRoot)('the engine', () => {
     await world.engine.remove(first, { force: true, volumes: false })
   })
 
+  it('joins a container that has the host’s users', async () => {
+    const first = await world.start('sleep 100', { NetworkMode: 'host' })
+    const { output } = await world.run('readlink /proc/self/ns/user /proc/self/ns/net', {
+      NetworkMode: `container:${first}`,
+    })
+    expect(output).toBe((await world.exec(first, 'readlink /proc/self/ns/user /proc/self/ns/net')).output)
+    await world.engine.remove(first, { force: true, volumes: false })
+  })
+
+  it('goes without the container that it joined, and never joins another of its name', async () => {
+    const first = await world.start('sleep 100')
+    const name = world.engine.get(first).name
+    const second = await world.start('sleep 100', { NetworkMode: `container:${name}` })
+    expect(world.engine.get(second).hostConfig.NetworkMode).toBe(`container:${first}`)
+    await world.engine.remove(first, { force: true, volumes: false })
+    expect((await world.engine.namespaces()).map(({ container }) => container.id)).toContain(second)
+    await world.engine.stop(second, { timeout: 0 })
+    await expect(world.engine.start(second)).rejects.toThrow(`No such container: ${first}`)
+    await world.engine.remove(second, { force: true, volumes: false })
+  })
+
   it('needs as many ids as the image’s files have', async () => {
     const { output } = await world.run('cat /proc/self/uid_map', { UsernsMode: 'auto:size=131072' })
     expect(output.trim().split(/\s+/)[2]).toBe('131072')

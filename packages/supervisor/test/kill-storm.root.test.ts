@@ -3,17 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import { busyboxTar, eventually, temporaryDirectory, TestSupervisor } from '@holdfast/testkit'
 import { expect, it } from 'vitest'
-
-/** Repeatable: the seed is printed with a failure. */
-const seed = Number(process.env['HOLDFAST_SEED'] ?? Date.now() % 1_000_000)
-
-function random(): () => number {
-  let state = seed
-  return () => {
-    state = (state * 1_103_515_245 + 12_345) & 0x7fffffff
-    return state / 0x7fffffff
-  }
-}
+import { randomNumbers } from './random-numbers.ts'
 
 function pidsTitled(prefix: string): number[] {
   return readdirSync('/proc').flatMap((entry) => {
@@ -69,7 +59,7 @@ it(
     using directory = temporaryDirectory()
     await using supervisor = await TestSupervisor.start()
     await supervisor.request('POST', '/images/create?fromSrc=-&repo=busybox', busyboxTar(directory.path))
-    const next = random()
+    const { seed, next } = randomNumbers()
     const codes = new Map<string, number>()
 
     for (let round = 0; round < 8; round++) {

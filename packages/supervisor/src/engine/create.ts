@@ -3,6 +3,7 @@ import { hostname as hostHostname } from 'node:os'
 import { join } from 'node:path'
 import type { Snapshot } from '@holdfast/images'
 import { emptyBookkeeping } from '../records/container-store.ts'
+import { chooseAtCreate, joinedById } from './container-choices.ts'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
 import { containerEvent } from './container-event.ts'
 import type { ContainerRecord } from './container-record.ts'
@@ -15,9 +16,8 @@ import { mergeImageDefaults } from './image-defaults.ts'
 import { logSpec } from './log-config.ts'
 import { mountRequests } from './mount-requests.ts'
 import { checkSources, prepareMounts } from './mounts.ts'
-import { ownerOf } from './namespace-owner.ts'
 import { checkName, makeName, newId } from './names.ts'
-import { chooseNamespaces, type NamespaceChoices } from './namespace-modes.ts'
+import type { NamespaceChoices } from './namespace-modes.ts'
 import { checkSpec, commandOf } from './oci-config.ts'
 import { containerDirectory } from './paths.ts'
 import { portMappings } from './ports.ts'
@@ -64,16 +64,13 @@ export async function createContainer(
 function check(
   context: EngineContext,
   config: ContainerConfig,
-  host: HostConfig,
+  asked: HostConfig,
   networking: NetworkingConfig,
 ): Checked {
   const image = context.images.get(config.Image)
   const merged = mergeImageDefaults(config, image.config.config)
-  const choices = chooseNamespaces(host, {
-    findContainer: (ref) => context.containers.get(ref).id,
-    namespaceDirectory: context.paths.namespaces,
-    ownerOf: (path) => ownerOf(context.paths.namespaces, path),
-  })
+  const host = joinedById(context, asked)
+  const choices = chooseAtCreate(context, host)
   validateRequest(config, host, networking, choices)
   logSpec(host, '')
   portMappings(merged, host, [])

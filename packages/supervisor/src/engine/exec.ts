@@ -1,4 +1,5 @@
 /** Further processes in a running container. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { parseExecSpec, type ExecSpec, type ExitRecord } from '@holdfast/protocol'
 import type { Container } from './container.ts'
@@ -8,10 +9,14 @@ import type { EngineContext } from './context.ts'
 import type { AttachSession, ExecOptions } from './engine.ts'
 import { newId } from './names.ts'
 import { LiveAttachment } from './live-attachment.ts'
-import { shimOf } from './shim-of.ts'
+import { notRunning, shimOf } from './shim-of.ts'
+import { isRunning } from './waits.ts'
 
 /** Ended execs that can still be inspected, per container; the oldest go first. */
 const maxEnded = 256
+
+/** How long after a failed exec the end of its container is waited for. */
+const endReportMs = 200
 
 export interface ExecInstance {
   record: ExecRecord
@@ -103,7 +108,8 @@ export async function execStart(
     )
     exec.record = { ...exec.record, pid }
     return attachment && new LiveAttachment(attachment, tty, exec.ended.promise)
-  } catch (error) {
+  } catch (failure) {
+    const error = await endedMeanwhile(container, failure)
     if (exec.record.exitCode === null) {
       const exitCode = hasCode(error, 'HF_COMMAND_NOT_FOUND')
         ? 127
@@ -115,6 +121,13 @@ export async function execStart(
     }
     throw error
   }
+}
+
+/** The end of the container makes a launch fail in many ways, and is reported a moment after. */
+async function endedMeanwhile(container: Container, error: unknown): Promise<unknown> {
+  if (hasCode(error, 'HF_COMMAND_NOT_FOUND', 'HF_COMMAND_NOT_EXECUTABLE', 'HF_BAD_REQUEST')) return error
+  await Promise.race([container.ended.promise, sleep(endReportMs)])
+  return isRunning(container.record) ? error : notRunning(container, { cause: error })
 }
 
 export function execExited(

@@ -1,4 +1,5 @@
 /** Other containers' namespaces for one that joins them, as paths of descriptors that we hold while it is made. */
+import { existsSync } from 'node:fs'
 import { closeFd, namespaceInode, namespaceOwner, openNamespace } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { NamespaceType } from '@holdfast/protocol'
@@ -6,6 +7,7 @@ import type { EngineContext } from './context.ts'
 import type { HostConfig } from './container-config.ts'
 import { takeNamespace } from './endpoint.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
+import { isRunning } from './waits.ts'
 
 export interface JoinedNamespaces {
   /** `/proc/<our pid>/fd/N` by type; valid until `release`. */
@@ -51,16 +53,8 @@ function namespaceOfContainer(
   host: HostConfig,
 ): number {
   const other = context.containers.get(id)
-  const { status } = other.record.state
-  if (status !== 'running' && status !== 'paused') {
-    const verb = type === 'net' ? 'network' : type
-    throw new HoldfastError(
-      'HF_CONTAINER_NOT_RUNNING',
-      `cannot join ${verb} of a non running container: ${id}`,
-      {
-        hint: `Start ${other.record.name} first.`,
-      },
-    )
+  if (!isRunning(other.record)) {
+    throw partnerNotRunning(type, id, { hint: `Start ${other.record.name} first.` })
   }
   if (type === 'ipc' && other.record.hostConfig.IpcMode === 'private' && host.IpcMode !== '') {
     throw new HoldfastError('HF_BAD_REQUEST', `cannot join IPC of a container with private IPC: ${id}`, {
@@ -69,7 +63,29 @@ function namespaceOfContainer(
   }
   if (!other.shim)
     throw new HoldfastError('HF_SHIM_LOST', `the shim of container ${other.record.name} does not answer`)
-  return takeNamespace(other.shim, type)
+  if (type === 'net' && !existsSync(other.record.hostsPath)) {
+    throw new HoldfastError(
+      'HF_CONTAINER_STATE',
+      `cannot join network of ${id}: the container that made it was removed, and the files of /etc with it`,
+      { hint: `Make ${other.record.name} anew.` },
+    )
+  }
+  try {
+    return takeNamespace(other.shim, type)
+  } catch (cause) {
+    if (hasCode(cause, 'EBADF', 'ESRCH')) throw partnerNotRunning(type, id, { cause }) // it is ending
+    throw cause
+  }
+}
+
+export function partnerNotRunning(
+  type: string,
+  id: string,
+  options: { hint?: string; cause?: unknown },
+): HoldfastError {
+  const noun = type === 'net' ? 'network' : type
+  const message = `cannot join ${noun} of a non running container: ${id}`
+  return new HoldfastError('HF_CONTAINER_NOT_RUNNING', message, options)
 }
 
 function openByPath(path: string, name: string | undefined, type: NamespaceType): number {

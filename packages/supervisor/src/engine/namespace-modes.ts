@@ -31,10 +31,12 @@ export interface NamespaceChoices {
 export interface ModeResolver {
   /** Full id of a container. Throws HF_CONTAINER_NOT_FOUND. */
   findContainer(ref: string): string
+  /** Whether the container with this id is in the host's user namespace. */
+  hasHostUsers: (id: string) => boolean
   /** The directory of named namespaces. */
   namespaceDirectory: string
   /** The named user namespace that owns the namespace at a path; undefined where it is none. */
-  ownerOf(path: string): { path: string; name: string } | undefined
+  ownerOf: (path: string) => { path: string; name: string } | undefined
 }
 
 export function chooseNamespaces(host: HostConfig, resolver: ModeResolver): NamespaceChoices {
@@ -69,6 +71,7 @@ export function chooseNamespaces(host: HostConfig, resolver: ModeResolver): Name
   const size = /^auto:size=(\d{1,9})$/.exec(host.UsernsMode)
   namespaces.user = userChoice(host, namespaces, size !== null, {
     pick: (mode) => pick(mode, 'UsernsMode', 'user'),
+    hasHostUsers: (id) => resolver.hasHostUsers(id),
     ownerOf: (path) => resolver.ownerOf(path),
   })
   return {
@@ -103,24 +106,28 @@ function networkChoice(
   })
 }
 
+interface UserResolver extends Pick<ModeResolver, 'ownerOf' | 'hasHostUsers'> {
+  pick: (mode: string) => NamespaceChoice | undefined
+}
+
 function userChoice(
   host: HostConfig,
   namespaces: Record<NamespaceType, NamespaceChoice>,
   sized: boolean,
-  { pick, ownerOf }: { pick: (mode: string) => NamespaceChoice | undefined } & Pick<ModeResolver, 'ownerOf'>,
+  { pick, ownerOf, hasHostUsers }: UserResolver,
 ): NamespaceChoice {
   const mode = host.UsernsMode
   if (sized || mode === 'auto' || mode === 'private') {
     if (host.Privileged) throw conflict("a privileged container has the host's user namespace")
     return own
   }
-  if (mode !== '') return required(pick(mode), 'UsernsMode', mode)
+  if (mode !== '') return joinUsers(required(pick(mode), 'UsernsMode', mode), hasHostUsers)
   if (host.Privileged) return { kind: 'host' }
   const owners = new Set<string>()
   for (const choice of Object.values(namespaces)) if (choice.kind === 'container') owners.add(choice.id)
   if (owners.size > 0) {
     // Whether two containers are in the same user namespace is known only when both run; then start decides.
-    return { kind: 'container', id: [...owners][0]! }
+    return joinUsers({ kind: 'container', id: [...owners][0]! }, hasHostUsers)
   }
   for (const choice of Object.values(namespaces)) {
     const owner = choice.kind === 'path' ? ownerOf(choice.path) : undefined
@@ -128,6 +135,11 @@ function userChoice(
   }
   const { net, pid, ipc } = namespaces
   return [net, pid, ipc].some(({ kind }) => kind === 'host') ? { kind: 'host' } : own
+}
+
+/** Nobody can enter the user namespace that he is in already: setns(2). */
+function joinUsers(choice: NamespaceChoice, hasHostUsers: (id: string) => boolean): NamespaceChoice {
+  return choice.kind === 'container' && hasHostUsers(choice.id) ? { kind: 'host' } : choice
 }
 
 /** undefined where the mode is none of those that every type has. */

@@ -135,11 +135,9 @@ async function restoreIdRanges(context: EngineContext): Promise<void> {
 }
 
 function ownsRange(context: EngineContext, container: Container): boolean {
-  try {
-    return choicesOf(context, container).namespaces.user.kind === 'own'
-  } catch {
-    return true // whom it joined is gone, and left the range to it
-  }
+  const { user } = choicesOf(context, container).namespaces
+  // Whom it joined may be gone, and have left the range to it.
+  return user.kind === 'own' || (user.kind === 'container' && !context.containers.byId(user.id))
 }
 
 async function removeStrayCgroups(context: EngineContext): Promise<void> {

@@ -183,6 +183,7 @@ describe('namespaces', () => {
       { ...host, ...changes },
       {
         findContainer: (ref) => `id-of-${ref}`,
+        hasHostUsers: (id) => id === 'id-of-root',
         namespaceDirectory: '/ns',
         ownerOf: (path) => (path === '/ns/net/owned' ? team : undefined),
       },
@@ -193,6 +194,16 @@ describe('namespaces', () => {
     expect(new Set(Object.values(namespaces).map(({ kind }) => kind))).toEqual(new Set(['own']))
     expect(network).toBe('bridge')
   })
+  it('of a container that has the host’s users need no user namespace to join', () => {
+    const { namespaces } = choose({ NetworkMode: 'container:root' })
+    expect(namespaces).toMatchObject({ net: { kind: 'container' }, user: { kind: 'host' } })
+    expect(choose({ UsernsMode: 'container:root' }).namespaces.user).toEqual({ kind: 'host' })
+    expect(choose({ UsernsMode: 'container:a' }).namespaces.user).toEqual({
+      kind: 'container',
+      id: 'id-of-a',
+    })
+  })
+
   it('of the host imply its user namespace', () => {
     for (const changes of [
       { NetworkMode: 'host' },

@@ -19,5 +19,9 @@ export async function shimOf(container: Container): Promise<LiveShim> {
 
 export function checkRunning(container: Container): void {
   if (isRunning(container.record)) return
-  throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', `container ${container.id} is not running`)
+  throw notRunning(container)
+}
+
+export function notRunning({ id }: Container, options: { cause?: unknown } = {}): HoldfastError {
+  return new HoldfastError('HF_CONTAINER_NOT_RUNNING', `container ${id} is not running`, options)
 }

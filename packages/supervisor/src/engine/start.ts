@@ -22,7 +22,7 @@ import type { EngineContext } from './context.ts'
 import { connectNetwork, disconnectNetwork } from './endpoint.ts'
 import { writeEtcFiles, writeHosts } from './etc-directory.ts'
 import { followShim } from './follow-shim.ts'
-import { joinNamespaces, type JoinedNamespaces } from './join-namespaces.ts'
+import { joinNamespaces, partnerNotRunning, type JoinedNamespaces } from './join-namespaces.ts'
 import { logSpec } from './log-config.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 import { buildOciConfig } from './oci-config.ts'
@@ -33,6 +33,7 @@ import { mountShm } from './shared-memory.ts'
 import { discardShim } from './shim-directory.ts'
 import { nameDiskFull } from './disk-full.ts'
 import { checkVolumeParts } from './volume-part.ts'
+import { isRunning } from './waits.ts'
 import { within } from './within.ts'
 
 /** How long a forked shim may take to listen, and then to make the container. */
@@ -83,10 +84,22 @@ async function startLocked(context: EngineContext, container: Container): Promis
     }
     await run(context, container, shim)
   } catch (error) {
-    const shown = nameDiskFull(error)
+    const shown = nameLostPartner(context, choices, nameDiskFull(error))
     await undoStart(context, container, shown)
     throw shown
   }
+}
+
+/** The containers whose namespaces were to be joined may have ended meanwhile: that fails in many ways. */
+function nameLostPartner(context: EngineContext, { namespaces }: NamespaceChoices, error: unknown): unknown {
+  if (hasCode(error, 'HF_CONTAINER_NOT_FOUND')) return error
+  for (const [type, choice] of Object.entries(namespaces)) {
+    if (choice.kind !== 'container') continue
+    const partner = context.containers.byId(choice.id)
+    if (partner && isRunning(partner.record)) continue
+    return partnerNotRunning(type, choice.id, { cause: error })
+  }
+  return error
 }
 
 async function forkShim(
