@@ -7,6 +7,27 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { buffer } from 'node:stream/consumers'
 
+/** What either engine is told: its directories, beneath one. */
+export function engineFlags(root: string, socket: string): string[] {
+  const directories = { 'data-root': 'data', 'exec-root': 'run', pidfile: 'pid' }
+  return [
+    '--host',
+    `unix://${socket}`,
+    ...Object.entries(directories).flatMap(([flag, name]) => [`--${flag}`, join(root, name)]),
+  ]
+}
+
+/** Debian's, its directories beneath `root`. */
+export function dockerdIn(root: string, flags: string[] = []): Engine {
+  return new Engine('dockerd', root, (...where) => [
+    'dockerd',
+    ...engineFlags(...where),
+    '--storage-driver',
+    'overlay2',
+    ...flags,
+  ])
+}
+
 export class Engine {
   readonly name: string
   readonly root: string

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 import { busyboxImage } from './busybox-image.ts'
-import { Engine } from './engine.ts'
+import { dockerdIn, Engine, engineFlags } from './engine.ts'
 import { image, lostExits, rows, type Row } from './rows.ts'
 
 const { values: options } = parseArgs({
@@ -19,33 +19,14 @@ const chosen = rows.filter((row) => wanted === undefined || wanted.includes(row.
 const scratch = mkdtempSync('/var/tmp/hfb-')
 const supervisor = fileURLToPath(new URL('../../packages/supervisor/dist/main.js', import.meta.url))
 const instance = `b${process.pid % 1_000_000}`
-const holdfast = new Engine('holdfast', join(scratch, 'h'), (root, socket) => [
+const holdfast = new Engine('holdfast', join(scratch, 'h'), (...where) => [
   process.execPath,
   supervisor,
   '--instance',
   instance,
-  '--host',
-  `unix://${socket}`,
-  '--data-root',
-  join(root, 'data'),
-  '--exec-root',
-  join(root, 'run'),
-  '--pidfile',
-  join(root, 'pid'),
+  ...engineFlags(...where),
 ])
-const dockerd = new Engine('dockerd', join(scratch, 'd'), (root, socket) => [
-  'dockerd',
-  '--host',
-  `unix://${socket}`,
-  '--data-root',
-  join(root, 'data'),
-  '--exec-root',
-  join(root, 'run'),
-  '--pidfile',
-  join(root, 'pid'),
-  '--storage-driver',
-  'overlay2',
-])
+const dockerd = dockerdIn(join(scratch, 'd'))
 
 let failed = false
 try {

@@ -3,25 +3,12 @@ import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { busyboxImage } from './busybox-image.ts'
-import { Engine } from './engine.ts'
+import { dockerdIn, type Engine } from './engine.ts'
 import { firstPort, nextDoor, type World } from './ports-world.ts'
 
 /** Starts it; what it makes goes with the network namespace that it is started in. */
 export async function openDocker(scratch: string): Promise<DockerSide> {
-  const engine = new Engine('dockerd', join(scratch, 'd'), (root, socket) => [
-    'dockerd',
-    '--host',
-    `unix://${socket}`,
-    '--data-root',
-    join(root, 'data'),
-    '--exec-root',
-    join(root, 'run'),
-    '--pidfile',
-    join(root, 'pid'),
-    '--storage-driver',
-    'overlay2',
-    '--userland-proxy=false',
-  ])
+  const engine = dockerdIn(join(scratch, 'd'), ['--userland-proxy=false'])
   await engine.start()
   const daemon = engine.processes().find(({ title }) => title.startsWith('dockerd'))
   if (!daemon) throw new Error('dockerd is not to be found')
