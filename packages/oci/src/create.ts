@@ -11,6 +11,7 @@ import {
   killCgroup,
   moveNetDevices,
   prepare,
+  refuseFrozen,
   removeCgroups,
   roomToBeBorn,
   vacatedCgroup,
@@ -162,6 +163,7 @@ async function launchPrepared(making: Making, verb: 'create' | 'run'): Promise<v
   const { plan, unit, id, config, record } = making
   await vacatedCgroup(plan.preparations)
   if (!unit) return launchIn(making, verb)
+  refuseFrozen(record.cgroups.filter(({ existed }) => existed)) // the tenant would be stuck in it
   const tenant = await startScope(unit, id, scopeProperties(plan, config))
   try {
     await launchIn(making, verb, tenant)

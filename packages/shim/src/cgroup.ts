@@ -160,7 +160,7 @@ function refuseMembers(path: string, tenant: number | undefined): void {
 }
 
 /** A process that is born frozen never comes to say so. */
-function refuseFrozen(handles: readonly CgroupHandle[]): void {
+export function refuseFrozen(handles: readonly Omit<CgroupHandle, 'dirFd'>[]): void {
   if (!hasFreezer(handles) || !isPaused(handles)) return
   throw new HoldfastError(
     'HF_INVALID_CONFIG',

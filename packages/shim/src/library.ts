@@ -9,6 +9,7 @@ export {
   isPaused,
   killCgroup,
   pauseCgroup,
+  refuseFrozen,
   removeCgroups,
   resumeCgroup,
   vacatedCgroup,
