@@ -32,21 +32,25 @@ export type CgroupLayout =
   | { version: 2; mount: string; controllers: string[] }
   | { version: 1; hierarchies: CgroupHierarchyMount[] }
 
-/** A superset of what `@holdfast/plan` asks for as `HostFacts`. */
-export interface HostProbe {
-  kernel: { release: string; major: number; minor: number }
+/** What can be read, and need not be tried out. */
+export interface HostFacts {
   architecture: 'x86_64' | 'aarch64'
   cgroup: CgroupLayout
   /** Numbers of our bounding set. */
   capabilities: number[]
+  /** Security modules that are at work. */
+  apparmor: boolean
+  selinux: boolean
+}
+
+/** A superset of what `@holdfast/plan` asks for as its `HostFacts`. */
+export interface HostProbe extends HostFacts {
+  kernel: { release: string; major: number; minor: number }
   /** overlay takes detached (and, where the file system of / can, idmapped) clones as lowerdir+ descriptors. */
   overlayLowerFd: boolean
   /** User namespaces can be made. */
   userNamespaces: boolean
   timeNamespaces: boolean
-  /** Security modules that are at work. */
-  apparmor: boolean
-  selinux: boolean
   /** F_SEAL_EXEC (Linux 6.3). */
   sealExec: boolean
   /** SO_PEERPIDFD (Linux 6.5). */
@@ -56,27 +60,39 @@ export interface HostProbe {
 }
 
 let known: HostProbe | undefined
+let knownFacts: HostFacts | undefined
 
 /** The facts, gathered at the first call. Needs root. */
 export function probeHost(): HostProbe {
   return (known ??= probe())
 }
 
+/** The cheap part, for programs that mount no layers: nothing is made for it, at the first call either. */
+export function hostFacts(): HostFacts {
+  return (knownFacts ??= readFacts())
+}
+
+function readFacts(): HostFacts {
+  const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8')
+  return {
+    architecture: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
+    cgroup: parseCgroupLayout(mountinfo, readControllers),
+    capabilities: boundingCapabilities(),
+    apparmor: exists('/sys/module/apparmor/parameters/enabled'),
+    selinux: mountinfo.includes(' - selinuxfs '),
+  }
+}
+
 function probe(): HostProbe {
   const [major = 0, minor = 0] = release().split(/[.-]/).map(Number)
-  const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8')
   const userns = tryOpen(() => createUserNamespace({ uid: [rootMap], gid: [rootMap] }))
   try {
     return {
+      ...hostFacts(),
       kernel: { release: release(), major, minor },
-      architecture: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
-      cgroup: parseCgroupLayout(mountinfo, readControllers),
-      capabilities: boundingCapabilities(),
       overlayLowerFd: overlayTakesDetached(userns),
       userNamespaces: userns !== undefined,
       timeNamespaces: exists('/proc/self/ns/time'),
-      apparmor: exists('/sys/module/apparmor/parameters/enabled'),
-      selinux: mountinfo.includes(' - selinuxfs '),
       sealExec: canSealExec(),
       peerPidfd: hasPeerPidfd(),
       pidfdInfoExit: tellsExitOfReaped(),

@@ -5,12 +5,12 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode } from '@holdfast/errors'
-import { probeHost } from './host.ts'
+import { hostFacts } from './host.ts'
 
 export function leaveCallersCgroup(): void {
-  let cgroup: ReturnType<typeof probeHost>['cgroup']
+  let cgroup: ReturnType<typeof hostFacts>['cgroup']
   try {
-    ;({ cgroup } = probeHost())
+    ;({ cgroup } = hostFacts())
   } catch {
     return // no cgroups at all: nothing to leave
   }

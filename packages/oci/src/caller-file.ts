@@ -1,7 +1,6 @@
-/** Files that the caller names. */
+/** What the caller names, or gives as a descriptor. */
 import { createReadStream, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { closeFd } from '@holdfast/core'
 import type { Call } from './call.ts'
 import { usage } from './options.ts'
@@ -15,8 +14,14 @@ export async function readCallerFile({ request, connection }: Call, name: string
   const fd = answer?.fds[0]
   if (fd === undefined) throw usage(`open ${path}: ${answer?.body.toString() ?? 'the caller is gone'}`)
   try {
-    return await text(createReadStream('', { fd, autoClose: false }))
+    return await readAll(fd)
   } finally {
     closeFd(fd)
   }
+}
+
+/** To the end, whoever writes it. The descriptor stays open. */
+export async function readAll(fd: number): Promise<string> {
+  const { text } = await import('node:stream/consumers') // seldom wanted, and a part of each cold start otherwise
+  return text(createReadStream('', { fd, autoClose: false }))
 }

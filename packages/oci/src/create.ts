@@ -1,7 +1,7 @@
 /** `create` and `run`: from a bundle to a container whose program waits at the door, or runs. */
 import { closeSync, existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { closeFd, probeHost, processStartTime } from '@holdfast/core'
+import { closeFd, processStartTime } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import { parseConfigJson, planContainer, type ContainerPlan, type OciConfig } from '@holdfast/plan'
 import {
@@ -24,6 +24,7 @@ import { withHome, withListenFds } from './environment.ts'
 import { runHooks } from './hooks.ts'
 import { launchBy, type Launch } from './launch.ts'
 import { numberOption, onlyId, parseOptions, usage, type Options } from './options.ts'
+import { planHost } from './plan-host.ts'
 import * as store from './store.ts'
 import { scopeProperties } from './systemd-properties.ts'
 import { refuseWithoutSystemd, startScope, stopScope, type Tenant } from './systemd-scope.ts'
@@ -123,7 +124,7 @@ function planFor(call: Call, { id, bundle, config, directory, pivot }: PlanFor):
     init: false,
     cgroupParent: '/',
     pivot: pivot ? 'pivot' : 'chroot',
-    host: { ...probeHost(), capabilities: call.request.capabilities },
+    host: planHost(call.request),
   })
   for (const warning of plan.warnings ?? []) call.warn(warning)
   return plan

@@ -1,5 +1,4 @@
 /** `events`: usage of the container's cgroup, once or again and again, and a line when the kernel killed for memory. */
-import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '@holdfast/errors'
 import type { Call } from './call.ts'
 import { onlyId, parseOptions, usage } from './options.ts'
@@ -28,6 +27,7 @@ interface Follow {
 
 /** Until the container stops, or the front end goes. */
 async function follow(call: Call, record: store.ContainerRecord, { interval, line }: Follow): Promise<void> {
+  const { setTimeout: delay } = await import('node:timers/promises')
   const { request, connection } = call
   const stop = new AbortController()
   void connection.gone().then(() => stop.abort())

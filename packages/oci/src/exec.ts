@@ -1,7 +1,7 @@
 /** `exec`: one more process in a running container. */
 import { openSync, constants } from 'node:fs'
 import { resolve } from 'node:path'
-import { closeFd, probeHost } from '@holdfast/core'
+import { closeFd } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import {
   planExec,
@@ -29,6 +29,7 @@ import { execCgroups } from './exec-cgroup.ts'
 import { execProcess } from './exec-process.ts'
 import { launchBy } from './launch.ts'
 import { numberOption, parseOptions, usage, type Options } from './options.ts'
+import { planHost } from './plan-host.ts'
 import * as store from './store.ts'
 
 const spec = {
@@ -204,7 +205,7 @@ function planFor(call: Call, { record, config, process }: Omit<Exec, 'options'>)
     cgroupProcs: record.cgroups.map(({ as }) => `${as}:procs`),
     ...(seccomp && { seccomp }),
     ...(record.keyring && { keyring: sessionKeyring(record.id) }),
-    host: { ...probeHost(), capabilities: call.request.capabilities },
+    host: planHost(call.request),
   })
   for (const warning of plan.warnings ?? []) call.warn(warning)
   return plan

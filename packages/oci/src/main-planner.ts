@@ -1,6 +1,6 @@
 /** The planner's program, started by the front end (native/planner.c). */
 import { dirname } from 'node:path'
-import { loadLauncher, probeHost, serveFrontEnds } from '@holdfast/core'
+import { hostFacts, loadLauncher, serveFrontEnds } from '@holdfast/core'
 import { serve } from './server.ts'
 
 /** Long enough for the probes and the restarts of one machine's containers, and short for the memory that it takes. */
@@ -12,7 +12,7 @@ process.title = `holdfast-oci: planner${socket === undefined ? '' : ` ${dirname(
 const served = serveFrontEnds({ args, idleMs, serve })
 if (socket !== undefined) {
   // What every launch needs, while the first front end is on its way.
-  tryOut(probeHost)
+  tryOut(hostFacts)
   tryOut(loadLauncher)
 }
 await served

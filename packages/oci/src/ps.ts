@@ -1,5 +1,4 @@
 /** `ps`: the container's processes, as ps(1) of the host shows them. */
-import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { HoldfastError } from '@holdfast/errors'
 import { cgroupProcesses } from '@holdfast/shim/library'
@@ -23,6 +22,7 @@ export async function ps({ request, print }: Call): Promise<void> {
 }
 
 async function runPs(args: string[]): Promise<string> {
+  const { execFile } = await import('node:child_process')
   try {
     return (await promisify(execFile)('ps', args, { maxBuffer: 1 << 26 })).stdout
   } catch (error) {

@@ -1,7 +1,7 @@
 /** `spec`: a configuration to start from, in the bundle's directory. */
 import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { probeHost } from '@holdfast/core'
+import { hostFacts } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 import type { Call } from './call.ts'
 import { parseOptions, usage } from './options.ts'
@@ -26,7 +26,7 @@ export function spec({ request }: Call): void {
 
 /** As runc: on cgroup v1 without a cgroup namespace, so that a tree of the host's depth is seen. */
 function forThisHost(): typeof example {
-  if (probeHost().cgroup.version === 2) return example
+  if (hostFacts().cgroup.version === 2) return example
   const namespaces = example.linux.namespaces.filter(({ type }) => type !== 'cgroup')
   return { ...example, linux: { ...example.linux, namespaces } }
 }

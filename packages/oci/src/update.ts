@@ -1,12 +1,11 @@
 /** `update`: other limits for a running container. */
-import { createReadStream, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { text as readAll } from 'node:stream/consumers'
 import { HoldfastError } from '@holdfast/errors'
 import { planUpdate } from '@holdfast/plan'
 import { applyCgroupWrites } from '@holdfast/shim/library'
 import type { Call } from './call.ts'
-import { readCallerFile } from './caller-file.ts'
+import { readAll, readCallerFile } from './caller-file.ts'
 import { onlyId, parseOptions, usage, type Options } from './options.ts'
 import * as store from './store.ts'
 import { sizeOf } from './size.ts'
@@ -109,7 +108,7 @@ async function fromFile(call: Call, file: string): Promise<object> {
 
 function readInput(input: number | undefined): Promise<string> {
   if (input === undefined) throw usage('--resources - reads standard input, which is closed')
-  return readAll(createReadStream('', { fd: input, autoClose: false }))
+  return readAll(input)
 }
 
 /** Engines send the whole of `linux.resources`; device rules can't be changed once the container runs. */

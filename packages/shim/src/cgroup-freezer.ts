@@ -1,9 +1,9 @@
 /** Stops and resumes every process of a cgroup: v2's cgroup.freeze, v1's freezer hierarchy. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError } from '@holdfast/errors'
 import type { CgroupHandle } from './launched.ts'
+import { pause } from './pause.ts'
 
 type Cgroups = readonly Pick<CgroupHandle, 'path' | 'controllers'>[]
 
@@ -12,14 +12,14 @@ export async function pauseCgroup(cgroups: Cgroups, timeoutMs = 10_000): Promise
   const freezer = freezerOf(cgroups)
   const deadline = Date.now() + timeoutMs
   freezer.freeze()
-  for (let pause = 1; !freezer.isFrozen(); pause = Math.min(pause * 2, 50)) {
+  for (let waitMs = 1; !freezer.isFrozen(); waitMs = Math.min(waitMs * 2, 50)) {
     if (Date.now() > deadline) {
       freezer.thaw()
       throw new HoldfastError('HF_TIMEOUT', 'the container could not be paused in time', {
         hint: 'A process that sleeps uninterruptibly, on a dead network file system for instance, holds it up.',
       })
     }
-    await delay(pause)
+    await pause(waitMs)
     // v1: what forked while freezing is caught by freezing again.
     freezer.freeze()
   }

@@ -16,13 +16,13 @@ import {
   constants,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Preparation } from '@holdfast/plan'
 import { applyCgroupWrites, applyDeviceRules, writeControl } from './cgroup-control.ts'
 import { hasFreezer, isPaused } from './cgroup-freezer.ts'
 import { cgroupProcesses, children, joinFile, killCgroup } from './cgroup-members.ts'
 import type { CgroupHandle } from './launched.ts'
+import { pause } from './pause.ts'
 
 export { applyCgroupWrites } from './cgroup-control.ts'
 export { isPaused, pauseCgroup, resumeCgroup } from './cgroup-freezer.ts'
@@ -86,7 +86,7 @@ export async function vacatedCgroup(preparations: readonly Preparation[], timeou
     cgroupProcesses([{ path }]).length > 0 &&
     Date.now() < deadline
   ) {
-    await delay(5)
+    await pause(5)
   }
 }
 
@@ -182,7 +182,7 @@ export async function removeCgroups(
   timeoutMs = 10_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs
-  let pause = 1
+  let waitMs = 1
   for (const cgroup of cgroups) {
     for (;;) {
       try {
@@ -193,8 +193,8 @@ export async function removeCgroups(
         if (cgroup.existed) break // and others live in it
         if (Date.now() > deadline) throw error
         killCgroup([cgroup])
-        await delay(pause)
-        pause = Math.min(pause * 2, 50)
+        await pause(waitMs)
+        waitMs = Math.min(waitMs * 2, 50)
       }
     }
   }

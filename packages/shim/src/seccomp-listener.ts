@@ -1,6 +1,5 @@
 /** Hands a seccomp notification descriptor to the agent that the configuration names (config-linux.md#seccomp). */
 import { once } from 'node:events'
-import { connect } from 'node:net'
 import { HoldfastError } from '@holdfast/errors'
 import { closeFd, sendMessage, socketHandleFd } from '@holdfast/core'
 import { ociState, type OciBundle } from './bundle.ts'
@@ -8,6 +7,7 @@ import { ociState, type OciBundle } from './bundle.ts'
 /** Closes `listener`. Throws HF_START_FAILED where nobody listens: every call that notifies would wait for ever. */
 export async function handOverListener(bundle: OciBundle, listener: number, pid: number): Promise<void> {
   const { listenerPath = '', listenerMetadata } = bundle.config.linux?.seccomp ?? {}
+  const { connect } = await import('node:net') // few containers have one, and every program would load it
   const socket = connect(listenerPath)
   try {
     await once(socket, 'connect')
