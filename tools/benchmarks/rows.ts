@@ -89,9 +89,17 @@ async function execTrue(engine: Engine): Promise<number> {
   return duration
 }
 
+/** The container of `execTrue`. */
+async function removeSleeper(engine: Engine): Promise<void> {
+  const id = sleepers.get(engine.name)
+  sleepers.delete(engine.name)
+  if (id !== undefined) await removeAll(engine, [id])
+}
+
 /** Private memory of the processes that an engine has for each container, the container's own not counted. */
 async function memoryPerContainer(engine: Engine): Promise<number> {
   const count = 20
+  await removeSleeper(engine) // it would be one more, and one in which something was executed
   const ids: string[] = []
   for (let index = 0; index < count; index++) ids.push(await startSleeper(engine))
   const shims = engine.processes().filter((one) => /containerd-shim|holdfast: (shim|keeper)/.test(one.title))
@@ -108,9 +116,7 @@ const idleMs = 15_000
 
 /** PSS of everything that runs while no container does. */
 async function idleMemory(engine: Engine): Promise<number> {
-  const id = sleepers.get(engine.name)
-  sleepers.delete(engine.name)
-  if (id !== undefined) await removeAll(engine, [id])
+  await removeSleeper(engine)
   await delay(idleMs)
   const all = engine.processes()
   if (all.length < 2) throw new Error(`${engine.name}: only ${all.length} of its processes were found`)
