@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <memory>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -85,9 +86,10 @@ static Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto maxBytes = static_cast<size_t>(Int(info, 1, 1, 1 << 24));
   auto maxFds = static_cast<size_t>(Int(info, 2, 0, 253));
-  std::vector<char> data(maxBytes);
+  // Not zeroed: that would write to all of it, for a message that is short most of the time.
+  std::unique_ptr<char[]> data(new char[maxBytes]);
   std::vector<char> control(CMSG_SPACE(maxFds * sizeof(int)));
-  iovec bytes = {data.data(), data.size()};
+  iovec bytes = {data.get(), maxBytes};
   msghdr message = {};
   message.msg_iov = &bytes;
   message.msg_iovlen = 1;
@@ -100,7 +102,7 @@ static Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   std::vector<UniqueFd> fds = ReceivedFds(&message);
   if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) return Value(env, -EMSGSIZE);  // and `fds` closes what came
   Napi::Object result = Napi::Object::New(env);
-  result["data"] = Napi::Buffer<char>::Copy(env, data.data(), static_cast<size_t>(length));
+  result["data"] = Napi::Buffer<char>::Copy(env, data.get(), static_cast<size_t>(length));
   Napi::Array numbers = Napi::Array::New(env, fds.size());
   for (uint32_t i = 0; i < fds.size(); i++) numbers[i] = Napi::Number::New(env, fds[i].release());
   result["fds"] = numbers;
