@@ -56,9 +56,10 @@ export interface ZygoteOptions {
 const refillDelayMs = 50
 /**
  * How many shims may wait, and how long those that have held a container already are kept: each has more memory of its
- * own than a fresh one, which is worth its while only as long as containers come one after the other.
+ * own than a fresh one, which is worth its while only as long as containers come one after the other, or many at once
+ * again and again. A fresh one costs the processor many times what one costs that is used again.
  */
-const mostWaiting = 3
+const mostWaiting = 16
 const keptMs = 1000
 
 export class Zygote {
