@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -111,6 +112,7 @@ static _Noreturn void become(const struct helper *helper, int socket, const char
 	if (helper->own_network)
 		unshare(CLONE_NEWNET); // or else it stays in its first caller's
 	setsid();
+	setpriority(PRIO_PROCESS, 0, 0); // others will wait for it
 	forget_signals();
 	umask(022);
 	if (path)

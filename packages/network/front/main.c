@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -91,11 +92,21 @@ static bool means_the_same_elsewhere(void)
 	return true;
 }
 
-// A helper must not have more rights than its caller.
-static bool mix_capabilities(uint64_t *key)
+// A helper must not have more rights than its caller, nor fewer: capabilities, filters, and the label of SELinux or
+// AppArmor.
+static bool mix_rights(uint64_t *key)
 {
 	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
 	struct __user_cap_data_struct data[2] = {0};
+	int limits[] = {prctl(PR_GET_SECCOMP), prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)};
+	char label[4096];
+	int fd = open("/proc/self/attr/current", O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd < 0 ? 0 : read(fd, label, sizeof label);
+
+	if (fd >= 0)
+		close(fd);
+	mix(key, label, size > 0 ? (size_t)size : 0);
+	mix(key, limits, sizeof limits);
 
 	if (syscall(SYS_capget, &header, data) < 0)
 		return false;
@@ -134,7 +145,7 @@ static int by_helper(const char *node, const char *script, struct config *config
 	if (geteuid() != 0 || helper.path[0] != '/' || !means_the_same_elsewhere())
 		return -1;
 	mix(&helper.key, VERSION, sizeof VERSION);
-	if (!mix_program(&helper.key, script) || !mix_program(&helper.key, node) || !mix_capabilities(&helper.key))
+	if (!mix_program(&helper.key, script) || !mix_program(&helper.key, node) || !mix_rights(&helper.key))
 		return -1;
 	mix_world(&helper.key);
 	helper.directory = open_directory(helper.path);
@@ -145,7 +156,12 @@ int main(void)
 {
 	char script[PATH_MAX], beside[PATH_MAX], node[PATH_MAX];
 	struct config config = {0};
+	int fd;
 
+	// Where a caller closed one of its three, the next file must not become it.
+	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+		;
+	close(fd);
 	// A caller that ignores it would leave this process without the status of its children.
 	signal(SIGCHLD, SIG_DFL);
 	// It lies in prebuilds/linux-x64.

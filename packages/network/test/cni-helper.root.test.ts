@@ -169,17 +169,19 @@ describe.skipIf(process.getuid?.() !== 0)('the helper', { timeout: 90_000 }, () 
     expect(version([plugin])).toBe(1)
     expect(version(['unshare', '-m', plugin])).toBe(2)
     expect(version(['unshare', '-n', plugin])).toBe(2)
+    expect(version(['setpriv', '--no-new-privs', plugin])).toBe(3)
+    expect(version(['setpriv', '--bounding-set', '-sys_time', '--inh-caps', '-sys_time', plugin])).toBe(4)
     const copy = join(host.stateDir, 'copy')
     const root = dirname(dirname(plugin))
     for (const part of ['prebuilds', 'dist/holdfast-bridge.cjs'])
       cpSync(join(root, part), join(copy, part), { recursive: true, verbatimSymlinks: true })
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
     const program = join(copy, 'prebuilds', `${process.platform}-${process.arch}`, 'holdfast-bridge')
-    expect(version([program])).toBe(3)
+    expect(version([program])).toBe(5)
     cpSync(join(root, 'dist/holdfast-bridge.cjs'), join(copy, 'dist/new'))
     spawnSync('mv', [join(copy, 'dist/new'), join(copy, 'dist/holdfast-bridge.cjs')])
-    expect(version([program])).toBe(4)
-    expect(helperPids(directory)).toHaveLength(4)
+    expect(version([program])).toBe(6)
+    expect(helperPids(directory)).toHaveLength(6)
     rmSync(directory, { recursive: true })
     await eventually(() => helperPids(directory).length === 0)
   })
@@ -320,6 +322,20 @@ describe.skipIf(process.getuid?.() !== 0)('when something hangs or is killed', {
     }
   })
 })
+
+it.skipIf(process.getuid?.() !== 0)(
+  'a call without standard streams ends, and says nothing to anybody else',
+  async () => {
+    await helper()
+    const env = { ...process.env, CNI_COMMAND: 'VERSION', HOLDFAST_BRIDGE_HELPERS: helpers }
+    const closing = (which: string) =>
+      spawnSync('sh', ['-c', `exec ${plugin} ${which}`], { env, input: '{}', encoding: 'utf8' })
+    expect(closing('<&-').stdout).toContain('supportedVersions')
+    expect(closing('>&-')).toMatchObject({ status: 0, stdout: '', stderr: '' })
+    expect(closing('<&- >&- 2>&-').status).toBe(0)
+    await host.succeed('VERSION')
+  },
+)
 
 it.skipIf(process.getuid?.() !== 0)(
   'a Node that does not start is said as the specification has it',
