@@ -23,27 +23,30 @@ export const loopback = '/usr/lib/cni/loopback'
 export const image = 'test.local/busybox:1'
 
 export class CriWorld {
-  readonly cgroupParent = `/hfoci-cri-${process.pid}`
+  readonly cgroupParent: string
   readonly #base: string
   readonly #containerd: ChildProcess
   #client: CriClient | undefined
 
-  constructor(world: OciWorld) {
+  /** `systemd`: PID 1 of one, which is then to make the cgroups, in whose namespaces all of it runs. */
+  constructor(world: OciWorld, systemd?: number) {
     this.#base = join(world.base, 'cri')
+    this.cgroupParent = systemd === undefined ? `/hfoci-cri-${process.pid}` : 'pods.slice'
     for (const name of ['', 'bin', 'net', 'logs']) mkdirSync(join(this.#base, name))
     symlinkSync(bridge, join(this.#base, 'bin/holdfast-bridge'))
     symlinkSync(loopback, join(this.#base, 'bin/loopback'))
     writeFileSync(join(this.#base, 'net/10-pods.conflist'), conflist)
-    writeFileSync(join(this.#base, 'config.toml'), containerdConfig(this.#base))
+    writeFileSync(join(this.#base, 'config.toml'), containerdConfig(this.#base, systemd !== undefined))
     writeImage(this.#base, world.rootfs)
-    const script = `mount -t tmpfs tmpfs /run; mkdir /run/netns; ip link set lo up; exec containerd -c ${this.#base}/config.toml`
-    this.#containerd = spawn(
-      'unshare',
-      ['-m', '-n', '-p', '-f', '--kill-child', '--mount-proc', 'sh', '-ec', script],
-      {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      },
-    )
+    const start = `mkdir /run/netns; ip link set lo up; exec containerd -c ${this.#base}/config.toml`
+    const command =
+      systemd === undefined
+        ? [
+            ...'unshare -m -n -p -f --kill-child --mount-proc sh -ec'.split(' '),
+            `mount -t tmpfs tmpfs /run; ${start}`,
+          ]
+        : ['nsenter', '-t', String(systemd), '-a', 'sh', '-ec', start]
+    this.#containerd = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] })
     this.#containerd.stderr!.on('data', (text) => (this.said += String(text)))
   }
 
@@ -134,7 +137,7 @@ const conflist = JSON.stringify({
   ],
 })
 
-function containerdConfig(base: string): string {
+function containerdConfig(base: string, systemd: boolean): string {
   return `version = 2
 root = "${base}/root"
 state = "${base}/state"
@@ -157,6 +160,7 @@ state = "${base}/state"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.holdfast.options]
         BinaryName = "${executable}"
         Root = "${base}/runtime"
+        SystemdCgroup = ${systemd}
 `
 }
 

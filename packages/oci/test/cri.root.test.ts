@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from '@holdfast/testkit'
 import { CriWorld, image, loopback } from './cri-world.ts'
 import type { Fields } from './cri-client.ts'
+import { hasCgroups, hasSystemd, SystemdWorld } from './systemd-world.ts'
 import { OciWorld } from './world.ts'
 
 const root = process.getuid?.() === 0
@@ -15,17 +16,31 @@ const [created, running, exited] = [0, 1, 2]
 
 const there = has('containerd') && has('ctr') && existsSync(loopback)
 
-describe.skipIf(!root || !there)("under containerd's CRI", () => {
+const drivers = [
+  ['cgroupfs', true],
+  ['systemd', hasSystemd && root && hasCgroups(1)],
+] as const
+
+describe.each(drivers)("under containerd's CRI with the cgroup driver %s", (driver, possible) => {
+  describe.skipIf(!root || !there || !possible)('(needs it)', () => pods(driver))
+})
+
+function pods(driver: 'cgroupfs' | 'systemd'): void {
   const world = new OciWorld()
   let cri: CriWorld
+  let systemd: SystemdWorld | undefined
   beforeAll(async () => {
-    cri = new CriWorld(world)
+    if (driver === 'systemd') systemd = new SystemdWorld(1, world.base)
+    cri = new CriWorld(world, await systemd?.booted())
     await cri.ready()
   }, 60_000)
   afterAll(async () => {
     await cri[Symbol.asyncDispose]()
+    await systemd?.[Symbol.asyncDispose]()
     world[Symbol.dispose]()
-  }, 30_000)
+  }, 60_000)
+
+  const traces = async () => [...cri.cgroups(), ...((await systemd?.traces('cri-containerd')) ?? [])]
 
   const startPod = async (name: string) =>
     (await cri.call('RunPodSandbox', { 1: cri.pod(name), 2: 'holdfast' })).text(1)
@@ -70,7 +85,7 @@ describe.skipIf(!root || !there)("under containerd's CRI", () => {
     expect(cri.inside(['busybox', 'wget', '-q', '-O', '-', `http://${address}/`]).stdout).toBe('hello\n')
     await removePod(second)
     await removePod(pod)
-    expect(cri.cgroups()).toEqual([])
+    expect(await traces()).toEqual([])
     expect(cri.inside(['sh', '-c', 'ls /run/netns']).stdout).toBe('')
   })
 
@@ -82,6 +97,10 @@ describe.skipIf(!root || !there)("under containerd's CRI", () => {
       15: { 1: { 1: 100_000, 2: 50_000, 4: 32 << 20 } },
     })
     await cri.call('StartContainer', { 1: id })
+    if (systemd) {
+      const properties = await systemd.show(`cri-containerd-${id}.scope`, ['Slice', 'MemoryLimit'])
+      expect(properties).toEqual({ Slice: 'pods.slice', MemoryLimit: String(32 << 20) })
+    }
     expect(await exec(id, 'sh', '-c', 'echo $COLOR; echo no >&2; exit 3')).toEqual({
       stdout: 'blue\n',
       stderr: 'no\n',
@@ -105,6 +124,6 @@ describe.skipIf(!root || !there)("under containerd's CRI", () => {
     const missing = await make(pod, 'missing', ['nonsense'])
     await expect(cri.call('StartContainer', { 1: missing })).rejects.toThrow('executable file not found')
     await removePod(pod)
-    expect(cri.cgroups()).toEqual([])
+    expect(await traces()).toEqual([])
   })
-})
+}

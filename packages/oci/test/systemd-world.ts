@@ -63,13 +63,14 @@ export class SystemdWorld {
     return ['mount -t tmpfs tmpfs /sys/fs/cgroup', ...each]
   }
 
-  /** Until it takes requests. */
-  async booted(): Promise<void> {
+  /** Its pid, once it takes requests. */
+  async booted(): Promise<number> {
     const pid = await this.#pid
     await eventually(() => existsSync(`/proc/${pid}/root/run/systemd/private`), 15_000)
     // What started it leaves its cgroup: on v2 only leaves may have members.
     for (const { mount } of this.#hierarchies)
       writeFileSync(join(mount, 'cgroup.procs'), String(this.#outer.pid), { flag: 'r+' })
+    return pid
   }
 
   async enter(command: string[]): Promise<Outcome> {
