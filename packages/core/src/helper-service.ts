@@ -13,8 +13,8 @@ import { acceptConnection, peerCredentials } from './socket.ts'
 import { watchFd } from './watch.ts'
 
 const socketFd = 3
-/** After the first call: the cgroups are looked for while nobody waits. */
-const leaveMilliseconds = 100
+/** Where the first call takes long. */
+const leaveMilliseconds = 1_000
 
 export interface FrontEnds {
   /** The program's arguments. */
@@ -34,7 +34,6 @@ export async function serveFrontEnds({ args, idleMs, serve }: FrontEnds): Promis
     await serveOne(socketFd, serve)
     return
   }
-  setTimeout(leaveCallersCgroup, leaveMilliseconds).unref()
   await serveUntilIdle(path, idleMs, serve)
 }
 
@@ -53,7 +52,9 @@ function serveUntilIdle(path: string, idleMs: number, serve: FrontEnds['serve'])
     const inode = inodeOf(path)
     let active = 0
     let retired = false
+    let left = false
     let timer = setTimeout(retire, idleMs)
+    const leaving = setTimeout(leave, leaveMilliseconds)
     const listener = watchFd(socketFd, { readable: true }, acceptAll)
     const file = watch(path, () => {
       if (inodeOf(path) !== inode) retire()
@@ -69,9 +70,17 @@ function serveUntilIdle(path: string, idleMs: number, serve: FrontEnds['serve'])
     }
     function done(): void {
       active--
+      setImmediate(leave)
       if (active > 0) return
       if (retired) finish()
       else timer = setTimeout(retire, idleMs)
+    }
+    /** Once, after the first call: it takes some milliseconds, in which that would wait. */
+    function leave(): void {
+      if (left) return
+      left = true
+      clearTimeout(leaving)
+      leaveCallersCgroup()
     }
     function retire(): void {
       if (retired) return
@@ -89,6 +98,7 @@ function serveUntilIdle(path: string, idleMs: number, serve: FrontEnds['serve'])
     function finish(): void {
       file.close()
       listener.close()
+      clearTimeout(leaving)
       resolve()
     }
   })

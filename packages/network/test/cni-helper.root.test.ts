@@ -11,7 +11,9 @@ import {
   openSync,
   read,
   readdirSync,
+  readFileSync,
   readlinkSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -184,6 +186,26 @@ describe.skipIf(process.getuid?.() !== 0)('the helper', { timeout: 90_000 }, () 
     expect(helperPids(directory)).toHaveLength(6)
     rmSync(directory, { recursive: true })
     await eventually(() => helperPids(directory).length === 0)
+  })
+
+  it('leaves its first caller’s cgroup', async (context) => {
+    const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+    const [, mount] = /^\d+ \d+ \S+ \S+ (\S+) .* - cgroup2 /m.exec(mounts) ?? []
+    if (mount === undefined) return context.skip('no cgroup v2 is mounted')
+    const cgroup = join(mount, `hf-cni-${process.pid}`)
+    const directory = join(host.stateDir, 'of-cgroup')
+    const env = { ...process.env, CNI_COMMAND: 'VERSION', HOLDFAST_BRIDGE_HELPERS: directory }
+    mkdirSync(cgroup)
+    try {
+      const script = `echo $$ >${cgroup}/cgroup.procs && exec ${plugin}`
+      expect(spawnSync('sh', ['-c', script], { env, input: '{}' }).status).toBe(0)
+      expect(helperPids(directory)).toHaveLength(1)
+      await eventually(() => readFileSync(join(cgroup, 'cgroup.procs'), 'utf8') === '')
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+      await eventually(() => helperPids(directory).length === 0)
+      rmdirSync(cgroup)
+    }
   })
 
   it('is passed by where its directory could be somebody else’s, and where a path is this process’s own', async () => {
