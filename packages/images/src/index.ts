@@ -1,5 +1,6 @@
 export * from './image-store.ts'
 export { openImageStore } from './store.ts'
+export { removeIfSmall } from './small-tree.ts'
 export { readInSnapshot } from './snapshot-view.ts'
 export {
   familiarName,

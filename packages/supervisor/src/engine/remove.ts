@@ -1,5 +1,8 @@
 import { rm } from 'node:fs/promises'
-import { HoldfastError } from '@holdfast/errors'
+import { basename, dirname } from 'node:path'
+import { AT_FDCWD, closeFd, O_DIRECTORY, openat2 } from '@holdfast/core'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import { removeIfSmall } from '@holdfast/images'
 import { cancelPending } from './attach.ts'
 import { containerEvent } from './container-event.ts'
 import type { Container } from './container.ts'
@@ -57,12 +60,25 @@ async function removeLocked(
     for (const name of container.book.anonymousVolumes) await removeUnused(context, container, name)
   forget(context, container)
   // Nobody waits for a long log to go. A directory without a record is taken away at the next start.
-  rm(containerDirectory(context.paths, id), { recursive: true, force: true }).catch((error: unknown) =>
+  removeDirectory(containerDirectory(context.paths, id)).catch((error: unknown) =>
     context.logger.error({ err: error, container: id }, "removing a container's directory"),
   )
   context.containers.delete(container)
   containerEvent(context, container, 'destroy')
   container.waits.removed(container.record)
+}
+
+/** A handful of small files is removed at once: the thread pool takes its time for each, and as much of the processor. */
+async function removeDirectory(path: string): Promise<void> {
+  const parent = openat2(AT_FDCWD, dirname(path), { flags: O_DIRECTORY })
+  try {
+    if (removeIfSmall(parent, Buffer.from(basename(path)))) return
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+  } finally {
+    closeFd(parent)
+  }
+  await rm(path, { recursive: true, force: true })
 }
 
 function forget(context: EngineContext, container: Container): void {
