@@ -113,6 +113,7 @@ export class Container {
   async pause(): Promise<void> {
     this.check('pause')
     await pauseCgroup(this.held.cgroups)
+    this.check('pause') // it may have ended meanwhile
     this.#become('paused', { event: 'paused' })
   }
 

@@ -78,6 +78,8 @@ async function checkAll(supervisor: TestSupervisor): Promise<void> {
     const { json } = await supervisor.request('GET', `/containers/${Id}/json`)
     if (State === 'exited') {
       const code = Number(/exit (\d+)/.exec(String(json.Args[1]))?.[1])
+      // A forced removal that was cut short may have killed it already.
+      if (code % 4 === 2 && json.State.ExitCode === 137) continue
       expect(json.State).toMatchObject({ ExitCode: code })
       expect((await supervisor.request('GET', `/containers/${Id}/logs?stdout=1`)).text).toContain(
         `x${code}\n`,
