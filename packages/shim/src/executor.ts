@@ -78,7 +78,7 @@ export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<
   if (birth !== undefined) procs[birth.as] = openMemberDirectory(birth, init.pid)
   try {
     const fds = { pidfd: init.pidfd, ...procs }
-    const launching = begin(plan, { ...options, bornIn: birth?.as, share: 'init' }, fds)
+    const launching = begin(plan, { ...options, bornIn: birth?.as, share: sharedBy(plan) }, fds)
     try {
       await unlessAborted(launching.untilReady(deadlineOf(options)), options.signal)
       return launching.process()
@@ -89,6 +89,14 @@ export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<
   } finally {
     for (const fd of Object.values(procs)) closeSync(fd)
   }
+}
+
+/**
+ * The init of an exec is seen by whoever is in the container. In the host's user namespace CAP_SYS_PTRACE gives rights over
+ * its memory, which must not be the keeper's then.
+ */
+function sharedBy({ steps }: ExecPlan): LaunchingOptions['share'] {
+  return steps.some((step) => step.do === 'become-root') ? 'init' : 'stage-one'
 }
 
 async function handedOver(launched: LaunchedContainer, options: CreateOptions): Promise<void> {

@@ -1,9 +1,9 @@
 /** Waits for the end of a launched process, and finds out how it ended. */
-import { setTimeout as delay } from 'node:timers/promises'
 import { closeFd, pidfdInfo, pidfdReap, pidfdReaped, watchFd, type ProcessExit } from '@holdfast/core'
 import type { ExitRecord } from '@holdfast/protocol'
 import { nowRfc3339 } from './clock.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
+import { pause } from './pause.ts'
 import { readExitRecord } from './state-file.ts'
 
 /** How often a zombie is looked at where nothing says that it was reaped: this long after the end, then twice as long. */
@@ -54,8 +54,8 @@ async function reaped(pidfd: number): Promise<void> {
     watch.close()
     hungUp.resolve()
   })
-  for (let pause = firstLookMs; !pidfdReaped(pidfd); pause = Math.min(2 * pause, longestLookMs))
-    await Promise.race([hungUp.promise, delay(pause)])
+  for (let waitMs = firstLookMs; !pidfdReaped(pidfd); waitMs = Math.min(2 * waitMs, longestLookMs))
+    await Promise.race([hungUp.promise, pause(waitMs)])
   watch.close()
 }
 

@@ -7,12 +7,20 @@ import { ExecutorWorld, type Live } from './executor-world.ts'
 const world = new ExecutorWorld()
 afterAll(() => world[Symbol.asyncDispose]())
 
-function exec(container: Live, parts: { first?: Step[]; args: string[] }): Promise<Live> {
+function exec(
+  container: Live,
+  parts: { first?: Step[]; args: string[]; hostUsers?: boolean },
+): Promise<Live> {
+  const { hostUsers = false } = parts
   return world.exec(container.container, [
     { do: 'join-process', pidfd: 'pidfd', namespaces: ['time'] },
     ...(parts.first ?? []),
-    { do: 'join-process', pidfd: 'pidfd', namespaces: ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup'] },
-    { do: 'become-root' },
+    {
+      do: 'join-process',
+      pidfd: 'pidfd',
+      namespaces: [...(hostUsers ? [] : (['user'] as const)), ...others],
+    },
+    ...(hostUsers ? [] : [{ do: 'become-root' } as const]),
     { do: 'clone', namespaces: [], keep: [] },
     { do: 'new-session' },
     { do: 'stdio', stdin: 'stdin', stdout: 'stdout', stderr: 'stderr' },
@@ -21,13 +29,16 @@ function exec(container: Live, parts: { first?: Step[]; args: string[] }): Promi
   ])
 }
 
-/** Stacks of stages that lie in a keeper's memory: mappings of a MiB that may be written. */
+const others = ['mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup'] as const
+
+/** Stacks of stages that lie in a keeper's memory: each is a MiB that may be written, and neighbours are one mapping. */
 function stacks(keeper: number): number {
   const maps = readFileSync(`/proc/${keeper}/maps`, 'utf8').trim().split('\n')
-  return maps.filter((line) => {
+  const sizes = maps.map((line) => {
     const [, from = '', to = '', mode] = /^(\w+)-(\w+) (....)/.exec(line) ?? []
-    return mode === 'rw-p' && parseInt(to, 16) - parseInt(from, 16) >= 1 << 20
-  }).length
+    return mode === 'rw-p' ? parseInt(to, 16) - parseInt(from, 16) : 0
+  })
+  return sizes.reduce((count, size) => count + (size >> 20), 0)
 }
 
 async function sleeper(): Promise<Live> {
@@ -52,6 +63,19 @@ describe('memory that the stages of a launch share', () => {
     expect(stacks(container.process.keeper.pid)).toBe(0)
     live.kill(9)
     await live.finish()
+    await end(container)
+  })
+
+  it("is not the init's in the host's user namespace, where a capability of the container's reaches it", async () => {
+    const container = await sleeper()
+    const own = await exec(container, { args: ['true'] })
+    const hosts = await exec(container, { args: ['true'], hostUsers: true })
+    expect(stacks(own.process.keeper.pid)).toBe(2)
+    expect(stacks(hosts.process.keeper.pid)).toBe(1) // stage one's, which nobody in the container sees
+    for (const live of [own, hosts]) {
+      await live.process.door.open()
+      expect((await live.finish()).exitCode).toBe(0)
+    }
     await end(container)
   })
 
