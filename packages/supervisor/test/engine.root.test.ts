@@ -352,6 +352,13 @@ describe.skipIf(!isRoot)('the engine', () => {
     const name = world.engine.get(first).name
     const second = await world.start('sleep 100', { NetworkMode: `container:${name}` })
     expect(world.engine.get(second).hostConfig.NetworkMode).toBe(`container:${first}`)
+    const third = await world.create('true', { NetworkMode: `container:${first}` })
+    await world.engine.stop(first, { timeout: 0 })
+    await expect(world.engine.start(third)).rejects.toMatchObject({
+      code: 'HF_CONTAINER_NOT_RUNNING',
+      hint: `Start ${name} first.`,
+    })
+    await world.engine.remove(third, { force: true, volumes: false })
     await world.engine.remove(first, { force: true, volumes: false })
     expect((await world.engine.namespaces()).map(({ container }) => container.id)).toContain(second)
     await world.engine.stop(second, { timeout: 0 })

@@ -92,7 +92,7 @@ async function startLocked(context: EngineContext, container: Container): Promis
 
 /** The containers whose namespaces were to be joined may have ended meanwhile: that fails in many ways. */
 function nameLostPartner(context: EngineContext, { namespaces }: NamespaceChoices, error: unknown): unknown {
-  if (hasCode(error, 'HF_CONTAINER_NOT_FOUND')) return error
+  if (hasCode(error, 'HF_CONTAINER_NOT_FOUND', 'HF_CONTAINER_NOT_RUNNING')) return error // it says so already
   for (const [type, choice] of Object.entries(namespaces)) {
     if (choice.kind !== 'container') continue
     const partner = context.containers.byId(choice.id)
