@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
@@ -72,10 +73,32 @@ async function measure(row: Row): Promise<{ dockerd: number; holdfast: number }>
   const figures = { dockerd: [] as number[], holdfast: [] as number[] }
   if (row.rounds > 3) for (const engine of [dockerd, holdfast]) await row.measure(engine)
   for (let round = 0; round < row.rounds; round++) {
-    figures.dockerd.push(await row.measure(dockerd))
-    figures.holdfast.push(await row.measure(holdfast))
+    for (const engine of [dockerd, holdfast]) {
+      await machineAtRest()
+      figures[engine === dockerd ? 'dockerd' : 'holdfast'].push(await row.measure(engine))
+    }
   }
   return { dockerd: median(figures.dockerd), holdfast: median(figures.holdfast) }
+}
+
+/**
+ * Either engine goes on tidying for a while once it has answered, and what comes next would be measured beside that.
+ * Waits until the machine was idle for a moment, and at most for a second: somebody else may be using it.
+ */
+async function machineAtRest(): Promise<void> {
+  const deadline = performance.now() + 1_000
+  for (let before = cpuTimes(); performance.now() < deadline;) {
+    await delay(50)
+    const now = cpuTimes()
+    if (now.idle - before.idle >= 0.9 * (now.all - before.all)) return
+    before = now
+  }
+}
+
+/** Of all processors since boot, in milliseconds. */
+function cpuTimes(): { idle: number; all: number } {
+  const all = cpus().flatMap(({ times }) => Object.values(times))
+  return { idle: cpus().reduce((sum, { times }) => sum + times.idle, 0), all: all.reduce((a, b) => a + b, 0) }
 }
 
 function median(values: number[]): number {
