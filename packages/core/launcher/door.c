@@ -76,10 +76,11 @@ static long await_at(struct launch *launch, int door)
 long op_door(struct launch *launch, struct reader *reader)
 {
 	int door = read_fd(reader);
+	bool silent = read_u32(reader);
 
 	if (reader->broken)
 		return 0;
-	long result = report(launch, MESSAGE_READY, 0, -1);
+	long result = silent ? 0 : report(launch, MESSAGE_READY, 0, -1);
 	if (result < 0)
 		return result;
 	return door < 0 ? await_answer(launch) : await_at(launch, door);

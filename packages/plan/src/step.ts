@@ -267,8 +267,9 @@ type StepKind =
   /**
    * Reports readiness and waits until `start` opens the door. Failures from here on belong to `start`. With `listen`,
    * a listening socket, whoever connects to it and writes a byte opens the door; else the report channel's other end.
+   * A `silent` one reports nothing: who is to open it may have done so by then, and nobody is woken for it.
    */
-  | { do: 'door'; listen?: FdName }
+  | { do: 'door'; listen?: FdName; silent?: true }
   /** Descriptors that the program inherits beside stdio, as 3 and on. */
   | { do: 'preserve'; fds: FdName[] }
   /** execve(2), looked up along PATH of `env` as execvp(3). With `init` the program stays as PID 1 and reaps. */

@@ -14,7 +14,7 @@ import { nameStep, stepError, type NamedStep } from './launch-error.ts'
 /** How long the program may take from the door to its first instruction; reading it from a slow disk is in it. */
 const execTimeoutMs = 60_000
 
-/** What happens once it is open. */
+/** What may fail once it is open: with a silent one, which is opened ahead, all that the init does. */
 export interface BehindDoor {
   /** By their place in the plan, for the error of one that fails. */
   steps: Record<number, NamedStep>
@@ -53,17 +53,12 @@ export class Door {
     this.entrust()
     const channel = new LaunchChannel(this.fds.door)
     try {
-      channel.answer()
+      const nobody = answer(channel)
       const report = await channel.next(Date.now() + execTimeoutMs + this.behind.hooksMs)
       if (report.kind === 'error') throw stepError(report, this.behind.steps[report.step])
       if (report.kind !== 'end')
         throw new HoldfastError('HF_INTERNAL', `unexpected ${report.kind} behind the door`)
-    } catch (error) {
-      // Nobody behind it any more.
-      if (!hasCode(error, 'EPIPE', 'ECONNRESET')) throw error
-      throw new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the process ended before it was started', {
-        cause: error,
-      })
+      if (nobody) throw nobody
     } finally {
       channel.rest()
       closeSync(this.fds.door)
@@ -71,8 +66,20 @@ export class Door {
   }
 }
 
+/** What it means that there is nobody behind the door; who failed on the way to a silent one has left a report. */
+function answer(channel: LaunchChannel): Error | undefined {
+  try {
+    channel.answer()
+    return undefined
+  } catch (cause) {
+    if (!hasCode(cause, 'EPIPE', 'ECONNRESET')) throw cause
+    return new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the process ended before it was started', { cause })
+  }
+}
+
 export function behindDoor(steps: readonly Step[]): BehindDoor {
-  const door = steps.findIndex((step) => step.do === 'door')
-  const behind = steps.flatMap((step, index) => (index > door ? [[index, nameStep(step)] as const] : []))
+  const silent = steps.some((step) => step.do === 'door' && step.silent === true)
+  const last = steps.findIndex((step) => step.do === (silent ? 'clone' : 'door'))
+  const behind = steps.flatMap((step, index) => (index > last ? [[index, nameStep(step)] as const] : []))
   return { steps: Object.fromEntries(behind), hooksMs: hooksTime(hookSteps(steps, 'startContainer')) }
 }

@@ -57,7 +57,7 @@ export function encodeStep(table: TableWriter, step: Step): void {
     case 'sync':
       return void table.step('sync')
     case 'door':
-      return void table.step('door').fd(step.listen)
+      return void table.step('door').fd(step.listen).flag(!!step.silent)
     case 'hook':
       return encodeHook(table, step)
     case 'console':

@@ -7,6 +7,7 @@ import { readBundle, type Bundle } from './bundle.ts'
 import { nowRfc3339 } from './clock.ts'
 import { ContainedProcess, notRunning, type LiveProcess } from './contained-process.ts'
 import type { Container } from './container.ts'
+import { execRefusal } from './exec-refusal.ts'
 import { launchedProcess, type LaunchResult } from './launch-result.ts'
 import { execJob, execRecordName, type ExecJob } from './launches.ts'
 import { NoLog } from './log-writer.ts'
@@ -123,7 +124,7 @@ export class Execs {
       await started
     } catch (error) {
       await ended
-      throw error
+      throw execRefusal(error, execSpec.cwd)
     }
     return record.initPid
   }
@@ -162,10 +163,11 @@ export class Execs {
     const { id } = exec.entry
     exec.entry.exit = exit
     delete exec.entry.adoption
-    this.#context.save()
-    removeRecord(`${this.#context.dir}/${execRecordName(id)}`) // the state file has it now
     this.#context.emit({ event: 'exec-exited', execId: id, exit })
     exec.process.output.goodbye()
+    // While those who waited go on. A shim that takes over before that finds the keeper's record, and tells them again.
+    this.#context.save()
+    removeRecord(`${this.#context.dir}/${execRecordName(id)}`)
   }
 
   #forgetOldest(): void {

@@ -67,7 +67,10 @@ export async function createContainer(
   }
 }
 
-/** One more process in a running container, up to its door. */
+/**
+ * One more process in a running container, up to its door, or on its way there: where nothing but errors is reported on
+ * that way, the door is silent, and may be opened while the process is still being prepared.
+ */
 export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<LaunchedProcess> {
   const { init, cgroups } = options.container
   const birth = birthCgroup(cgroups)
@@ -78,9 +81,13 @@ export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<
   if (birth !== undefined) procs[birth.as] = openMemberDirectory(birth, init.pid)
   try {
     const fds = { pidfd: init.pidfd, ...procs }
-    const launching = begin(plan, { ...options, bornIn: birth?.as, share: sharedBy(plan) }, fds)
+    const silent = reportsErrorsAlone(plan)
+    const steps = silent ? withSilentDoor(plan.steps) : plan.steps
+    const launching = begin({ ...plan, steps }, { ...options, bornIn: birth?.as, share: sharedBy(plan) }, fds)
     try {
-      await unlessAborted(launching.untilReady(deadlineOf(options)), options.signal)
+      const deadline = deadlineOf(options)
+      const launched = silent ? launching.untilBorn(deadline) : launching.untilReady(deadline)
+      await unlessAborted(launched, options.signal)
       return launching.process()
     } catch (error) {
       await launching.abandon()
@@ -89,6 +96,19 @@ export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<
   } finally {
     for (const fd of Object.values(procs)) closeSync(fd)
   }
+}
+
+/** A terminal's master, or a filter's listener, has to be taken before the door. */
+function reportsErrorsAlone({ steps, terminal }: ExecPlan): boolean {
+  return !terminal && !steps.some((step) => step.do === 'seccomp' && hasListener(step.profile))
+}
+
+function hasListener({ syscalls = [] }: Extract<Step, { do: 'seccomp' }>['profile']): boolean {
+  return syscalls.some(({ action }) => action === 'SCMP_ACT_NOTIFY')
+}
+
+function withSilentDoor(steps: readonly Step[]): Step[] {
+  return steps.map((step) => (step.do === 'door' ? { ...step, silent: true } : step))
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The report channel of one launch, as promises. */
 import { receiveReport, sendMessage, watchFd, type LaunchReport, type Watch } from '@holdfast/core'
-import { HoldfastError } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 
 export class LaunchChannel {
   readonly fd: number
@@ -15,7 +15,7 @@ export class LaunchChannel {
   /** The next report; `end` again and again after the end. HF_TIMEOUT when none comes before `deadline`. */
   async next(deadline: number): Promise<LaunchReport> {
     for (;;) {
-      const report = this.#ended ? { kind: 'end' as const } : receiveReport(this.fd)
+      const report = this.#ended ? { kind: 'end' as const } : this.#receive()
       if (report !== undefined) {
         this.#ended = report.kind === 'end'
         return report
@@ -33,6 +33,19 @@ export class LaunchChannel {
   rest(): void {
     this.#watch?.close()
     this.#watch = undefined
+  }
+
+  /**
+   * Whoever ends with our answer unread resets the channel. The kernel tells of that once, and before it hands out what
+   * was reported earlier.
+   */
+  #receive(): LaunchReport | undefined {
+    try {
+      return receiveReport(this.fd)
+    } catch (error) {
+      if (!hasCode(error, 'ECONNRESET')) throw error
+      return receiveReport(this.fd)
+    }
   }
 
   #readable(deadline: number): Promise<void> {

@@ -121,6 +121,13 @@ export class Launching {
     }
   }
 
+  /** Until the init exists. What it then does at a silent door and before is the opener's to hear. */
+  async untilBorn(deadline: number): Promise<void> {
+    const report = await this.#channel.next(deadline)
+    if (report.kind !== 'born') throw this.#failure(report)
+    this.#init = { pid: report.pid, pidfd: report.pidfd }
+  }
+
   /** Does what a report asks for; true when the launch has got where it should. */
   async #take(report: LaunchReport, onSync: LaunchListeners['onSync']): Promise<boolean> {
     if (report.kind === 'ready') return true
