@@ -56,8 +56,8 @@ struct pending {
 // What the processes of one launch have in common while they share their memory (shared.c).
 struct shared {
 	bool on; // false: each has its own
-	uint32_t stack_count;
-	uintptr_t stacks[2];
+	uint32_t stack_count, stack_limit;
+	uintptr_t stacks; // one mapping of all
 	// Of an init that shares it too: its pid until it has executed its program or ended. The kernel clears it.
 	volatile uint32_t init;
 };

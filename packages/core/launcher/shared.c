@@ -13,7 +13,7 @@
 #include <linux/futex.h>
 
 // copy.c goes 64 directories deep.
-#define STACK_SIZE (1024 * 1024)
+#define STACK_SIZE (1024L * 1024)
 
 // A small number from a file of procfs, which is only trusted where it really is procfs.
 static bool read_number(struct launch *launch, const char *path, long *number)
@@ -48,6 +48,7 @@ void decide_sharing(struct launch *launch, struct shared *shared)
 		return;
 	if (wanted != OOM_SCORE_AS_IT_IS && !(read_number(launch, "self/oom_score_adj", &number) && number == wanted))
 		return;
+	shared->stack_limit = launch->header.may_share == SHARE_INIT ? 2 : 1;
 	shared->on = read_number(launch, "sys/fs/suid_dumpable", &number) && number != 1;
 }
 
@@ -64,6 +65,20 @@ static _Noreturn void begin(void *argument)
 	leave(125); // never: a stage ends by itself
 }
 
+// All in one mapping: to unmap one makes every processor forget its translations, which costs more than the stack.
+static long take_stack(struct shared *shared)
+{
+	if (!shared->stacks) {
+		long area = sys(mmap, 0, shared->stack_limit * STACK_SIZE, 3, 0x20022 /* private, anonymous, stack */, -1, 0);
+		if (area < 0 && area > -4096)
+			return area;
+		shared->stacks = (uintptr_t)area;
+	}
+	if (shared->stack_count == shared->stack_limit)
+		return -EAGAIN;
+	return (long)(shared->stacks + shared->stack_count++ * STACK_SIZE);
+}
+
 long start_stage(struct launch *launch, struct clone_args *args, bool share, void (*run)(struct launch *))
 {
 	if (!share) {
@@ -72,10 +87,9 @@ long start_stage(struct launch *launch, struct clone_args *args, bool share, voi
 			run(launch), leave(125);
 		return child;
 	}
-	long stack = sys(mmap, 0, STACK_SIZE, 3, 0x20022 /* private, anonymous, stack */, -1, 0);
-	if (stack < 0 && stack > -4096)
+	long stack = take_stack(launch->shared);
+	if (stack < 0)
 		return stack;
-	launch->shared->stacks[launch->shared->stack_count++] = (uintptr_t)stack;
 	// At the stack's upper end, where it is touched anyway. The caller may go on changing its own.
 	struct beginning *beginning = (void *)((stack + STACK_SIZE - sizeof *beginning) & ~63L);
 	memcpy(&beginning->launch, launch, sizeof *launch);
@@ -90,6 +104,5 @@ void leave_memory(struct shared *shared)
 {
 	for (uint32_t init = shared->init; init; init = shared->init)
 		sys(futex, &shared->init, FUTEX_WAIT, init, NULL, NULL, 0);
-	for (uint32_t i = 0; i < shared->stack_count; i++)
-		sys(munmap, shared->stacks[i], STACK_SIZE);
+	sys(munmap, shared->stacks, shared->stack_limit * STACK_SIZE);
 }
