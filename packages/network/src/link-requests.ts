@@ -1,4 +1,4 @@
-/** rtnetlink's messages for links that are not the usual pair on a bridge, and for a bridge's ports and VLANs. */
+/** rtnetlink's messages for links that are not the usual pair on a bridge, and for a bridge's ports. */
 import { formatLink, MessageType } from 'netlink/dist/rt/gen_structs.js'
 import { NLM_F_CREATE, NLM_F_EXCL, type Request } from './netlink.ts'
 import { attribute, nested, text } from './netlink-attributes.ts'
@@ -12,20 +12,11 @@ import {
   u32,
 } from './rtnetlink.ts'
 
-const AF_BRIDGE = 7
-const IFLA_AF_SPEC = 26
 const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2
 const IFLA_INFO_SLAVE_KIND = 4
 const IFLA_INFO_SLAVE_DATA = 5
-const IFLA_BR_VLAN_FILTERING = 7
 const IFLA_BRPORT_ISOLATED = 33
-const IFLA_BRIDGE_FLAGS = 0
-const IFLA_BRIDGE_VLAN_INFO = 2
-const BRIDGE_FLAGS_MASTER = 1
-const BRIDGE_FLAGS_SELF = 2
-const BRIDGE_VLAN_INFO_PVID = 1 << 1
-const BRIDGE_VLAN_INFO_UNTAGGED = 1 << 2
 
 export interface NewLink {
   kind: 'macvlan' | 'ipvlan' | 'ifb'
@@ -117,57 +108,6 @@ export function isolatePort(name: string): Request {
         attribute(IFLA_INFO_SLAVE_KIND, text('bridge')),
         nested(IFLA_INFO_SLAVE_DATA, [attribute(IFLA_BRPORT_ISOLATED, Buffer.of(1))]),
       ]),
-    ],
-  }
-}
-
-const noVlans = { EOPNOTSUPP: 'This kernel’s bridges have no VLANs: it needs CONFIG_BRIDGE_VLAN_FILTERING.' }
-
-export function filterVlans(bridge: string): Request {
-  return {
-    type: MessageType.NEWLINK,
-    what: `RTM_NEWLINK ${bridge}`,
-    hints: noVlans,
-    payload: [
-      formatLink({}),
-      attribute(IFLA_IFNAME, text(bridge)),
-      nested(IFLA_LINKINFO, [
-        attribute(IFLA_INFO_KIND, text('bridge')),
-        nested(IFLA_INFO_DATA, [attribute(IFLA_BR_VLAN_FILTERING, Buffer.of(1))]),
-      ]),
-    ],
-  }
-}
-
-export interface PortVlan {
-  id: number
-  /** What the port sends without a tag belongs to it, and is sent without a tag. */
-  untagged: boolean
-}
-
-/** `self`: the bridge's own port. */
-export function addPortVlan(index: number, vlan: PortVlan, self = false): Request {
-  return portVlan(MessageType.SETLINK, index, vlan, self)
-}
-
-export function deletePortVlan(index: number, id: number): Request {
-  return { ...portVlan(MessageType.DELLINK, index, { id, untagged: false }, false), tolerate: ['ENOENT'] }
-}
-
-function portVlan(type: number, index: number, { id, untagged }: PortVlan, self: boolean): Request {
-  const header = formatLink({ index, family: AF_BRIDGE })
-  const info = Buffer.alloc(4)
-  info.writeUInt16LE(untagged ? BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED : 0, 0)
-  info.writeUInt16LE(id, 2)
-  const flags = Buffer.alloc(2)
-  flags.writeUInt16LE(self ? BRIDGE_FLAGS_SELF : BRIDGE_FLAGS_MASTER)
-  return {
-    type,
-    what: `VLAN ${id} on link ${index}`,
-    hints: noVlans,
-    payload: [
-      header,
-      nested(IFLA_AF_SPEC, [attribute(IFLA_BRIDGE_FLAGS, flags), attribute(IFLA_BRIDGE_VLAN_INFO, info)]),
     ],
   }
 }

@@ -29,10 +29,12 @@ export function attributesOf(data: Buffer): Map<number, Buffer> {
   return attributes
 }
 
-/** Attributes in order: for lists, whose elements share a type. */
-export function attributeList(data: Buffer): Buffer[] {
+/** Attributes in order: for lists, whose elements share a type; `only`: what else is among them is left out. */
+export function attributeList(data: Buffer, only?: number): Buffer[] {
   const attributes: Buffer[] = []
-  parseAttributes(data, ({ data: value }) => attributes.push(value))
+  parseAttributes(data, ({ type, data: value }) => {
+    if (only === undefined || type === only) attributes.push(value)
+  })
   return attributes
 }
 

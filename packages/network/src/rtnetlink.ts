@@ -63,9 +63,10 @@ export interface NewVeth {
   name: string
   /** Absent: a port of no bridge. */
   bridgeIndex?: number
+  mac?: Buffer
   mtu: number | undefined
-  /** `netns`: a descriptor of the namespace that the peer is born in. */
-  peer: { name: string; mac: Buffer; netns: number }
+  /** `netns`: a descriptor of the namespace that the peer is born in; absent: the socket's. */
+  peer: { name: string; mac: Buffer; netns?: number }
 }
 
 /** A pair, the peer directly inside its namespace, this end a port of the bridge (or of none) and down. */
@@ -74,7 +75,7 @@ export function newVeth(veth: NewVeth): Request {
   const peer = [
     attribute(IFLA_IFNAME, text(veth.peer.name)),
     attribute(IFLA_ADDRESS, veth.peer.mac),
-    attribute(IFLA_NET_NS_FD, u32(veth.peer.netns)),
+    ...(veth.peer.netns === undefined ? [] : [attribute(IFLA_NET_NS_FD, u32(veth.peer.netns))]),
     ...mtu,
   ]
   return {
@@ -88,6 +89,7 @@ export function newVeth(veth: NewVeth): Request {
     payload: [
       formatLink({}),
       attribute(IFLA_IFNAME, text(veth.name)),
+      ...(veth.mac === undefined ? [] : [attribute(IFLA_ADDRESS, veth.mac)]),
       ...(veth.bridgeIndex === undefined ? [] : [attribute(IFLA_MASTER, u32(veth.bridgeIndex))]),
       ...mtu,
       nested(IFLA_LINKINFO, vethInfo(formatLink({}), peer)),

@@ -20,13 +20,13 @@ export async function adopt(work: Work): Promise<Result> {
   const addresses = addressesOf(previous, index).map(({ address }) => address)
   const ports = planPorts(runtime?.portMappings ?? [], addresses)
   await refuseTakenPorts(host, ports)
-  const { pair, bridge } = await hostSide(work, previous)
+  const { pair, bridge, vlan } = await hostSide(work, previous)
   const record: AttachmentRecord = {
     containerId: key.containerId,
     interface: key.interface,
     netns: typeof request.netns === 'string' ? request.netns : '',
     kind: 'chained',
-    rules: bridge?.name ?? `net-${key.network}`,
+    rules: (vlan ?? bridge)?.name ?? `net-${key.network}`,
     addresses: addresses.map(formatAddress),
     ports,
     aliases: runtime?.aliases ?? [],
@@ -41,7 +41,7 @@ export async function adopt(work: Work): Promise<Result> {
     await shape(host, { bandwidth, hostIndex, mtu, shaper: shaperName(key), alias: attachmentAlias(key) })
   }
   if (ports.length > 0) {
-    const way = bridge ?? pair
+    const way = vlan ?? bridge ?? pair
     if (!way) throw noPair('portMappings')
     await host.route.request([
       setLink({ link: way.index, ipv4: { [IPV4_DEVCONF_ROUTE_LOCALNET]: 1 } }),
@@ -61,8 +61,15 @@ export async function adopt(work: Work): Promise<Result> {
   return result
 }
 
-/** The host's end of the pair, and the bridge that it is a port of. */
-async function hostSide({ host }: Work, { interfaces }: Result): Promise<{ pair?: Link; bridge?: Link }> {
+interface HostSide {
+  /** The host's end of the pair, and the bridge that it is a port of. */
+  pair?: Link
+  bridge?: Link
+  /** The host's interface in the container's VLAN of that bridge, which the reference bridge plugin names so. */
+  vlan?: Link
+}
+
+async function hostSide({ host }: Work, { interfaces }: Result): Promise<HostSide> {
   const links: Link[] = []
   for (const { name, sandbox } of interfaces) {
     const link = sandbox ? undefined : await host.link(name)
@@ -70,7 +77,11 @@ async function hostSide({ host }: Work, { interfaces }: Result): Promise<{ pair?
   }
   const pair = links.find(({ kind }) => kind === 'veth')
   const bridge = links.find(({ kind, index }) => kind === 'bridge' && (!pair || pair.master === index))
-  return { ...(pair && { pair }), ...(bridge && { bridge }) }
+  const vlan = links.find(
+    ({ name }) =>
+      bridge && /^\d+$/.test(name.slice(bridge.name.length + 1)) && name.startsWith(`${bridge.name}.`),
+  )
+  return { ...(pair && { pair }), ...(bridge && { bridge }), ...(vlan && { vlan }) }
 }
 
 function noPair(field: string): HoldfastError {

@@ -1,29 +1,27 @@
 /** The bridge of a network, and a pair of links with one end on it. */
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { formatPrefix, macBytes, macOf, networkOf, overlaps, type Prefix } from '../address.ts'
+import { macBytes, macOf, type Prefix } from '../address.ts'
 import { portForwards, portStaysDown } from '../bridge-port.ts'
-import { addPortVlan, deletePortVlan, filterVlans, isolatePort, setPromiscuous } from '../link-requests.ts'
-import { NLM_F_CREATE, NLM_F_EXCL, type Request } from '../netlink.ts'
+import { isolatePort, setPromiscuous } from '../link-requests.ts'
+import type { Request } from '../netlink.ts'
+import { addPortVlan, deletePortVlan, filterVlans } from '../port-vlans.ts'
 import {
-  addAddress,
   addNeighbour,
-  deleteAddress,
   deleteLink,
-  dumpAddresses,
   getLink,
   IN6_ADDR_GEN_MODE_NONE,
   IPV4_DEVCONF_ROUTE_LOCALNET,
   newBridge,
   newVeth,
-  parseAddressReply,
   parseLink,
   setLink,
   type Link,
 } from '../rtnetlink.ts'
+import { ensureGatewayAddress, ensureVlanInterface, type Gateway } from './gateway.ts'
 import type { Host } from './host.ts'
 import type { InsideAddress } from './inside.ts'
 import type { BridgeLink } from './network-config.ts'
-import { macOfName } from './stable-name.ts'
+import { bridgeMark, gatewayName, macOfName } from './stable-name.ts'
 import type { StateDir } from './state-dir.ts'
 
 export interface BridgeNeeds {
@@ -43,10 +41,9 @@ export interface ReadyBridge {
   created: boolean
   /** Made by us, at some time: it has no spanning tree, so its ports forward at once. */
   ours: boolean
+  /** Where the gateways' addresses are. */
+  gateway: Gateway
 }
-
-/** What marks a bridge as made by us: for taking it away again. One that was there before is used, and stays. */
-export const bridgeMark = 'holdfast-cni'
 
 export async function ensureBridge(host: Host, dir: StateDir, needs: BridgeNeeds): Promise<ReadyBridge> {
   const { link } = needs
@@ -65,15 +62,36 @@ export async function ensureBridge(host: Host, dir: StateDir, needs: BridgeNeeds
   const ready = { ...found, mac: found.mac ?? '', created, ours: found.alias === bridgeMark }
   try {
     await settings(host, ready, needs)
-    if (link.isGateway) {
-      for (const { address, gateway } of needs.addresses) {
-        if (gateway)
-          await ensureGateway(host, ready, { ...gateway, length: address.length }, link.forceAddress)
-      }
-    }
-    return ready
+    const gateway = await ensureGateway(host, dir, ready, needs)
+    if (needs.publishes)
+      await host.route.request([setLink({ link: gateway.index, ipv4: { [IPV4_DEVCONF_ROUTE_LOCALNET]: 1 } })])
+    return { ...ready, gateway }
   } catch (error) {
     if (created) await host.route.request([deleteLink(link.bridge)])
+    throw error
+  }
+}
+
+/** The bridge itself also where there are no gateways: packets of published ports leave by it. */
+async function ensureGateway(
+  host: Host,
+  dir: StateDir,
+  bridge: Omit<ReadyBridge, 'gateway'>,
+  needs: BridgeNeeds,
+): Promise<Gateway> {
+  const { link, addresses } = needs
+  const gateways = addresses.flatMap(({ address, gateway }): Prefix[] =>
+    link.isGateway && gateway ? [{ ...gateway, length: address.length }] : [],
+  )
+  if (gateways.length === 0) return bridge
+  const on =
+    link.vlan > 0 ? await ensureVlanInterface(host, dir, { link, bridge, mac: macOf(gateways[0]!) }) : bridge
+  try {
+    for (const address of gateways)
+      await ensureGatewayAddress(host, on, { address, force: link.forceAddress })
+    return on
+  } catch (error) {
+    if (on !== bridge && on.created) await host.route.request([deleteLink(on.name)])
     throw error
   }
 }
@@ -118,57 +136,23 @@ async function create(host: Host, needs: BridgeNeeds): Promise<boolean> {
 /** Made without an address of its own, a bridge takes its lowest port's, and changes it as ports come and go. */
 function bridgeMac({ link, addresses }: BridgeNeeds): string {
   const gateway = addresses.find((each) => each.gateway)?.gateway
-  return gateway ? macOf(gateway) : macOfName(link.bridge)
+  return gateway && gatewayName(link) === link.bridge ? macOf(gateway) : macOfName(link.bridge)
 }
 
-async function settings(host: Host, { index }: ReadyBridge, { link, publishes }: BridgeNeeds): Promise<void> {
-  const tagged = link.vlan > 0 || link.vlanTrunk.length > 0
+async function settings(
+  host: Host,
+  { index }: Pick<ReadyBridge, 'index'>,
+  { link }: BridgeNeeds,
+): Promise<void> {
   const requests: Request[] = [
-    ...(publishes ? [setLink({ link: index, ipv4: { [IPV4_DEVCONF_ROUTE_LOCALNET]: 1 } })] : []),
     ...(link.promiscMode ? [setPromiscuous(index)] : []),
-    ...(tagged ? [filterVlans(link.bridge)] : []),
-    // The gateway's addresses are the bridge's own, which must then be a member of the VLAN.
-    ...(link.vlan > 0 && link.isGateway ? [addPortVlan(index, { id: link.vlan, untagged: true }, true)] : []),
+    ...(hasVlans(link) ? [filterVlans(link.bridge)] : []),
   ]
   if (requests.length > 0) await host.route.request(requests)
 }
 
-/** As the reference plugin has it: an address that is there already and overlaps is in the way, unless forced. */
-async function ensureGateway(
-  host: Host,
-  bridge: ReadyBridge,
-  gateway: Prefix,
-  force: boolean,
-): Promise<void> {
-  try {
-    await host.route.request([{ ...addAddress(bridge.index, gateway), flags: NLM_F_CREATE | NLM_F_EXCL }])
-  } catch (error) {
-    if (hasCode(error, 'EEXIST')) return
-    throw error
-  }
-  if (bridge.created) return
-  const others = (await host.route.dump(dumpAddresses())).map(parseAddressReply).flatMap((each): Prefix[] => {
-    if (each?.index !== bridge.index || each.address.family !== gateway.family) return []
-    const prefix = { ...each.address, length: each.prefixLength }
-    return formatPrefix(prefix) === formatPrefix(gateway) || !inTheWay(prefix, gateway) ? [] : [prefix]
-  })
-  if (others.length === 0) return
-  if (force) {
-    await host.route.request(others.map((address) => deleteAddress(bridge.index, address)))
-    return
-  }
-  await host.route.request([deleteAddress(bridge.index, gateway)])
-  throw new HoldfastError(
-    'HF_NETWORK_FAILED',
-    `bridge ${bridge.name} has address ${formatPrefix(others[0]!)}, not ${formatPrefix(gateway)}`,
-    { hint: 'Set forceAddress to have it replaced, or name another bridge.', details: { link: bridge.name } },
-  )
-}
-
-/** Any other IPv4 address is; of IPv6 addresses one whose network overlaps. */
-function inTheWay(present: Prefix, wanted: Prefix): boolean {
-  if (wanted.family === 4) return true
-  return overlaps(networkOf(present, present.length), networkOf(wanted, wanted.length))
+function hasVlans({ vlan, vlanTrunk }: BridgeLink): boolean {
+  return vlan > 0 || vlanTrunk.length > 0
 }
 
 export interface PairNeeds extends BridgeNeeds {
@@ -190,14 +174,14 @@ export async function makePair(host: Host, needs: PairNeeds): Promise<{ hostLink
       ...(host.hasIpv6 && { addrGenMode: IN6_ADDR_GEN_MODE_NONE }),
     }),
     ...(link.portIsolation ? [isolatePort(name)] : []),
-    ...(link.vlan > 0 || link.vlanTrunk.length > 0 ? [] : [setLink({ link: name, up: true })]),
-    ...needs.addresses.map(({ address }) => addNeighbour(bridge.index, address, inside.mac)),
+    ...(hasVlans(link) ? [] : [setLink({ link: name, up: true })]),
+    ...needs.addresses.map(({ address }) => addNeighbour(bridge.gateway.index, address, inside.mac)),
     getLink(name),
   ])
   const hostLink = parseLink(replies.at(-1)![0]!)
   if (hostLink.peerIndex === undefined)
     throw new HoldfastError('HF_INTERNAL', `the kernel told no peer of ${name}`)
-  if (link.vlan > 0 || link.vlanTrunk.length > 0) await tag(host, hostLink.index, link)
+  if (hasVlans(link)) await tag(host, hostLink.index, link)
   return { hostLink, peerIndex: hostLink.peerIndex }
 }
 

@@ -2,16 +2,15 @@
 import { formatAddress, formatPrefix, type Address } from '../address.ts'
 import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
 import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute, type Link } from '../rtnetlink.ts'
-import { dumpDisciplines, parseDiscipline } from '../traffic-control.ts'
 import { readRecord } from './attachment-file.ts'
 import { Host } from './host.ts'
+import { inspectHost } from './inspect-host.ts'
 import { inspectRules, recordedAddresses, type RulesLook } from './inspect-rules.ts'
 import { linkInside, routeWishes } from './inside.ts'
 import { LeaseFiles, ownerText } from './lease-files.ts'
 import { findNetns } from './netns-path.ts'
 import type { Result } from './network-config.ts'
 import { checkKey } from './setup.ts'
-import { bucketOf } from './shaping.ts'
 import { StateDir } from './state-dir.ts'
 import { openNetlink } from './waiting.ts'
 import type { Inspection, InspectRequest } from './verbs.ts'
@@ -50,7 +49,7 @@ export async function inspect(request: InspectRequest): Promise<Inspection> {
     repaired: [],
   }
   await lookInside(look)
-  await lookAtHost(look)
+  look.problems.push(...(await inspectHost(look)))
   lookAtLeases(look)
   const rules = await inspectRules(look)
   ;(request.repair ? look.repaired : look.problems).push(...rules)
@@ -112,52 +111,6 @@ async function lookAtAddresses(
 
 function sameAddress(a: Address | undefined, b: Address | undefined): boolean {
   return a === undefined || b === undefined ? a === b : formatAddress(a) === formatAddress(b)
-}
-
-async function lookAtHost({ host, request, record, problems, addresses }: Look): Promise<void> {
-  const { link } = request.network
-  if (record.hostLink === undefined) return
-  const hostLink = await host.link(record.hostLink)
-  if (!hostLink) {
-    problems.push(`the host's link ${record.hostLink} is gone`)
-    return
-  }
-  if (!hostLink.up) problems.push(`the host's link ${record.hostLink} is down`)
-  await lookAtShaping({ host, request, record, problems }, hostLink)
-  if (link.kind !== 'bridge') return
-  const bridge = await host.link(link.bridge)
-  if (!bridge) {
-    problems.push(`bridge ${link.bridge} is gone`)
-    return
-  }
-  if (!bridge.up) problems.push(`bridge ${link.bridge} is down`)
-  if (hostLink.master !== bridge.index)
-    problems.push(`${record.hostLink} is no port of bridge ${link.bridge}`)
-  if (!link.isGateway) return
-  const own = (await host.route.dump(dumpAddresses())).map(parseAddressReply)
-  for (const { gateway } of addresses) {
-    const found = own.some((each) => each?.index === bridge.index && sameAddress(each.address, gateway))
-    if (gateway && !found)
-      problems.push(`bridge ${link.bridge} has lost its address ${formatAddress(gateway)}`)
-  }
-}
-
-async function lookAtShaping(
-  { host, request, record, problems }: Pick<Look, 'host' | 'request' | 'record' | 'problems'>,
-  hostLink: Link,
-): Promise<void> {
-  const bandwidth = request.runtime?.bandwidth
-  if (!bandwidth) return
-  const disciplines = (await host.route.dump(dumpDisciplines())).map(parseDiscipline)
-  const rateOf = (index: number | undefined): number | undefined =>
-    disciplines.find((each) => each.index === index && each.bucket)?.bucket?.rate
-  const ingress = bucketOf(bandwidth.ingressRate, bandwidth.ingressBurst)
-  if (ingress && rateOf(hostLink.index) !== ingress.rate)
-    problems.push('what the container receives is not limited as it should be')
-  const egress = bucketOf(bandwidth.egressRate, bandwidth.egressBurst)
-  const shaper = egress && record.shaper !== undefined ? await host.link(record.shaper) : undefined
-  if (egress && rateOf(shaper?.index) !== egress.rate)
-    problems.push('what the container sends is not limited as it should be')
 }
 
 function lookAtLeases({ dir, key, request, record, problems }: Look): void {

@@ -38,8 +38,10 @@ export interface LinkNeeds {
 }
 
 export interface MadeLink {
-  /** In the result's order; the last is the one inside. */
+  /** In the result's order. */
   interfaces: ResultInterface[]
+  /** Which of them is the container's. */
+  inside: ResultInterface
   hostLink: Link | undefined
 }
 
@@ -55,13 +57,13 @@ export async function makeLink(host: Host, dir: StateDir, needs: LinkNeeds): Pro
       const { runtime, interface: name } = needs.request
       const mac = runtime?.mac
       await makeOnParent(host, { link: network.link, name, netns: needs.netns, mac, mtu: network.mtu })
-      return { interfaces: [await finishInside(host, needs)], hostLink: undefined }
+      return withoutHostLink(await finishInside(host, needs))
     }
     case 'host-device': {
       const device = await findDevice(host, network.link)
       needs.beforeTaking(device.name)
       await takeDevice(host, device.index, { netns: needs.netns, name: needs.request.interface })
-      return { interfaces: [await finishInside(host, needs)], hostLink: undefined }
+      return withoutHostLink(await finishInside(host, needs))
     }
   }
 }
@@ -82,7 +84,7 @@ async function onBridge(host: Host, dir: StateDir, needs: LinkNeeds): Promise<Ma
     inside: { name: request.interface, mac: macBytes(mac, 'mac'), netns },
   })
   if (!link.disableContainerInterface) {
-    const gatewayMac = link.isGateway ? await bridgeMac(host, bridge) : undefined
+    const gatewayMac = link.isGateway ? await macOfGateway(host, bridge) : undefined
     const options = insideOptions(needs, { dad: link.enabledad, gatewayMac })
     const socket = openInside(host, options)
     try {
@@ -95,20 +97,29 @@ async function onBridge(host: Host, dir: StateDir, needs: LinkNeeds): Promise<Ma
       socket.close()
     }
   }
+  const inside = { name: request.interface, mac, mtu: hostLink.mtu, sandbox: sandbox(request) }
+  const { gateway } = bridge
   return {
     interfaces: [
       { name: bridge.name, mac: bridge.mac, mtu: bridge.mtu },
       { name: hostLink.name, ...(hostLink.mac !== undefined && { mac: hostLink.mac }), mtu: hostLink.mtu },
-      { name: request.interface, mac, mtu: hostLink.mtu, sandbox: sandbox(request) },
+      inside,
+      // The reference plugin tells of it in the same place.
+      ...(gateway.name === bridge.name ? [] : [{ name: gateway.name, mac: gateway.mac, mtu: bridge.mtu }]),
     ],
+    inside,
     hostLink,
   }
 }
 
-/** One that we didn't make takes the address of a port of its, and had none before the first came. */
-async function bridgeMac(host: Host, bridge: ReadyBridge): Promise<Buffer> {
-  const mac = bridge.ours ? bridge.mac : (await host.link(bridge.name))?.mac
-  return macBytes(mac ?? '', 'bridge')
+/** A bridge that we didn't make takes the address of a port of its, and had none before the first came. */
+async function macOfGateway(host: Host, { gateway, ours }: ReadyBridge): Promise<Buffer> {
+  const mac = ours ? gateway.mac : (await host.link(gateway.name))?.mac
+  return macBytes(mac ?? '', 'gateway')
+}
+
+function withoutHostLink(inside: ResultInterface): MadeLink {
+  return { interfaces: [inside], inside, hostLink: undefined }
 }
 
 async function pointToPoint(host: Host, needs: LinkNeeds): Promise<MadeLink> {
@@ -128,6 +139,7 @@ async function pointToPoint(host: Host, needs: LinkNeeds): Promise<MadeLink> {
       { name: hostLink.name, ...(hostLink.mac !== undefined && { mac: hostLink.mac }), mtu: hostLink.mtu },
       inside,
     ],
+    inside,
     hostLink,
   }
 }

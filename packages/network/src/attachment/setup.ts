@@ -46,7 +46,8 @@ export async function setup(request: SetupRequest): Promise<Result> {
     }
   } catch (error) {
     inUse.release()
-    if (made.bridge?.created || made.rules) await removeIfUnused(host, dir, request.network)
+    if (made.bridge?.created || made.bridge?.gateway.created || made.rules)
+      await removeIfUnused(host, dir, request.network)
     throw error
   } finally {
     inUse.release()
@@ -187,7 +188,7 @@ async function guard(
   made: MadeLink,
 ): Promise<void> {
   const { link } = request.network
-  const mac = made.interfaces.at(-1)?.mac
+  const { mac } = made.inside
   if (link.kind !== 'bridge' || !link.macspoofchk || !made.hostLink || mac === undefined) return
   file.write(Object.assign(record, { mac }))
   await guardMac(host, dir, { link: made.hostLink.name, mac })
@@ -223,7 +224,7 @@ function resultOf(
   const ips = made.addresses.inside.map(({ address, gateway }) => ({
     address: formatPrefix(address),
     ...(gateway && { gateway: formatAddress(gateway) }),
-    interface: interfaces.length - 1,
+    interface: interfaces.indexOf(made.link.inside),
   }))
   return {
     interfaces,

@@ -4,6 +4,8 @@
  * making a link.
  */
 
+import type { BridgeLink } from './network-config.ts'
+
 /** Twelve hexadecimal digits. */
 export function stableHash(text: string): string {
   return hash32(text, 0x811c_9dc5) + hash32(text, 0x050c_5d1f).slice(0, 4)
@@ -33,6 +35,23 @@ export interface AttachmentKey {
 export function hostLinkName(key: AttachmentKey): string {
   return `hf${stableHash(keyText(key))}`
 }
+
+/** The link that has, or would have, the gateways' addresses: the bridge, or the host's interface in the VLAN. */
+export function gatewayName({
+  bridge,
+  vlan,
+  isGateway,
+}: Pick<BridgeLink, 'bridge' | 'vlan' | 'isGateway'>): string {
+  return isGateway && vlan > 0 ? `${bridge}.${vlan}` : bridge
+}
+
+/** The port of a bridge behind which an interface of the host's in one VLAN lies. */
+export function vlanPortName(interfaceName: string): string {
+  return `hv${stableHash(interfaceName)}`
+}
+
+/** What marks a bridge, and the host's interface in a VLAN, as made by us: for taking it away again. */
+export const bridgeMark = 'holdfast-cni'
 
 /** The link by which what a container sends is slowed down. */
 export function shaperName(key: AttachmentKey): string {

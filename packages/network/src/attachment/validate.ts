@@ -5,6 +5,7 @@ import { checkLinkName } from '../validate.ts'
 import { Fields, inPath, invalid } from './fields.ts'
 import { validateIpam } from './validate-ipam.ts'
 import { validateDns } from './validate-runtime.ts'
+import { gatewayName } from './stable-name.ts'
 import {
   ipvlanModes,
   macvlanModes,
@@ -94,6 +95,8 @@ function validateBridge(fields: Fields): BridgeLink {
   if (link.vlan > 0 && link.vlanTrunk.length > 0) {
     throw invalid('vlanTrunk', 'a port is either of one VLAN (vlan) or a trunk (vlanTrunk)')
   }
+  // The host's interface in the VLAN.
+  if (gatewayName(link) !== link.bridge) inPath('bridge', () => checkLinkName(gatewayName(link), 'bridge'))
   return link
 }
 
