@@ -6,6 +6,7 @@ import { type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 import { deleteConntrack, dumpConntrack } from './conntrack.ts'
 import { messages } from './netlink-listener.ts'
+import { addPortVlan, parsePortVlans } from './port-vlans.ts'
 import { addElements, parseElements, portBytes } from './nfnetlink.ts'
 import { addAddress, deleteLink, parseLink, parseRoute, setLink } from './rtnetlink.ts'
 
@@ -50,6 +51,24 @@ describe('rtnetlink messages', () => {
     // IFLA_LINKINFO { IFLA_INFO_SLAVE_KIND "bridge", IFLA_INFO_SLAVE_DATA { IFLA_BRPORT_MODE 1 } }
     expect(payload(setLink({ link: 7, hairpin: true })).slice(32)).toBe(
       '1c001280' + '0b000400' + '6272696467650000' + '0c000580' + '05000400' + '01000000',
+    )
+  })
+
+  it('tell the VLANs of a bridge’s port', () => {
+    // ifinfomsg AF_BRIDGE, IFLA_AF_SPEC { flags, VLAN 1 egress untagged, VLAN 10 PVID and egress untagged, VLAN 20 }
+    const data = hex(`07000000 05000000 00000000 00000000 24001a80
+      06000000 01000000 08000200 04000100 08000200 06000a00 08000200 00001400`)
+    expect(parsePortVlans({ type: 16, data })).toEqual({
+      index: 5,
+      vlans: [
+        { id: 1, untagged: false },
+        { id: 10, untagged: true },
+        { id: 20, untagged: false },
+      ],
+    })
+    // What is asked for is its own VLAN.
+    expect(payload(addPortVlan(5, { id: 10, untagged: true })).slice(32)).toBe(
+      '14001a80' + '0600000001000000' + '0800020006000a00',
     )
   })
 

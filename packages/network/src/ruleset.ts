@@ -3,6 +3,7 @@
  * element of a map, so the cost per packet does not grow with their number.
  *
  * ```
+ * vlans prerouting frames that a bridge with VLANs passes on: not tracked
  * raw prerouting   to or from 127.0.0.0/8 on any link but lo: drop  (route_localnet is on for our bridges)
  *              from an internal network to anywhere but itself: drop
  * prerouting ┐
@@ -32,6 +33,8 @@ export interface NetworkRules {
    * routes and rules, as CNI's bridge networks do, whose containers other hosts reach by their addresses.
    */
   entry?: 'open' | 'closed'
+  /** The bridge on which the network is a VLAN, where `bridge` names the host's interface in it. */
+  trunk?: string
   /** Each container has a link of its own, and there is no bridge: `bridge` is a name for the chains alone. */
   pointToPoint?: boolean
 }
@@ -62,6 +65,7 @@ export function removeText(rules: NetworkRules, last: boolean): string {
     ...subnets.map(
       (subnet) => `delete element inet ${table} ${sourceMaps[subnet.family]} { ${formatPrefix(subnet)} }`,
     ),
+    ...bridgedElements(rules).map((element) => `delete ${element}`),
     ...optionalElements(table, bridge, { internal: false, isolated: true }),
     `delete chain inet ${table} ${leaveChain(bridge)}`,
     `delete chain inet ${table} ${sourceChain(bridge)}`,
@@ -186,9 +190,38 @@ function networkText(rules: NetworkRules, stale: Prefix[]): string {
     ...(ipMasq && !internal ? masqueradeText(rules, source) : []),
     ...optionalElements(table, bridge, rules),
     ...(rules.pointToPoint ? [] : [`add element inet ${table} bridges { "${bridge}" }`]),
+    ...vlanText(rules),
     ...stale.map((subnet) => `delete ${jump(subnet)}`),
     ...subnets.map((subnet) => `add ${jump(subnet)}`),
   ])
+}
+
+/**
+ * With bridge-nf-call-iptables, frames that a bridge passes on within a VLAN meet the host's rules as if they came and
+ * left by the bridge, and again when they reach the host's interface in the VLAN. Who was translated or masqueraded the
+ * first time, by a link that has no address, never arrives; so the first time nobody looks.
+ */
+function vlanText(rules: NetworkRules): string[] {
+  if (rules.trunk === undefined) return []
+  const chain = `inet ${rules.table} vlans`
+  return [
+    `add set inet ${rules.table} bridged4 { type ifname . ipv4_addr; flags interval; }`,
+    `add set inet ${rules.table} bridged6 { type ifname . ipv6_addr; flags interval; }`,
+    `add chain ${chain} { type filter hook prerouting priority -300; policy accept; }`,
+    `flush chain ${chain}`,
+    ...(['saddr', 'daddr'] as const).flatMap((side) => [
+      `add rule ${chain} iifname . ip ${side} @bridged4 notrack`,
+      `add rule ${chain} iifname . ip6 ${side} @bridged6 notrack`,
+    ]),
+    ...bridgedElements(rules).map((element) => `add ${element}`),
+  ]
+}
+
+function bridgedElements({ table, trunk, subnets }: NetworkRules): string[] {
+  if (trunk === undefined) return []
+  return subnets.map(
+    (subnet) => `element inet ${table} bridged${subnet.family} { "${trunk}" . ${formatPrefix(subnet)} }`,
+  )
 }
 
 function entryText({ table, bridge, internal, isolated }: NetworkRules): string[] {

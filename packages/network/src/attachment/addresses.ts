@@ -72,22 +72,27 @@ async function rangeSets(host: Host, dir: StateDir, { network, runtime }: SetupR
   return [[{ subnet, first, last: lastAddress(subnet) - 1n, gateway: { family, value: first } }]]
 }
 
-/** The first process chooses; its choice is a symbolic link, made whole or not at all, and for one process alone. */
+/** The first process chooses, while others wait; its choice is a symbolic link, made whole or not at all. */
 async function chosenSubnet(host: Host, dir: StateDir): Promise<string> {
   const file = join(dir.path, 'subnet')
-  try {
-    return readlinkSync(file)
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error
-  }
+  const known = linkTarget(file)
+  if (known !== undefined) return known
+  using _ = await dir.installing()
+  const meanwhile = linkTarget(file)
+  if (meanwhile !== undefined) return meanwhile
   const { chooseSubnet } = await import('../subnet.ts')
   const subnet = await chooseSubnet(defaultPool, 24, host.netns)
+  symlinkSync(subnet, file)
+  return subnet
+}
+
+function linkTarget(path: string): string | undefined {
   try {
-    symlinkSync(subnet, file)
+    return readlinkSync(path)
   } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error
+    if (!hasCode(error, 'ENOENT')) throw error
+    return undefined
   }
-  return readlinkSync(file)
 }
 
 /** An IPAM plugin may name no gateway: the network's first address is it, where the bridge is to be one. */

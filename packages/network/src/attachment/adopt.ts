@@ -27,6 +27,7 @@ export async function adopt(work: Work): Promise<Result> {
     netns: typeof request.netns === 'string' ? request.netns : '',
     kind: 'chained',
     rules: (vlan ?? bridge)?.name ?? `net-${key.network}`,
+    ...(vlan && bridge && { trunk: bridge.name }),
     addresses: addresses.map(formatAddress),
     ports,
     aliases: runtime?.aliases ?? [],
@@ -50,6 +51,7 @@ export async function adopt(work: Work): Promise<Result> {
     const needs: RuleNeeds = {
       name: record.rules,
       pointToPoint: !bridge,
+      trunk: record.trunk,
       ipMasq: false,
       subnets: addresses.map((address) => networkOf(address, address.length)),
     }

@@ -19,6 +19,8 @@ export interface AttachmentRecord {
   kind: string
   /** The bridge, or the chains' name in the rules. */
   rules: string
+  /** The bridge whose VLAN the container is in, where another plugin put it there. */
+  trunk?: string
   addresses: string[]
   ports: PublishedPort[]
   /** The host's link that leads to the container where no bridge does. */

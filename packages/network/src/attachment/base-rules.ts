@@ -23,6 +23,8 @@ export interface RuleNeeds {
   /** The bridge, or a name for the chains where there is none. */
   name: string
   pointToPoint: boolean
+  /** The bridge on which the network is a VLAN. */
+  trunk?: string | undefined
   ipMasq: boolean
   subnets: Prefix[]
 }
@@ -109,8 +111,9 @@ export async function installedSubnets(host: Host, name: string): Promise<Prefix
   return sourcesOf(present, name).map((text) => parsePrefix(text, 'source'))
 }
 
-function rulesOf({ name, ...needs }: RuleNeeds): NetworkRules {
-  return { table, bridge: name, internal: false, isolated: true, entry: 'open', ...needs }
+function rulesOf({ name, trunk, ...needs }: RuleNeeds): NetworkRules {
+  const vlan = trunk !== undefined && { trunk }
+  return { table, bridge: name, internal: false, isolated: true, entry: 'open', ...vlan, ...needs }
 }
 
 function marker(needs: RuleNeeds, subnet: Prefix): string {

@@ -8,7 +8,7 @@ import { addressesOf, type InsideAddress } from './inside.ts'
 import { guardMac, isGuarded } from './mac-guard.ts'
 import type { NetworkConfig } from './network-config.ts'
 import { publishPorts } from './ports.ts'
-import { rulesName } from './rules-name.ts'
+import { networkRules } from './rules-name.ts'
 import { hostLinkName, type AttachmentKey } from './stable-name.ts'
 import type { StateDir } from './state-dir.ts'
 import { publishedTo } from './take-down.ts'
@@ -34,10 +34,7 @@ export function recordedAddresses({ result, addresses, interface: own }: Attachm
 export async function inspectRules(look: RulesLook): Promise<string[]> {
   const { host, dir, network, repair, record, addresses } = look
   const needs: RuleNeeds = {
-    name: record.kind === 'chained' ? record.rules : rulesName(network),
-    pointToPoint:
-      record.kind === 'chained' ? record.rules.startsWith('net-') : network.link.kind !== 'bridge',
-    ipMasq: network.ipMasq && record.kind !== 'chained',
+    ...(record.kind === 'chained' ? chainedRules(record) : networkRules(network)),
     subnets: addresses.map(({ address }) => networkOf(address, address.length)),
   }
   const wanted = network.ipMasq || record.ports.length > 0
@@ -58,6 +55,10 @@ export async function inspectRules(look: RulesLook): Promise<string[]> {
     ),
     ...(unguarded ? ['senders of the container are not checked any more'] : []),
   ]
+}
+
+function chainedRules({ rules, trunk }: AttachmentRecord): Omit<RuleNeeds, 'subnets'> {
+  return { name: rules, pointToPoint: rules.startsWith('net-'), trunk, ipMasq: false }
 }
 
 async function missingPorts({ host, record }: RulesLook): Promise<AttachmentRecord['ports']> {

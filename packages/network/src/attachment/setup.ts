@@ -13,7 +13,7 @@ import type { Dns, NetworkConfig, Result, Route } from './network-config.ts'
 import { isHostNetns, openNetns } from './netns-path.ts'
 import { planPorts, refuseTakenPorts } from './ports.ts'
 import { publishOrReap, retryAfterReaping } from './reap.ts'
-import { rulesName } from './rules-name.ts'
+import { networkRules, rulesName } from './rules-name.ts'
 import { shape } from './shaping.ts'
 import { attachmentAlias, hostLinkName, shaperName, type AttachmentKey } from './stable-name.ts'
 import { StateDir } from './state-dir.ts'
@@ -206,12 +206,9 @@ async function shapeLink({ host, key, request }: Work, { hostLink }: MadeLink): 
 }
 
 function ruleNeeds(network: NetworkConfig, { inside }: Addresses): RuleNeeds {
-  const subnets = inside.map(({ address }) => networkOf(address, address.length))
   return {
-    name: rulesName(network),
-    pointToPoint: network.link.kind !== 'bridge',
-    ipMasq: network.ipMasq,
-    subnets,
+    ...networkRules(network),
+    subnets: inside.map(({ address }) => networkOf(address, address.length)),
   }
 }
 

@@ -6,7 +6,7 @@ import { removeRules } from './base-rules.ts'
 import type { Host } from './host.ts'
 import { removeUnusedGuard } from './mac-guard.ts'
 import type { BridgeLink, NetworkConfig } from './network-config.ts'
-import { rulesName } from './rules-name.ts'
+import { networkRules } from './rules-name.ts'
 import { bridgeMark, gatewayName, vlanPortName } from './stable-name.ts'
 import type { StateDir } from './state-dir.ts'
 
@@ -24,9 +24,8 @@ export async function removeShared(host: Host, dir: StateDir, network: NetworkCo
   if (attachmentNames(dir).length > 0) return
   const { link } = network
   if (link.kind === 'bridge' && !(await removeLinks(host, link))) return
-  const pointToPoint = link.kind !== 'bridge'
   await removeUnusedGuard(host)
-  await removeRules(host, { name: rulesName(network), pointToPoint, ipMasq: network.ipMasq })
+  await removeRules(host, networkRules(network))
 }
 
 /** False where the link that has the gateways' addresses stays: it is another network's too, or not ours. */

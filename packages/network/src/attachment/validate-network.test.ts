@@ -93,6 +93,7 @@ describe('a network’s configuration', () => {
     [{ ...minimal, hairpinMode: true, promiscMode: true }, 'promiscMode'],
     [{ ...minimal, vlan: 5, vlanTrunk: [{ id: 6 }] }, 'vlanTrunk'],
     [{ ...minimal, vlan: 4095 }, 'vlan'],
+    [{ ...minimal, bridge: 'abcdefghijk', isGateway: true, vlan: 4094 }, 'bridge'], // no interface can be called so
     [{ ...minimal, vlanTrunk: [{ minID: 3 }] }, 'vlanTrunk[0]'],
     [{ ...minimal, ipMasqBackend: 'ebtables' }, 'ipMasqBackend'],
     [{ ...minimal, disableContainerInterface: true }, 'ipam'],
