@@ -36,8 +36,15 @@ void fail_text(const char *text);
 void parse_globals(int argc, char **argv);
 // The value of a long option at argv[*at], as `--name value` or `--name=value`; NULL where it is another.
 const char *option_value(char **argv, int argc, int *at, const char *name);
-// Positional arguments of the verb, where it takes no options; dies where there are fewer or more.
+// Positional arguments of a verb that takes no options; dies where there are fewer or more. NULL where an option stands
+// among them: `kill --all` alone has one, which is the planner's work.
 char **positional(int least, int most, int *count);
+
+// ---- help.c ----
+int print_help(void);
+int print_version(void);
+// False where the verb's arguments don't ask for it.
+bool print_verb_help(void);
 
 // ---- memfd.c: as in warm.h, and a failure ends the call ----
 char *read_memfd(int fd, size_t *size);

@@ -11,6 +11,8 @@
 //                       ◄── s          ◄─────────────────────────── end
 //     h (poststart hooks), o ────────► detached: ends here. Else waits for the process.
 //
+// What it says with --debug are runc's words for the same moments, since they are looked for.
+//
 // A failure goes to the planner (e: as the launcher reported it, f: as text), which undoes what it made and answers
 // with the words for it.
 #include "front.h"
@@ -190,6 +192,7 @@ static int on_born(struct launch *launch, const struct packet *report)
 	launch->pid = (pid_t)pid;
 	launch->pidfd = report->fds[0];
 	memcpy(message + 1, &launch->pid, sizeof launch->pid);
+	say("debug", "child process in init(): it is process %d", launch->pid);
 	send_packet(launch->planner, message, sizeof message, NULL, 0);
 	return 0;
 }
@@ -305,12 +308,13 @@ int launch_container(int planner, struct packet *packet)
 		chown_stdio(launch.uid);
 	if (!start(&launch, packet, &spec))
 		return give_up_with(&launch, "the launcher cannot be started: %s", strerror(errno));
-	say("debug", "started the launcher as %d for %s", launch.launcher, launch.id);
+	say("debug", "nsexec container setup: the launcher of %s is process %d", launch.id, launch.launcher);
 	close_packet(packet);
 	if (launch.door >= 0)
 		close(launch.door);
 	if ((status = follow(&launch)))
 		return status;
+	say("debug", launch.flags & EXEC ? "setns_init: about to exec" : "init: closing the pipe to signal completion");
 	if (!send_packet(planner, "c", 1, NULL, 0) || !agreed(&launch))
 		return give_up_with(&launch, "the planner is gone");
 	reap(launch.launcher);

@@ -10,24 +10,6 @@
 
 struct front front = {.root_fd = -1};
 
-static int print_version(void)
-{
-	printf("holdfast-oci version %s\nspec: 1.3.0\n", VERSION);
-	return 0;
-}
-
-static int print_help(void)
-{
-	puts("NAME:\n   holdfast-oci - an OCI runtime: makes containers from bundles\n\n"
-	     "USAGE:\n   holdfast-oci [global options] command [command options] [arguments...]\n\n"
-	     "COMMANDS:\n   create start run state kill delete exec list ps pause resume update events features spec\n"
-	     "   checkpoint restore (refused)\n\n"
-	     "GLOBAL OPTIONS:\n   --root DIR          where the containers' states are kept (default: /run/holdfast-oci)\n"
-	     "   --log FILE          where messages go (default: stderr)\n   --log-format FORMAT text or json\n"
-	     "   --debug             log more\n   --systemd-cgroup    cgroups are scopes of systemd\n   --version, -v\n   --help, -h");
-	return 0;
-}
-
 static void name_call(void)
 {
 	unsigned char bytes[16];
@@ -49,6 +31,8 @@ int main(int argc, char **argv)
 	// A caller that ignores it would leave this process without the status of its children.
 	signal(SIGCHLD, SIG_DFL);
 	parse_globals(argc, argv);
+	if (print_verb_help())
+		return 0;
 	name_call();
 	front.root_fd = open(front.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 0; i < sizeof own / sizeof *own; i++)

@@ -88,11 +88,11 @@ char **positional(int least, int most, int *count)
 	*count = 0;
 	for (int at = front.verb_at + 1; at < front.argc; at++) {
 		const char *argument = front.argv[at];
-		if (!strcmp(argument, "--help") || !strcmp(argument, "-h"))
-			return NULL;
-		// Only a verb without options of its own comes here.
-		if (argument[0] == '-' && argument[1] && !(argument[1] >= '0' && argument[1] <= '9') && strcmp(argument, "--"))
-			return NULL;
+		if (argument[0] == '-' && argument[1] && !(argument[1] >= '0' && argument[1] <= '9') && strcmp(argument, "--")) {
+			if (!strcmp(front.verb, "kill"))
+				return NULL;
+			die(1, "flag provided but not defined: -%s", name_of(argument));
+		}
 		if (strcmp(argument, "--"))
 			found[(*count)++] = front.argv[at];
 	}

@@ -72,8 +72,6 @@ int verb_start(void)
 	int count;
 	char **ids = positional(1, 1, &count);
 
-	if (!ids)
-		return ask_planner(front.argc, front.argv);
 	struct container container = find_container(ids[0]);
 	refuse(&container);
 	int socket = connect_at(container.directory, "door", SOCK_SEQPACKET);

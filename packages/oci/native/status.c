@@ -109,8 +109,6 @@ int verb_state(void)
 	int count;
 	char **ids = positional(1, 1, &count);
 
-	if (!ids)
-		return ask_planner(front.argc, front.argv);
 	struct container container = find_container(ids[0]);
 	printf("%s  \"pid\": %d,\n  \"status\": \"%s\",\n%s\n", container.head,
 	       container.status == STATUS_STOPPED ? 0 : container.pid, status_name(container.status), container.tail);

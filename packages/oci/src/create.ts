@@ -21,11 +21,13 @@ import {
 import type { Call } from './call.ts'
 import { directSteps } from './direct-steps.ts'
 import { withHome, withListenFds } from './environment.ts'
+import { killInit } from './ending.ts'
 import { runHooks } from './hooks.ts'
 import { launchBy, type Launch } from './launch.ts'
 import { numberOption, onlyId, parseOptions, usage, type Options } from './options.ts'
 import { planHost } from './plan-host.ts'
 import * as store from './store.ts'
+import { sharingWarning } from './shared-cgroup.ts'
 import { scopeProperties } from './systemd-properties.ts'
 import { refuseWithoutSystemd, startScope, stopScope, type Tenant } from './systemd-scope.ts'
 import { scopeUnit, type ScopeUnit } from './systemd-unit.ts'
@@ -161,13 +163,16 @@ function newRecord({
 }
 
 async function launchPrepared(making: Making, verb: 'create' | 'run'): Promise<void> {
-  const { plan, unit, id, config, record } = making
-  await vacatedCgroup(plan.preparations)
-  if (!unit) return launchIn(making, verb)
+  const { call, plan, unit, id, config, record } = making
+  const members = await vacatedCgroup(plan.preparations)
+  const shared = members.length > 0
+  if (shared) call.warn(sharingWarning(members))
+  if (shared) delete record.unit // the others' scope, and theirs to stop
+  if (!unit || shared) return launchIn(making, verb, { shared })
   refuseFrozen(record.cgroups.filter(({ existed }) => existed)) // the tenant would be stuck in it
   const tenant = await startScope(unit, id, scopeProperties(plan, config))
   try {
-    await launchIn(making, verb, tenant)
+    await launchIn(making, verb, { tenant })
   } catch (error) {
     await tenant.leave()
     await removeCgroups(record.cgroups)
@@ -176,9 +181,13 @@ async function launchPrepared(making: Making, verb: 'create' | 'run'): Promise<v
   }
 }
 
-async function launchIn(making: Making, verb: 'create' | 'run', tenant?: Tenant): Promise<void> {
+async function launchIn(
+  making: Making,
+  verb: 'create' | 'run',
+  { tenant, shared }: { tenant?: Tenant; shared?: boolean },
+): Promise<void> {
   const { plan, call } = making
-  const prepared = prepare(plan.preparations, tenant?.pid)
+  const prepared = prepare(plan.preparations, { tenant: tenant?.pid, shared: shared ?? false })
   try {
     const launch = launchOf(making, prepared, { verb, tenants: tenant ? 1 : 0 })
     await launchBy(call.connection, launch, {
@@ -191,7 +200,9 @@ async function launchIn(making: Making, verb: 'create' | 'run', tenant?: Tenant)
       onStarted: (pid) => (verb === 'run' ? poststart(making, pid) : Promise.resolve()),
     })
   } catch (error) {
-    killCgroup(prepared.cgroups)
+    // One that is not at its door yet ends with its launcher.
+    if (shared) await killInit(making.record)
+    else killCgroup(prepared.cgroups)
     await removeCgroups(prepared.cgroups)
     // runtime.md#lifecycle: a create that fails behind its hooks is destroyed, and that ends with poststop.
     if (call.connection.open) await poststop(making)

@@ -8,6 +8,7 @@ import { killInit } from './ending.ts'
 import { runHooks } from './hooks.ts'
 import { onlyId, parseOptions } from './options.ts'
 import * as store from './store.ts'
+import { withoutOthers } from './shared-cgroup.ts'
 import { stopScope } from './systemd-scope.ts'
 
 export async function remove(call: Call): Promise<void> {
@@ -38,7 +39,7 @@ async function destroy(call: Call, record: store.ContainerRecord): Promise<void>
   const { root } = call.request
   const config = store.loadConfig(root, record.id)
   await killInit(record)
-  await removeCgroups(record.cgroups)
+  await removeCgroups(withoutOthers(root, record))
   if (record.unit !== undefined) await stopScope(record.unit)
   store.forget(root, record.id)
   await poststop(call, record, config)

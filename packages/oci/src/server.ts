@@ -2,7 +2,6 @@
 import { closeFd, type PacketConnection } from '@holdfast/core'
 import { ExitError, type Call } from './call.ts'
 import { messageOf } from './error-text.ts'
-import { help } from './help.ts'
 import { usage } from './options.ts'
 import { protocolError } from './protocol-error.ts'
 import { readRequest } from './request.ts'
@@ -36,20 +35,10 @@ async function answer(connection: PacketConnection, printed: string[]): Promise<
   try {
     const verb = Object.hasOwn(verbs, request.verb) ? verbs[request.verb] : undefined
     if (!verb) throw usage(`No help topic for '${request.verb}'`)
-    if (asksForHelp(request.verb, request.args)) {
-      help(call)
-      return 0
-    }
     return (await verb(call)) ?? 0
   } finally {
     if (input !== undefined) closeFd(input)
   }
-}
-
-/** Not behind the command of an exec. */
-function asksForHelp(verb: string, args: readonly string[]): boolean {
-  const own = verb === 'exec' ? args.slice(0, 1) : args
-  return own.some((arg) => arg === '--help' || arg === '-h')
 }
 
 function leave(connection: PacketConnection, status: number, out: string, error?: string): void {

@@ -6,7 +6,6 @@ import { poststart, remove, undo } from './delete.ts'
 import { events } from './events.ts'
 import { exec } from './exec.ts'
 import { printFeatures } from './features.ts'
-import { help } from './help.ts'
 import { killAll } from './kill.ts'
 import { list } from './list.ts'
 import { pause, resume } from './pause.ts'
@@ -30,15 +29,15 @@ export const verbs: Readonly<Record<string, Verb>> = {
   features: printFeatures,
   spec,
   kill: killAll,
-  state: help,
-  start: help,
   checkpoint: refuse('checkpoint'),
   restore: refuse('restore'),
 }
 
 function refuse(verb: string): Verb {
-  return () => {
-    throw new HoldfastError('HF_UNSUPPORTED', `${verb} is not supported`, {
+  return ({ request: { args } }) => {
+    const asked = args.filter((arg) => arg.startsWith('-')).map((arg) => arg.replace(/=.*/s, ''))
+    const options = asked.length === 0 ? '' : `, nor with ${asked.join(' ')}`
+    throw new HoldfastError('HF_UNSUPPORTED', `${verb} is not supported${options}`, {
       hint: 'holdfast-oci does not dump or restore processes; there is no CRIU behind it.',
       details: { field: verb },
     })

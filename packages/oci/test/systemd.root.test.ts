@@ -103,18 +103,35 @@ describe.each([1, 2] as const)('under systemd on cgroup v%i', (version) => {
       expect(await systemd.traces(id)).toEqual([])
     })
 
-    it('a unit of that name, and a path that is none, are refused', { timeout: 60_000 }, async () => {
+    it('another container in its cgroup is none of its unit', { timeout: 60_000 }, async () => {
       const [id, other] = [world.id(), world.id()]
       expect((await create(id)).status, errors()).toBe(0)
-      const path = (value: string) => create(other, (c) => (c.linux.cgroupsPath = value))
-      expect((await path(`made-for.slice:test:${id}`)).status).toBe(1)
-      expect(errors()).toContain(`systemd has a unit test-${id}.scope already`)
-      expect((await path(`/made/${other}`)).status).toBe(1)
-      expect(errors()).toContain('slice:prefix:name')
+      const shared = create(other, (c) => (c.linux.cgroupsPath = `made-for.slice:test:${id}`))
+      expect((await shared).status, errors()).toBe(0)
+      expect(errors()).toContain("container's cgroup is not empty")
+      await must('delete', other)
+      expect(await systemd.show(`test-${id}.scope`, ['ActiveState'])).toEqual({ ActiveState: 'active' })
       expect(JSON.parse(await must('state', id))).toMatchObject({ status: 'created' })
       await must('delete', id)
       expect(await systemd.traces('test-hfoci')).toEqual([])
     })
+
+    it(
+      'a unit of that name elsewhere, and a path that is none, are refused',
+      { timeout: 60_000 },
+      async () => {
+        const [id, other] = [world.id(), world.id()]
+        expect((await create(id)).status, errors()).toBe(0)
+        const path = (value: string) => create(other, (c) => (c.linux.cgroupsPath = value))
+        expect((await path(`made-other.slice:test:${id}`)).status).toBe(1)
+        expect(errors()).toContain(`systemd has a unit test-${id}.scope already`)
+        expect((await path(`/made/${other}`)).status).toBe(1)
+        expect(errors()).toContain('slice:prefix:name')
+        expect(JSON.parse(await must('state', id))).toMatchObject({ status: 'created' })
+        await must('delete', id)
+        expect(await systemd.traces('test-hfoci')).toEqual([])
+      },
+    )
 
     it('what fails, or is killed, leaves no unit', { timeout: 60_000 }, async () => {
       const id = world.id()

@@ -1,10 +1,11 @@
 /** The verbs beside the lifecycle: limits, usage, what the program says of itself, and what it refuses. */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { probeHost } from '@holdfast/core'
 import { eventually } from '@holdfast/testkit'
-import { OciWorld, type Json } from './world.ts'
+import { executable, OciWorld, type Json } from './world.ts'
 
 describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
   const world = new OciWorld()
@@ -63,7 +64,9 @@ describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
       const made = world.create(['true'], (config) => (config.ociVersion = version))
       world.must(['delete', made])
     }
-    expect(world.must(['--version'])).toMatch(/^holdfast-oci version \d+\.\d+\.\d+\nspec: 1\.3\.0\n$/)
+    expect(world.must(['--version'])).toMatch(
+      /^holdfast-oci version \d+\.\d+\.\d+\n(commit: .*\n)?spec: 1\.3\.0\n$/,
+    )
   })
 
   it('writes an example that it reads, and none over another', () => {
@@ -75,7 +78,7 @@ describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
   })
 
   it.each([
-    [['checkpoint', 'x'], 'checkpoint is not supported'],
+    [['checkpoint', '--image-path=/i', 'x'], 'checkpoint is not supported, nor with --image-path'],
     [['restore', 'x'], 'restore is not supported'],
     [['nonsense'], "No help topic for 'nonsense'"],
     [['create', '--nonsense', 'x'], 'flag provided but not defined: -nonsense'],
@@ -91,6 +94,25 @@ describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
   it('helps', () => {
     expect(world.must(['--help'])).toContain('USAGE')
     expect(world.must(['create', '--help'])).toContain('--bundle')
-    expect(world.must(['state', '--help'])).toContain('state ID')
+    expect(world.must(['state', '--help'])).toContain('state <container-id>')
+  })
+
+  it('calls itself as it was called, for who puts it in the place of another', () => {
+    const link = join(world.base, 'runc')
+    symlinkSync(executable, link)
+    const say = (...args: string[]) => spawnSync(link, args, { encoding: 'utf8' }).stdout
+    expect(say('--help')).toMatch(/^NAME:\n   runc - Open Container Initiative runtime\n/)
+    expect(say('list', '-h')).toMatch(/^NAME:\n   runc list - /)
+    expect(say('--version')).toMatch(/^runc version /)
+  })
+
+  it('logs its steps with --debug, in the words that are looked for', () => {
+    const log = join(world.base, 'debug.log')
+    const text = () => readFileSync(log, 'utf8')
+    world.must(['--debug', '--log', log, 'run', '--bundle', world.bundle(['true']), world.id()])
+    for (const words of ['nsexec container setup', 'child process in init()', 'init: closing the pipe'])
+      expect(text()).toMatch(new RegExp(`level=debug msg="${words.replace(/[()]/g, '.')}`))
+    world.must(['--debug', '--log', log, 'exec', id, 'true'])
+    expect(text()).toContain('setns_init: about to exec')
   })
 })

@@ -36,11 +36,15 @@ export interface MadeCgroups {
   fds: Record<string, number>
 }
 
-/**
- * Makes the directories, sets limits and device rules. On failure what it made is removed again. With a `tenant`, the
- * cgroup is there already, around that process alone, and whoever made it removes it.
- */
-export function makeCgroups(preparation: MakeCgroup, tenant?: number): MadeCgroups {
+export interface Residents {
+  /** The cgroup is there already, around this process alone; whoever made it removes it. */
+  tenant?: number | undefined
+  /** Others may live in it, and keep it. */
+  shared?: boolean
+}
+
+/** Makes the directories, sets limits and device rules. On failure what it made is removed again. */
+export function makeCgroups(preparation: MakeCgroup, { tenant, shared }: Residents = {}): MadeCgroups {
   const handles: CgroupHandle[] = []
   const fds: Record<string, number> = {}
   try {
@@ -51,7 +55,7 @@ export function makeCgroups(preparation: MakeCgroup, tenant?: number): MadeCgrou
       const dirFd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
       const foreign = existed && tenant === undefined
       handles.push({ as, path, controllers, version, dirFd, ...(foreign && { existed }) })
-      if (existed) refuseMembers(path, tenant)
+      if (existed && !shared) refuseMembers(path, tenant)
       if (version === 1 && controllers.includes('cpuset') && existsSync(join(path, 'cpuset.mems')))
         inheritCpuset(path)
       if (preparation.version === 2) enableAbove(path, preparation.enable)
@@ -75,17 +79,19 @@ export function makeCgroups(preparation: MakeCgroup, tenant?: number): MadeCgrou
 
 /**
  * A create that was killed leaves processes that are just about to end in the very cgroup that the next one makes:
- * waits a moment for an existing cgroup to become empty. Who still lives there then is somebody else.
+ * waits a moment for an existing cgroup to become empty. Who still lives there then is somebody else: their pids.
  */
-export async function vacatedCgroup(preparations: readonly Preparation[], timeoutMs = 1000): Promise<void> {
-  const path = preparations.find((each) => each.do === 'make-cgroup')?.directories[0]?.path
+export async function vacatedCgroup(
+  preparations: readonly Preparation[],
+  timeoutMs = 1000,
+): Promise<number[]> {
+  const directories = preparations.find((each) => each.do === 'make-cgroup')?.directories ?? []
   const deadline = Date.now() + timeoutMs
-  while (
-    path !== undefined &&
-    existsSync(path) &&
-    cgroupProcesses([{ path }]).length > 0 &&
-    Date.now() < deadline
-  ) {
+  for (;;) {
+    const members = directories
+      .filter(({ path }) => existsSync(path))
+      .flatMap((each) => cgroupProcesses([each]))
+    if (members.length === 0 || Date.now() >= deadline) return [...new Set(members)]
     await pause(5)
   }
 }

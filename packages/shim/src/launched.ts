@@ -33,7 +33,7 @@ export interface CgroupHandle {
   controllers: string[]
   /** Of this hierarchy: a hybrid host has both. */
   version: 1 | 2
-  /** It was there before, empty: not ours to remove. */
+  /** It was there before: not ours to kill, nor to remove while somebody lives in it. */
   existed?: boolean
 }
 

@@ -3,7 +3,7 @@ import { closeSync, statSync } from 'node:fs'
 import { closeFd, createUserNamespace, namespaceInode, namespaceType, openNamespace } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Preparation } from '@holdfast/plan'
-import { makeCgroups } from './cgroup.ts'
+import { makeCgroups, type Residents } from './cgroup.ts'
 import type { CgroupHandle } from './launched.ts'
 
 export interface Prepared {
@@ -15,13 +15,13 @@ export interface Prepared {
 }
 
 /**
- * All of them, in order, or none. Nothing that it made has a process in it, so a failure undoes all at once. `tenant`:
- * see makeCgroups.
+ * All of them, in order, or none. Nothing that it made has a process in it, so a failure undoes all at once.
+ * `residents`: of the cgroup.
  */
-export function prepare(preparations: readonly Preparation[], tenant?: number): Prepared {
+export function prepare(preparations: readonly Preparation[], residents?: Residents): Prepared {
   const prepared: Prepared = { fds: {}, transient: new Set(), cgroups: [] }
   try {
-    for (const preparation of preparations) carryOut(preparation, prepared, tenant)
+    for (const preparation of preparations) carryOut(preparation, prepared, residents)
     return prepared
   } catch (error) {
     for (const fd of prepared.transient) closeFd(fd)
@@ -30,7 +30,7 @@ export function prepare(preparations: readonly Preparation[], tenant?: number): 
   }
 }
 
-function carryOut(preparation: Preparation, prepared: Prepared, tenant: number | undefined): void {
+function carryOut(preparation: Preparation, prepared: Prepared, residents?: Residents): void {
   const { fds, transient, cgroups } = prepared
   switch (preparation.do) {
     case 'make-userns':
@@ -41,7 +41,7 @@ function carryOut(preparation: Preparation, prepared: Prepared, tenant: number |
       return
     case 'make-cgroup': {
       // The last to be prepared: what comes after it could not undo it without waiting.
-      const made = makeCgroups(preparation, tenant)
+      const made = makeCgroups(preparation, residents)
       Object.assign(fds, made.fds)
       cgroups.push(...made.handles)
       for (const [name, fd] of Object.entries(made.fds)) if (name.endsWith(':procs')) transient.add(fd)

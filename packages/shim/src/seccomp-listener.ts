@@ -23,10 +23,14 @@ export async function handOverListener(bundle: OciBundle, listener: number, pid:
     const sent = sendMessage(socketHandleFd(socket), text, [listener])
     if (sent !== text.length) throw new Error('the agent does not take the message')
   } catch (cause) {
-    throw new HoldfastError('HF_START_FAILED', `linux.seccomp.listenerPath: ${(cause as Error).message}`, {
-      cause,
-      details: { step: 'seccomp', path: listenerPath },
-    })
+    throw new HoldfastError(
+      'HF_START_FAILED',
+      `linux.seccomp.listenerPath: failed to connect with seccomp agent: ${(cause as Error).message}`,
+      {
+        cause,
+        details: { step: 'seccomp', path: listenerPath },
+      },
+    )
   } finally {
     closeFd(listener)
     socket.destroy()

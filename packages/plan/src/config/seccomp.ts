@@ -108,7 +108,7 @@ export const seccomp: Reader<SeccompProfile> = (value, path) => {
     if (rule.action === 'SCMP_ACT_NOTIFY' && rule.names.includes('write'))
       throw invalid(
         `${at}.action`,
-        'must not be SCMP_ACT_NOTIFY for write: the container could never be made',
+        'SCMP_ACT_NOTIFY cannot be used for the write syscall: the container could never be made', // runc's words
       )
   })
   if (result.defaultAction === 'SCMP_ACT_NOTIFY')
