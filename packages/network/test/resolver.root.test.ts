@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { closeSync, readdirSync } from 'node:fs'
-import { connectIn, createNamespace } from '@holdfast/core'
+import { connectIn, createNamespace, listenIn } from '@holdfast/core'
 import { describe, expect, it } from 'vitest'
 import { openResolver, type DnsTable, type ResolverOptions } from '../src/index.ts'
-import { attempt, run } from './network-fixture.ts'
+import { attempt, fetchUdp, run, udpSocket } from './network-fixture.ts'
 import { reply, UpstreamServer, type Question } from './upstream-server.ts'
 
 const id = '0123456789ab'.padEnd(64, 'c')
@@ -14,6 +14,15 @@ const table: DnsTable = {
     { id: 'd'.repeat(64), names: ['db'], domain: 'shop', addresses: ['10.213.1.6'] },
   ],
   local: ['shop', '10.213.1.0/24'],
+}
+
+const manyHosts: DnsTable = {
+  ttl: 1,
+  hosts: Array.from({ length: 400 }, (_, each) => ({
+    id: `${each}`,
+    names: ['many'],
+    addresses: [`10.9.${each >> 8}.${each & 255}`],
+  })),
 }
 
 class World implements Disposable {
@@ -36,11 +45,11 @@ class World implements Disposable {
   }
 
   /** Node's own resolver (c-ares), in the namespace. */
-  async node(expression: string): Promise<unknown> {
+  async node(expression: string, netns = this.netns): Promise<unknown> {
     const script = `const dns=new (require('node:dns').promises.Resolver)({timeout:4000,tries:1});
       dns.setServers(['127.0.0.11']);
       (async()=>${expression})().then((found)=>console.log(JSON.stringify(found)),(e)=>console.log(JSON.stringify(e.code)))`
-    return JSON.parse(await run(this.netns, `exec ${process.execPath} -e "${script.replaceAll('"', '\\"')}"`))
+    return JSON.parse(await run(netns, `exec ${process.execPath} -e "${script.replaceAll('"', '\\"')}"`))
   }
 
   [Symbol.dispose](): void {
@@ -73,12 +82,7 @@ describe.skipIf(process.getuid?.() !== 0)('a resolver in a network namespace', (
     expect(await world.node(`dns.resolve6('db')`)).toBe('ENODATA')
     expect(await world.node(`dns.resolve4('nobody.shop')`)).toBe('ENOTFOUND')
     expect(await world.node(`dns.reverse('10.213.1.6')`)).toEqual(['db.shop'])
-    const hosts = Array.from({ length: 400 }, (_, each) => ({
-      id: `${each}`,
-      names: ['many'],
-      addresses: [`10.9.${each >> 8}.${each & 255}`],
-    }))
-    world.resolver.setTable({ ttl: 1, hosts })
+    world.resolver.setTable(manyHosts)
     // More than fits into any udp answer that c-ares takes: it comes again by tcp.
     expect(await world.node(`dns.resolve4('many').then((all)=>new Set(all).size)`)).toBe(400)
     expect(await world.node(`dns.resolve4('web')`)).toBe('ESERVFAIL') // no upstream
@@ -185,7 +189,50 @@ describe.skipIf(process.getuid?.() !== 0)('a resolver in a network namespace', (
     expect(readdirSync('/proc/self/fd')).toHaveLength(before)
   })
 
-  it('says so where something listens there already', async () => {
+  it('leaves port 53 of all addresses to who wants it, and is asked at 127.0.0.11 all the same', async () => {
+    const netns = createNamespace('net')
+    await run(netns, 'ip link set lo up')
+    // One was there before, one comes later.
+    const udp = await udpSocket(netns, '0.0.0.0', 53)
+    udp.on('message', (_, peer) => udp.send('of its own', peer.port, peer.address))
+    using world = await World.open({ netns })
+    const tcp = listenIn({ netns, address: '0.0.0.0', port: 53 }, (stream) => stream.end('of its own'))
+    try {
+      expect(await world.node(`dns.resolve4('web')`, netns)).toEqual(['10.213.1.5'])
+      expect(await fetchUdp(netns, '127.0.0.1', 53)).toBe('of its own')
+      expect((await attempt(netns, 'busybox nc -w 2 127.0.0.1 53 </dev/null')).stdout).toBe('of its own')
+      world.resolver.setTable(manyHosts) // too many for udp
+      expect(await world.node(`dns.resolve4('many').then((all)=>new Set(all).size)`, netns)).toBe(400)
+      // A client that is connected hears of no answer from elsewhere.
+      expect(await run(netns, 'ss -Hlnu src 127.0.0.11')).toMatch(/127\.0\.0\.11:6\d{4}/)
+    } finally {
+      tcp.close()
+      udp.close()
+      closeSync(netns)
+    }
+  })
+
+  it('goes on under rules of the container’s, its connection tracking, and a flush of them', async () => {
+    using world = await World.open()
+    await run(
+      world.netns,
+      `nft -f - <<END
+      add table inet own
+      add chain inet own output { type filter hook output priority 0; policy drop; }
+      add rule inet own output ct state established accept
+      add rule inet own output meta l4proto { tcp, udp } th dport 53 ct state new accept
+END`,
+    )
+    world.resolver.setTable(manyHosts)
+    expect(await world.node(`dns.resolve4('many').then((all)=>new Set(all).size)`)).toBe(400) // udp, then tcp
+    await run(world.netns, 'nft flush ruleset')
+    expect(await run(world.netns, 'nft list tables')).toBe('table ip holdfast-127.0.0.11')
+    expect(await world.node(`dns.resolve4('many').then((all)=>new Set(all).size)`)).toBe(400)
+    world.resolver.close()
+    expect(await run(world.netns, 'nft list tables')).toBe('')
+  })
+
+  it('says so where another one answers there already', async () => {
     using world = await World.open()
     expect(() => openResolver({ netns: world.netns, table, upstreams: [] })).toThrow(
       /127\.0\.0\.11:53.*EADDRINUSE/,

@@ -30,6 +30,31 @@ class Wire implements DnsSockets {
   }
 }
 
+/** With nftables, whose table is kept, or which refuses. */
+class WireWithRules extends Wire {
+  readonly bound: number[] = []
+  readonly batches: Uint8Array[] = []
+  readonly #refusal: string | undefined
+
+  constructor(refusal?: string) {
+    super()
+    this.#refusal = refusal
+  }
+
+  override readonly openDatagrams: DnsSockets['openDatagrams'] = ({ bind }) => {
+    this.bound.push(bind!.port)
+    if (this.bound.length === 1 && !this.#refusal) throw Object.assign(new Error(), { code: 'EADDRINUSE' })
+    return { send: () => true, close: () => {} }
+  }
+  readonly openNetfilterIn = () => ({
+    apply: (batch: Uint8Array) => {
+      if (this.#refusal) throw Object.assign(new Error(), { code: this.#refusal })
+      this.batches.push(batch)
+    },
+    close: () => {},
+  })
+}
+
 const peer = Uint8Array.of(1, 2, 3)
 const upstreams = [{ address: '192.0.2.1' }, { address: '192.0.2.2' }]
 
@@ -44,6 +69,29 @@ function open(change: Partial<DnsServerOptions> = {}): { wire: Wire; server: Dns
   })
   return { wire, server }
 }
+
+it('listens elsewhere, and has port 53 lead there; on another port where that is taken', () => {
+  const wire = new WireWithRules()
+  open({ sockets: wire })
+  expect(wire.bound).toHaveLength(2)
+  expect(wire.bound.every((port) => port >= 61_000)).toBe(true)
+  expect(wire.batches).toHaveLength(1)
+  open({ sockets: wire, port: 5353 })
+  expect(wire.bound.at(-1)).toBe(5353)
+})
+
+it('listens on port 53 where nftables cannot do that, and says what that means', () => {
+  const wire = new WireWithRules('EOPNOTSUPP')
+  const problems: string[] = []
+  open({ sockets: wire, onProblem: (message) => problems.push(message) })
+  expect(wire.bound.at(-1)).toBe(53)
+  expect(problems).toEqual([expect.stringContaining('EOPNOTSUPP')])
+})
+
+it('is refused where the address leads to another resolver', () => {
+  for (const code of ['EEXIST', 'EPERM'])
+    expect(() => open({ sockets: new WireWithRules(code) })).toThrow(/127\.0\.0\.11:53.*EADDRINUSE/)
+})
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())

@@ -6,9 +6,10 @@ import { answerQuery, failureReply } from './answer.ts'
 import type { Transport, Upstream } from './forward.ts'
 import { Forwarder } from './forwarder.ts'
 import { frame, FrameReader } from './frames.ts'
+import { openListening, type Listening } from './listening.ts'
 import { NameIndex } from './name-index.ts'
 import { payloadLimit, readQuery, type Query } from './query.ts'
-import type { ByteStream, Datagrams, DnsSockets, StreamServer } from './sockets.ts'
+import type { ByteStream, Datagrams, DnsSockets } from './sockets.ts'
 import type { DnsTable } from './table.ts'
 import { cutAnswer, learnedAddresses, type LearnedAddresses } from './upstream-answer.ts'
 
@@ -16,7 +17,7 @@ export interface DnsServerOptions {
   sockets: DnsSockets
   /** Descriptor of the network namespace that it answers in. It stays the caller's, and open as long as the server. */
   netns: number
-  /** Default: 127.0.0.11, port 53. */
+  /** What clients ask at. Default: 127.0.0.11, port 53, which it need not listen on itself (see `DnsSockets`). */
   address?: string
   port?: number
   table: DnsTable
@@ -48,7 +49,7 @@ const onAnswerMs = 1_000
 export class DnsServer {
   readonly #options: DnsServerOptions
   readonly #datagrams: Datagrams
-  readonly #listener: StreamServer
+  readonly #listening: Listening
   readonly #streams = new Set<ByteStream>()
   /** Questions of udp clients on their way: a client that asks again need not be forwarded again. */
   readonly #pending = new Set<string>()
@@ -60,21 +61,15 @@ export class DnsServer {
     this.#options = options
     this.#index = new NameIndex(table)
     this.#forwarder = this.#makeForwarder(options.upstreams)
-    this.#datagrams = sockets.openDatagrams(
-      { netns, bind: { address, port }, freebind: true },
+    this.#listening = openListening(
+      { sockets, netns, address, port },
       {
         onMessage: (message, peer) => this.#onDatagram(message, peer),
-        onError: (code) => this.#problem(`receiving a question: ${code}`),
+        onStream: (stream) => this.#onStream(stream),
+        onProblem: (message) => this.#problem(message),
       },
     )
-    try {
-      const place = { netns, address, port, freebind: true }
-      this.#listener = sockets.listenIn(place, (stream) => this.#onStream(stream))
-      this.#listener.on('error', (error) => this.#problem(`listening: ${error.message}`))
-    } catch (error) {
-      this.#datagrams.close()
-      throw error
-    }
+    this.#datagrams = this.#listening.datagrams
   }
 
   /** Throws HF_BAD_REQUEST, and goes on with the table it has. */
@@ -91,8 +86,7 @@ export class DnsServer {
 
   close(): void {
     this.#forwarder.close()
-    this.#datagrams.close()
-    this.#listener.close()
+    this.#listening.close()
     for (const stream of this.#streams) stream.destroy()
   }
 

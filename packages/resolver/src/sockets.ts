@@ -43,4 +43,9 @@ export interface DnsSockets {
   ): Datagrams
   listenIn(place: Place & { freebind?: boolean }, onConnection: (stream: ByteStream) => void): StreamServer
   connectIn(place: Place): ByteStream
+  /**
+   * nftables of a network namespace, for a redirect from port 53 to where it listens. Absent, or where it throws: it
+   * listens on port 53, which then nothing in there can listen on for all addresses.
+   */
+  openNetfilterIn?(netns: number): { apply(batch: Uint8Array): void; close(): void }
 }

@@ -1,5 +1,5 @@
 /** Names at 127.0.0.11, inside the container's network. */
-import { connectIn, listenIn, openDatagrams } from '@holdfast/core'
+import { connectIn, listenIn, openDatagrams, openNetfilterIn } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { DnsSpec } from '@holdfast/protocol'
 import { DnsServer } from '@holdfast/resolver'
@@ -9,12 +9,17 @@ export { changeTable } from '@holdfast/resolver'
 /** `netns`: its descriptor; it stays the caller's. Throws HF_NETWORK_FAILED where the container listens there. */
 export function openDns(netns: number, spec: DnsSpec, onProblem: (message: string) => void): DnsServer {
   try {
-    return new DnsServer({ sockets: { openDatagrams, listenIn, connectIn }, netns, ...spec, onProblem })
+    return new DnsServer({
+      sockets: { openDatagrams, listenIn, connectIn, openNetfilterIn },
+      netns,
+      ...spec,
+      onProblem,
+    })
   } catch (error) {
     if (!hasCode(error, 'EADDRINUSE')) throw error
     throw new HoldfastError('HF_NETWORK_FAILED', 'names cannot be answered at 127.0.0.11:53', {
       cause: error,
-      hint: 'Something in this network listens on port 53 of all addresses: give it an address, or another port.',
+      hint: 'Another resolver answers there; or, where this kernel has no nftables, something listens on port 53 of all addresses.',
     })
   }
 }

@@ -34,6 +34,7 @@ function warmNames(): void {
         ask = onMessage
         return { send: () => true, close: () => {} }
       },
+      openNetfilterIn: () => ({ apply: () => {}, close: () => {} }),
       listenIn: () => ({ on: () => {}, close: () => {} }),
       connectIn: () => {
         throw new Error('nobody is asked')
