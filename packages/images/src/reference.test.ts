@@ -73,9 +73,12 @@ describe('parseReference', () => {
   })
 
   it('takes linear time on names made to make a regular expression backtrack', () => {
-    const started = performance.now()
-    expect(() => parseReference(`${'a-'.repeat(200)}!`)).toThrow()
-    expect(performance.now() - started).toBeLessThan(100)
+    const timed = (): number => {
+      const started = performance.now()
+      expect(() => parseReference(`${'a-'.repeat(200)}!`)).toThrow()
+      return performance.now() - started
+    }
+    expect(Math.min(...Array.from({ length: 10 }, timed))).toBeLessThan(100) // the best: others may be using this machine
   })
 })
 
