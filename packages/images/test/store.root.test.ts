@@ -911,7 +911,7 @@ describe.skipIf(!isRoot)('a full disk', () => {
       const tar = (bytes) => Readable.from([writeTar([{ name: 'f', data: randomBytes(bytes) }])], { objectMode: false })
       const outcome = {}
       await store.import(tar(12e6), { reference: 'big' }).catch((error) => { outcome.error = { code: error.code, message: error.message, hint: error.hint } })
-      for (const end = Date.now() + 5000; readdirSync('/mnt/store/trash').length > 0 && Date.now() < end;) await new Promise(setImmediate)
+      for (const end = Date.now() + 45_000; readdirSync('/mnt/store/trash').length > 0 && Date.now() < end;) await new Promise(setImmediate)
       outcome.left = ['layers', 'images', 'blobs/sha256', 'tmp', 'trash'].flatMap((name) => readdirSync('/mnt/store/' + name))
       outcome.id = await store.import(tar(1e6), { reference: 'small' })
       outcome.names = store.list().flatMap((image) => image.repoTags)

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ExitRecord } from '@holdfast/protocol'
 import { hasCode } from '@holdfast/errors'
 import { eventually } from '@holdfast/testkit'
-import { collect, exec, hasLetGo, until } from './ask.ts'
+import { collect, exec, hasLetGo } from './ask.ts'
 import { World, type Running } from './world.ts'
 
 describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', () => {
@@ -52,9 +52,9 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     const run = await world.run({ args: ['sh', '-c', script], stdin: { open: true, once: true } })
     await run.createAndStart()
     const first = await run.client.attach({ stdin: true, stdout: true })
-    await until(() => run.log().includes('before'))
+    await eventually(() => run.log().includes('before'))
     await first.write(Buffer.from('one\n'))
-    await until(() => run.log().includes('between'))
+    await eventually(() => run.log().includes('between'))
     const next = await replaceShim(run)
     const second = await next.client.attach({ stdin: true, stdout: true, logs: true })
     const text = collect(second)
@@ -84,7 +84,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     })
     await run.createAndStart()
     const { pid } = await run.client.request('state', {})
-    const next = await replaceShim(run, () => until(() => !alive(pid)))
+    const next = await replaceShim(run, () => eventually(() => !alive(pid)))
     expect(await end(next)).toMatchObject({ exitCode: 42, signal: null })
     expect(next.log()).toBe('last words\nno line end')
     await next.delete()
@@ -108,7 +108,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
       stdin: { open: true, once: false },
     })
     await run.createAndStart()
-    await until(() => run.log().includes('up'))
+    await eventually(() => run.log().includes('up'))
     const next = await replaceShim(run)
     await next.client.request('resize', { rows: 33, columns: 77 })
     const client = await next.client.attach({ stdin: true, stdout: true })
@@ -157,7 +157,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     const next = await replaceShim(run, async () => {
       process.kill(keeperPid, 'SIGKILL')
       process.kill(pid, 'SIGKILL')
-      await until(() => !alive(pid))
+      await eventually(() => !alive(pid))
     })
     const { exitCode, signal } = await end(next)
     // The kernel knows as long as the zombie had not been reaped when the new shim came.
@@ -176,7 +176,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     await run.createAndStart()
     const { keeperPid } = await run.client.request('state', {})
     process.kill(keeperPid, 'SIGKILL')
-    await until(() => !alive(keeperPid))
+    await eventually(() => !alive(keeperPid))
     const client = await run.client.attach({ stdin: true, stdout: true })
     const text = collect(client)
     await client.write(Buffer.from('it\n'))
@@ -190,10 +190,10 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()
     const ahead = () => childrenOf(world.zygote.pid!).filter((pid) => pid !== run.shimPid && alive(pid))
-    await until(() => ahead().length > 0)
+    await eventually(() => ahead().length > 0)
     const waiting = ahead()
     process.kill(world.zygote.pid!, 'SIGKILL')
-    await until(() => !waiting.some(alive)) // those that had no directory yet
+    await eventually(() => !waiting.some(alive)) // those that had no directory yet
     expect((await exec(run, 'e', ['echo', 'hi'])).output).toBe('hi\n')
     const other = await world.run({ args: ['true'] })
     await other.createAndStart()
@@ -216,7 +216,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
       pid: number
     }
     supervisor.kill('SIGKILL')
-    await until(() => !alive(pids.zygote))
+    await eventually(() => !alive(pids.zygote))
     const run = await world.connect(bundle, pids.shim)
     expect(run.client.hello).toMatchObject({ status: 'running', pid: pids.pid, shimPid: pids.shim })
     expect((await exec(run, 'e', ['echo', 'still here'])).output).toBe('still here\n')
@@ -234,7 +234,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
       try {
         await next.client.request('start', {})
         expect((await next.event('exited')).exit.exitCode).toBe(0)
-        await until(() => next.log() === 'made\n')
+        await eventually(() => next.log() === 'made\n')
       } catch (error) {
         // Killed between writing down what it had made and letting go of it: that died with the shim, and says so.
         if (!hasCode(error, 'HF_CONTAINER_STATE', 'HF_CONTAINER_NOT_RUNNING')) throw error
@@ -249,7 +249,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     await run.createAndStart()
     const { pid } = await world.zygote.fork({ dir: run.dir }) // waits for the lock for a second
     await run.delete()
-    await until(() => !alive(pid) && hasLetGo(run.shimPid))
+    await eventually(() => !alive(pid) && hasLetGo(run.shimPid))
     expect(run.leftovers()).not.toContain('shim.sock')
   })
 
@@ -257,7 +257,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()
     const { pid } = await world.zygote.fork({ dir: run.dir })
-    await until(() => !alive(pid))
+    await eventually(() => !alive(pid))
     expect(readFileSync(`${run.dir}/shim.log`, 'utf8')).toContain('has a shim already')
     expect((await run.client.request('state', {})).status).toBe('running')
     await run.delete()

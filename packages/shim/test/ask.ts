@@ -36,14 +36,6 @@ export async function exec(run: Running, execId: string, args: string[], extras:
   return { output: (await output).toString(), exitCode: await ended }
 }
 
-export async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('the condition did not come true in time')
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
-}
-
 /** Whether a shim has let go of its container: it has ended, or waits for another one. */
 export function hasLetGo(pid: number): boolean {
   try {

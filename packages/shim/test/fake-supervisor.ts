@@ -5,7 +5,7 @@ import { ZygoteClient } from '../../supervisor/src/shims/zygote-client.ts'
 const [, , dir = '', token = ''] = process.argv
 const zygote = await ZygoteClient.start({ cgroupParent: '/hf-shim-test' })
 await zygote.fork({ dir, create: true })
-const shim = await connectShim({ dir, token, deadlineMs: 10_000 })
+const shim = await connectShim({ dir, token, deadlineMs: 45_000 })
 const { pid } = await shim.request('create', {})
 await shim.request('start', {})
 console.log(JSON.stringify({ zygote: zygote.pid, shim: shim.pid, pid }))

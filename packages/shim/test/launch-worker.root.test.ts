@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { closeFd, connectUnix, watchFd } from '@holdfast/core'
 import { receiveJson, sendJson, type DescriptorMessage } from '../src/descriptor-message.ts'
-import { exec, until } from './ask.ts'
+import { exec } from './ask.ts'
+import { eventually } from '@holdfast/testkit'
 import { World } from './world.ts'
 
 let world: World
@@ -37,7 +38,7 @@ describe.skipIf(process.getuid?.() !== 0)('a launch worker', () => {
       expect(await exec(run, 'one', ['echo', 'alive'])).toEqual({ output: 'alive\n', exitCode: 0 })
       await run.delete()
       expect(readFileSync(join(bundle.dir, 'shim.log'), 'utf8')).toBe('')
-      await until(() => findWorker() !== undefined && findWorker() !== pid) // another takes its place
+      await eventually(() => findWorker() !== undefined && findWorker() !== pid) // another takes its place
     }
   })
 
@@ -82,7 +83,7 @@ describe.skipIf(process.getuid?.() !== 0)('a launch worker', () => {
     await run.createAndStart()
     const [zygote, worker] = [world.zygote.pid!, workerPid()]
     process.kill(zygote, 'SIGKILL')
-    await until(() => !alive(worker))
+    await eventually(() => !alive(worker))
     expect(await exec(run, 'alone', ['echo', 'alone'])).toEqual({ output: 'alone\n', exitCode: 0 })
     await run.delete()
     const next = await world.run({ args: ['true'] }) // by another zygote, with another worker

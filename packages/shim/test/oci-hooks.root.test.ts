@@ -4,7 +4,8 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { receiveMessage, socketHandleFd, syscallNumber, closeFd } from '@holdfast/core'
-import { exec, until } from './ask.ts'
+import { exec } from './ask.ts'
+import { eventually } from '@holdfast/testkit'
 import { World, type Running } from './world.ts'
 
 describe.skipIf(process.getuid?.() !== 0)('hooks', () => {
@@ -251,7 +252,7 @@ describe.skipIf(process.getuid?.() !== 0)('a seccomp listener', () => {
     const server = createServer({ pauseOnConnect: true }, (socket) => {
       const fd = socketHandleFd(socket)
       let message: { data: Buffer; fds: number[] } | undefined
-      void until(() => (message = receiveMessage(fd, 65_536)) !== undefined)
+      void eventually(() => (message = receiveMessage(fd, 65_536)) !== undefined)
         .then(
           () => got.resolve(message!),
           (error: unknown) => got.reject(error),
@@ -294,7 +295,7 @@ describe.skipIf(process.getuid?.() !== 0)('a seccomp listener', () => {
     const server = createServer({ pauseOnConnect: true }, (socket) => {
       const fd = socketHandleFd(socket)
       let message: { data: Buffer; fds: number[] } | undefined
-      void until(() => (message = receiveMessage(fd, 65_536)) !== undefined).then(() => {
+      void eventually(() => (message = receiveMessage(fd, 65_536)) !== undefined).then(() => {
         const child = spawn('perl', ['-e', agent], { stdio: ['ignore', 'pipe', 'inherit', message!.fds[0]!] })
         child.stdout!.on('data', (lines: Buffer) => asked.push(...lines.toString().trim().split('\n')))
         agents.push(child)

@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { streamWindow } from '@holdfast/protocol'
-import { collect, exec, hasLetGo, until } from './ask.ts'
+import { collect, exec, hasLetGo } from './ask.ts'
+import { eventually } from '@holdfast/testkit'
 import { World } from './world.ts'
 
 const modes = ['fork', 'plain'] as const
@@ -73,7 +74,7 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     await run.createAndStart()
     const stdin = await run.client.attach({ stdin: true, stdout: true })
     const live = collect(stdin)
-    await until(() => run.log().includes('line 2999'))
+    await eventually(() => run.log().includes('line 2999'))
     const early = collect(await run.client.attach({ stdout: true, logs: true }))
     await stdin.write(Buffer.from('go\n'))
     const text = await run.client.attach({ stdout: true, logs: true })
@@ -110,7 +111,7 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     await run.client.request('create', {})
     const idle = await run.client.attach({ stdout: true }) // more is on its way than it has room for
     await run.client.request('start', {})
-    await until(() => readFileSync(join(run.dir, 'x-json.log'), 'utf8').includes('{"log":"done\\n"'))
+    await eventually(() => readFileSync(join(run.dir, 'x-json.log'), 'utf8').includes('{"log":"done\\n"'))
     expect((await run.client.request('state', {})).status).toBe('running')
     expect(await exec(run, 'beside', ['echo', 'passed by'])).toEqual({ output: 'passed by\n', exitCode: 0 })
     idle.close() // or the shim gives it ten seconds to read the rest
@@ -159,7 +160,7 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     const client = await run.client.attach({ stdin: true, stdout: true })
     const text = collect(client)
     await run.client.request('start', {})
-    await until(() => run.log().includes('30 100'))
+    await eventually(() => run.log().includes('30 100'))
     await run.client.request('resize', { rows: 40, columns: 120 })
     await client.write(Buffer.from('typed\n'))
     expect((await run.event('exited')).exit.exitCode).toBe(4)
@@ -192,7 +193,7 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     expect((await run.client.request('state', {})).status).toBe('paused')
     const before = run.log().length + 1000 // more than the pipe may still have held
     await run.client.request('resume', {})
-    await until(() => run.log().length > before)
+    await eventually(() => run.log().length > before)
     await run.client.request('pause', {})
     await run.delete() // of a paused one
   })
@@ -271,7 +272,7 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     })
     await run.delete()
     for (const each of [pid, keeperPid]) expect(existsSync(`/proc/${each}/exe`)).toBe(false)
-    await until(() => hasLetGo(run.shimPid))
+    await eventually(() => hasLetGo(run.shimPid))
     expect(existsSync(`/sys/fs/cgroup/pids/hf-shim-test/${run.bundle.spec.id}`)).toBe(false)
     expect(run.leftovers()).toEqual(['config.json', 'shim.json', 'shim.lock', 'shim.log', 'x-json.log'])
     expect(readFileSync(`${run.dir}/shim.log`, 'utf8')).toBe('')
@@ -283,16 +284,16 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     await first.event('exited')
     const { shimPid } = first
     await first.delete()
-    await until(() => hasLetGo(shimPid))
+    await eventually(() => hasLetGo(shimPid))
     if (!existsSync(`/proc/${shimPid}/exe`)) return // a process of its own ends with its container
     const before = readdirSync(`/proc/${shimPid}/fd`)
     const second = await world.run({ args: ['echo', 'two'] })
     await second.createAndStart()
     expect((await second.event('exited')).exit.exitCode).toBe(0)
-    await until(() => second.log() === 'two\n')
+    await eventually(() => second.log() === 'two\n')
     expect(second.shimPid).toBe(shimPid)
     await second.delete()
-    await until(() => hasLetGo(shimPid))
+    await eventually(() => hasLetGo(shimPid))
     expect(readdirSync(`/proc/${shimPid}/fd`)).toEqual(before)
   })
 

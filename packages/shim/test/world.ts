@@ -124,7 +124,7 @@ export class World {
   }
 
   async connect(bundle: Bundle, shimPid: number): Promise<Running> {
-    const client = await connectShim({ dir: bundle.dir, token: bundle.spec.token, deadlineMs: 10_000 })
+    const client = await connectShim({ dir: bundle.dir, token: bundle.spec.token, deadlineMs: 45_000 })
     return new Running(bundle, shimPid, client)
   }
 

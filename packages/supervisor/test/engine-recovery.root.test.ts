@@ -77,7 +77,7 @@ describe.skipIf(!isRoot)('an engine that comes back', () => {
     const dir = `${world.root}/run/c/${id}`
     await again(async () => {
       const { token } = JSON.parse(readFileSync(`${dir}/shim.json`, 'utf8')) as { token: string }
-      const client = await connectShim({ dir, token, deadlineMs: 5000 })
+      const client = await connectShim({ dir, token, deadlineMs: 45_000 })
       renameSync(`${dir}/shim.json`, `${dir}/ending.json`)
       await client.request('delete', { force: true })
       client.close()

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pino } from 'pino'
-import { busyboxTar, findLeaks, uniqueInstance } from '@holdfast/testkit'
+import { busyboxTar, eventually, findLeaks, uniqueInstance } from '@holdfast/testkit'
 import type { ContainerConfig, HostConfig } from '../src/engine/container-config.ts'
 import type { ContainerEngine } from '../src/engine/container-engine.ts'
 import { emptyConfig, emptyHostConfig } from '../src/engine/empty-config.ts'
@@ -148,13 +148,11 @@ export class EngineWorld implements AsyncDisposable {
       await this.engine.purge()
       await this.engine.close()
       this.#unmount()
-      const deadline = Date.now() + 5000
-      for (;;) {
+      await eventually(() => {
         const leaks = findLeaks({ instance: this.instance, root: this.root })
-        if (leaks.length === 0) break
-        if (Date.now() > deadline) throw new Error(`left behind:\n${leaks.join('\n')}\n${this.log.join('')}`)
-        await new Promise((resolve) => setTimeout(resolve, 20))
-      }
+        if (leaks.length > 0) throw new Error(`left behind:\n${leaks.join('\n')}\n${this.log.join('')}`)
+        return true
+      })
     } finally {
       rmSync(this.root, { recursive: true, force: true })
     }

@@ -261,8 +261,8 @@ describe.skipIf(!isRoot)('the engine', () => {
       PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '' }] },
     })
     const { HostPort } = world.engine.get(id).networks['bridge']!.ports['80/tcp']![0]!
-    const page = await fetch(`http://127.0.0.1:${HostPort}/`)
-    expect(await page.text()).toBe('it works\n')
+    const page = await eventually(async () => (await fetch(`http://127.0.0.1:${HostPort}/`)).text())
+    expect(page).toBe('it works\n')
     const other = await world.create('true', {
       NetworkMode: 'bridge',
       PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort }] },
