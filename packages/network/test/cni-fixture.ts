@@ -45,6 +45,8 @@ export interface Call {
   interface?: string
   config?: object
   env?: Record<string, string>
+  /** Default: `plugin`. */
+  program?: string
 }
 
 /** One of the configuration's portMappings, to port 80. */
@@ -88,7 +90,7 @@ export class CniHost extends TestHost {
     const { id = 'c1', netns, interface: name = 'eth0', config = this.config(), env = {} } = call
     const path = typeof netns === 'number' ? netnsPath(netns) : (netns ?? '')
     const child = inNetns(this.netns, () =>
-      spawn(plugin, [], {
+      spawn(call.program ?? plugin, [], {
         env: {
           PATH: process.env['PATH'] ?? '',
           CNI_COMMAND: command,

@@ -1,8 +1,9 @@
 /** One call of the plugin: from the environment and the configuration to what is printed and the exit status. */
-import { verbs } from './commands.ts'
+import { verbs as bridgeVerbs } from './commands.ts'
 import type { Caller } from './caller.ts'
 import { readEnvironment } from './environment.ts'
 import { CniError, cniCodes, errorJson } from './error.ts'
+import { loopbackVerbs } from './loopback.ts'
 import { checkVersion, newestVersion, supportedVersions, type Version } from './version.ts'
 
 export interface Call {
@@ -29,6 +30,7 @@ export async function answer({ env, readInput, caller, hostNetns }: Call): Promi
     const config = parse(text)
     version = checkVersion(config.cniVersion)
     refuseWithoutRoot()
+    const verbs = config.type === 'loopback' ? loopbackVerbs : bridgeVerbs
     const result = await verbs[environment.command]({ environment, version, text, config, caller, hostNetns })
     return { status: 0, text: result ? line(result) : '' }
   } catch (error) {
@@ -48,7 +50,7 @@ function versions(readInput: () => Buffer): object {
   return { cniVersion, supportedVersions }
 }
 
-function parse(text: Buffer): { cniVersion?: unknown } {
+function parse(text: Buffer): { cniVersion?: unknown; type?: unknown } {
   let value: unknown
   try {
     value = JSON.parse(text.toString())
