@@ -1,6 +1,5 @@
-import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { CniHost, netnsPath, withoutHelper, type Call } from './cni-fixture.ts'
+import { CniHost, netnsPath, withoutHelper } from './cni-fixture.ts'
 import { fetchTcp } from './network-fixture.ts'
 
 let host: CniHost
@@ -21,30 +20,13 @@ const publishing = (hostPort: number) => ({
   },
 })
 
-/** Runs a command and kills it after a while; whether it was still there. */
-async function kill(command: string, call: Call, milliseconds: number): Promise<boolean> {
-  const child = host.start(command, call)
-  const ended = once(child, 'close')
-  await new Promise((resolve) => setTimeout(resolve, milliseconds)) // the moment of the kill is arbitrary
-  const alive = child.kill('SIGKILL')
-  await ended
-  return alive
-}
-
-/** How long one takes here and now, so that kills are spread over all of it. */
-async function duration(command: string, call: Call): Promise<number> {
-  const started = performance.now()
-  await host.succeed(command, call)
-  return performance.now() - started
-}
-
 // Of the helper: cni-helper.root.test.ts.
 describe.skipIf(process.getuid?.() !== 0)('after kill -9 of Node at any moment', { timeout: 240_000 }, () => {
   it('of ADD or DEL, the next DEL leaves nothing, and the next ADD works', async () => {
     const netns = host.namespace()
     const call = { netns, config: host.config(publishing(8080)), env: withoutHelper }
     await host.succeed('ADD', call) // the bridge and the rules are there from now on
-    const whole = { DEL: await duration('DEL', call), ADD: await duration('ADD', call) }
+    const whole = { DEL: await host.duration('DEL', call), ADD: await host.duration('ADD', call) }
     await host.succeed('DEL', call)
     const rounds = 14
     let killed = 0
@@ -52,7 +34,7 @@ describe.skipIf(process.getuid?.() !== 0)('after kill -9 of Node at any moment',
       // Starting Node takes the first half, in which there is nothing to leave.
       const part = 0.4 + (0.6 * round) / rounds
       for (const command of round % 2 === 0 ? (['ADD', 'DEL'] as const) : (['ADD'] as const)) {
-        if (await kill(command, call, whole[command] * part)) killed++
+        if (await host.kill(command, call, whole[command] * part)) killed++
         else whole[command] *= 0.8 // the machine was busier when it was measured
       }
       await host.succeed('DEL', round % 3 === 0 ? { config: call.config } : call)
@@ -67,10 +49,10 @@ describe.skipIf(process.getuid?.() !== 0)('after kill -9 of Node at any moment',
   it('of ADD, GC removes what was half made, and another ADD of the same container takes over', async () => {
     const netns = host.namespace()
     const call = { netns, config: host.config(publishing(8080)), env: withoutHelper }
-    const whole = await duration('ADD', call)
+    const whole = await host.duration('ADD', call)
     await host.succeed('DEL', call)
     for (let round = 0; round < 6; round++) {
-      await kill('ADD', call, whole * (0.5 + round / 12))
+      await host.kill('ADD', call, whole * (0.5 + round / 12))
       if (round % 2 === 0) {
         await host.succeed('GC', { config: host.config({ 'cni.dev/valid-attachments': [] }) })
         expect([round, await host.leftovers()]).toEqual([round, []])

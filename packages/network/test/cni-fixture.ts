@@ -135,6 +135,23 @@ export class CniHost extends TestHost {
     throw new Error(`${command}: exit status ${status}, expected 1: ${JSON.stringify(json)}`)
   }
 
+  /** Runs a command and kills it after a while; whether it was still there. */
+  async kill(command: string, call: Call, milliseconds: number): Promise<boolean> {
+    const child = this.start(command, call)
+    const ended = once(child, 'close')
+    await new Promise((resolve) => setTimeout(resolve, milliseconds)) // the moment of the kill is arbitrary
+    const alive = child.kill('SIGKILL')
+    await ended
+    return alive
+  }
+
+  /** How long one takes here and now, so that kills are spread over all of it. */
+  async duration(command: string, call: Call): Promise<number> {
+    const started = performance.now()
+    await this.succeed(command, call)
+    return performance.now() - started
+  }
+
   /** What the plugin left on the host: links, leases, records, published ports, guarded senders. */
   async leftovers(): Promise<string[]> {
     const links = JSON.parse(await this.run('ip -j link')) as { ifname: string }[]

@@ -171,6 +171,20 @@ describe.skipIf(process.getuid?.() !== 0)('the bridge', { timeout: 60_000 }, () 
     ).toMatchObject({ code: 7 })
   })
 
+  it('forwards where it is the gateway, masqueraded or not, and connects alone with an empty ipam', async () => {
+    const forwarding = 'cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding'
+    const files = forwarding.replace('cat ', '')
+    await host.run(`for file in ${files}; do echo 0 >$file; done`)
+    const netns = host.namespace()
+    const empty = host.config({ ipam: {}, ipMasq: false })
+    const { ips } = await host.succeed('ADD', { netns, config: empty })
+    expect([ips, (await detail('eth0', netns)).flags.includes('UP')]).toEqual([undefined, true])
+    expect(await host.run(forwarding)).toBe('0\n0')
+    await host.succeed('DEL', { netns, config: empty })
+    await host.succeed('ADD', { netns, config: host.config({ ipMasq: false }) })
+    expect(await host.run(forwarding)).toBe('1\n1')
+  })
+
   it('has its address replaced by forceAddress alone', async () => {
     await host.run('ip link add cni0 type bridge; ip link set cni0 up; ip addr add 10.50.0.1/24 dev cni0')
     const netns = host.namespace()

@@ -157,9 +157,31 @@ describe.skipIf(process.getuid?.() !== 0)('errors', { timeout: 60_000 }, () => {
   })
 })
 
+describe.skipIf(process.getuid?.() !== 0)('a configuration without a version', { timeout: 60_000 }, () => {
+  it('is one of 0.1.0, for us and for the IPAM plugin', async () => {
+    const netns = host.namespace()
+    const address = { ip4: { ip: '10.77.0.2/24', gateway: '10.77.0.1', routes: [{ dst: '0.0.0.0/0' }] } }
+    const config = host.config({
+      cniVersion: undefined,
+      ipam: { subnet: '10.77.0.0/24', routes: [{ dst: '0.0.0.0/0' }] },
+    })
+    expect(await host.succeed('ADD', { netns, config })).toEqual({ cniVersion: '0.1.0', ...address, dns: {} })
+    await host.succeed('DEL', { netns, config })
+    if (!existsSync('/usr/lib/cni/host-local')) return
+    const ipam = { type: 'host-local', subnet: '10.77.0.0/24', dataDir: `${host.stateDir}/host-local` }
+    const delegated = host.config({ cniVersion: undefined, ipam })
+    expect(await host.succeed('ADD', { netns, config: delegated })).toMatchObject({
+      ip4: { ip: '10.77.0.2/24', gateway: '10.77.0.1' },
+    })
+    await run(netns, 'busybox ping -c1 -W2 10.77.0.1')
+    await host.succeed('DEL', { netns, config: delegated })
+    expect(await host.leftovers()).toEqual([])
+  })
+})
+
 describe.skipIf(process.getuid?.() !== 0)('VERSION and STATUS', { timeout: 60_000 }, () => {
   it('VERSION needs nothing but the command', async () => {
-    const versions = ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
+    const versions = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
     const env = { CNI_CONTAINERID: '', CNI_NETNS: '', CNI_IFNAME: '' }
     expect(await host.succeed('VERSION', { env, config: { cniVersion: '0.4.0' } })).toEqual({
       cniVersion: '0.4.0',
@@ -237,6 +259,17 @@ describe.skipIf(process.getuid?.() !== 0)('CHECK', { timeout: 60_000 }, () => {
     expect((await host.fail('CHECK', checked)).msg).toContain('lost its address 10.77.0.1')
     await host.run(`ip link del ${link}`)
     expect((await host.fail('CHECK', checked)).msg).toMatch(/interface eth0 is gone.*link hf\w+ is gone/)
+  })
+
+  it('goes by the MAC address that a later plugin of the chain gave, and told', async () => {
+    const netns = host.namespace()
+    const config = host.config()
+    const prevResult = await host.succeed('ADD', { netns, config })
+    await run(netns, 'ip link set eth0 address 0a:00:00:00:00:09')
+    const check = { netns, config: { ...config, prevResult } }
+    expect((await host.fail('CHECK', check)).msg).toContain('has MAC address 0a:00:00:00:00:09')
+    prevResult.interfaces[2].mac = '0a:00:00:00:00:09'
+    await host.succeed('CHECK', check)
   })
 
   it('writes rules again that somebody flushed', async () => {

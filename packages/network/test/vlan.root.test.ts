@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest'
-import { CniHost, port, publish } from './cni-fixture.ts'
+import { CniHost, port, publish, withoutHelper } from './cni-fixture.ts'
 import { attempt, fetchTcp, run } from './network-fixture.ts'
 
 let host: CniHost
@@ -167,6 +167,25 @@ describe.skipIf(process.getuid?.() !== 0)(
       await host.run('ip link del cni0')
       await host.succeed('ADD', { netns, config })
       expect(await ping(netns, '10.77.10.1')).toBe(true)
+    })
+
+    it('leave nothing after kill -9 at any moment of an ADD that makes them', async (context) => {
+      await skipWithoutVlans(context)
+      const netns = host.namespace()
+      const config = network(10, { preserveDefaultVlan: false })
+      const call = { netns, config, env: withoutHelper }
+      const whole = await host.duration('ADD', call)
+      const rounds = 8
+      for (let round = 0; round < rounds; round++) {
+        await host.succeed('DEL', call)
+        await host.succeed('GC', { config: { ...config, 'cni.dev/valid-attachments': [] } })
+        expect([round, await links(), await host.leftovers()]).toEqual([round, [], []])
+        // Starting Node takes the first half.
+        await host.kill('ADD', call, whole * (0.4 + (0.6 * round) / rounds))
+        const { status, json } = await host.call('ADD', call) // unless the kill came too late
+        expect(status === 0 || json.msg.includes('already')).toBe(true)
+        expect([round, await ping(netns, '10.77.10.1')]).toEqual([round, true])
+      }
     })
 
     it('join a trunk with their tags', async (context) => {

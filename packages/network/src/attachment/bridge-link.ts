@@ -2,8 +2,10 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { macBytes, macOf, type Prefix } from '../address.ts'
 import { portForwards, portStaysDown } from '../bridge-port.ts'
+import { enableForwarding } from '../forwarding.ts'
 import { isolatePort, setPromiscuous } from '../link-requests.ts'
 import type { Request } from '../netlink.ts'
+import { inNetns } from '../netns.ts'
 import { addPortVlan, deletePortVlan, filterVlans } from '../port-vlans.ts'
 import {
   addNeighbour,
@@ -89,6 +91,9 @@ async function ensureGateway(
   try {
     for (const address of gateways)
       await ensureGatewayAddress(host, on, { address, force: link.forceAddress })
+    // A gateway forwards, masqueraded or not.
+    const families = [...new Set(gateways.map(({ family }) => family))]
+    inNetns(host.netns, () => enableForwarding(families, on.name))
     return on
   } catch (error) {
     if (on !== bridge && on.created) await host.route.request([deleteLink(on.name)])

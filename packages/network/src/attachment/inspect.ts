@@ -73,7 +73,9 @@ async function lookInside(look: Look): Promise<void> {
     }
     const down = request.network.link.kind === 'bridge' && request.network.link.disableContainerInterface
     if (!link.up && !down) problems.push(`interface ${key.interface} is down`)
-    const mac = result.interfaces.find(({ name, sandbox }) => name === key.interface && sandbox)?.mac
+    // A later plugin of the chain may have changed it (tuning), and says so in the last result.
+    const told = (request.previous ?? result).interfaces
+    const mac = told.find(({ name, sandbox }) => name === key.interface && sandbox)?.mac
     if (mac !== undefined && link.mac !== mac)
       problems.push(`interface ${key.interface} has MAC address ${link.mac}, not ${mac}`)
     await lookAtAddresses(look, socket, link)

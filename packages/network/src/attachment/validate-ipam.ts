@@ -11,7 +11,10 @@ import type { Range } from '../ipam.ts'
 import { Fields, inPath, invalid } from './fields.ts'
 import type { IpamConfig, Route } from './network-config.ts'
 
-/** No type: our own. `none`: no addresses at all. */
+/**
+ * No type: our own. `none`: no addresses at all, and so has an empty object, which is how the reference bridge plugin is told
+ * to connect and nothing else; unless the runtime has ranges for it.
+ */
 export function validateIpam(config: Fields): IpamConfig {
   const fields = config.object('ipam')
   const type = fields?.text('type')
@@ -23,6 +26,8 @@ export function validateIpam(config: Fields): IpamConfig {
   // The reference plugin's interface that stays down goes with an absent ipam.
   if (fields === undefined && config.flag('disableContainerInterface')) return { from: 'nowhere' }
   if (fields === undefined) return { from: 'own', sets: [], routes: [], reserved: [] }
+  const isEmpty = Object.keys(config.raw('ipam') as object).length === 0
+  if (isEmpty && !config.object('runtimeConfig')?.has('ipRanges')) return { from: 'nowhere' }
   const sets = fields.list('ranges', validateRangeSet)
   const single = fields.has('subnet')
     ? [[validateRange(fields.raw('subnet') && ipamObject(fields), 'ipam')]]

@@ -57,6 +57,9 @@ describe('a network’s configuration', () => {
     expect(validate({ name: 'a', ipam: { type: 'host-local' } }).ipam).toEqual({ from: 'caller' })
     expect(validate({ name: 'a', ipam: { type: 'none' } }).ipam).toEqual({ from: 'nowhere' })
     expect(validate({ name: 'a', disableContainerInterface: true }).ipam).toEqual({ from: 'nowhere' })
+    expect(validate({ name: 'a', ipam: {} }).ipam).toEqual({ from: 'nowhere' })
+    const ipRanges = [[{ subnet: '10.1.0.0/24' }]]
+    expect(validate({ name: 'a', ipam: {}, runtimeConfig: { ipRanges } }).ipam).toMatchObject({ from: 'own' })
   })
 
   it('reads VLAN trunks', () => {

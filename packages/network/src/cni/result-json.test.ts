@@ -20,7 +20,23 @@ const result: Result = {
 }
 
 describe('results', () => {
-  it.for(supportedVersions)('of version %s are read back as they were', (version) => {
+  it.for(['0.1.0', '0.2.0'] as const)('of version %s have an address of each family', (version) => {
+    const encoded = encodeResult(result, version)
+    expect(encoded).toEqual({
+      cniVersion: version,
+      ip4: { ip: '10.1.0.2/24', gateway: '10.1.0.1', routes: [{ dst: '0.0.0.0/0', gw: '10.1.0.1' }] },
+      ip6: { ip: 'fd00::2/64' },
+      dns: { nameservers: ['10.1.0.1'] },
+    })
+    expect(decodeResult(encoded, '')).toEqual({
+      interfaces: [],
+      ips: [{ address: '10.1.0.2/24', gateway: '10.1.0.1' }, { address: 'fd00::2/64' }],
+      routes: [{ dst: '0.0.0.0/0', gw: '10.1.0.1' }],
+      dns: result.dns,
+    })
+  })
+
+  it.for(supportedVersions.slice(2))('of version %s are read back as they were', (version) => {
     const decoded = decodeResult(JSON.parse(JSON.stringify(encodeResult(result, version))), '')
     const detailed = version === '1.1.0'
     expect(decoded.ips).toEqual(result.ips)

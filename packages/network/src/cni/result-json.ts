@@ -9,6 +9,7 @@ import { validateRoute } from '../attachment/validate-ipam.ts'
 import { isAtLeast, type Version } from './version.ts'
 
 export function encodeResult({ interfaces, ips, routes, dns }: Result, version: Version): object {
+  if (!isAtLeast(version, '0.3.0')) return encodeFamilies({ ips, routes, dns }, version)
   const detailed = isAtLeast(version, '1.1.0')
   const named = !isAtLeast(version, '1.0.0')
   return {
@@ -41,14 +42,40 @@ export function encodeResult({ interfaces, ips, routes, dns }: Result, version: 
   }
 }
 
+/** Before 0.3.0 a result is about one interface, which it doesn't name, and has an address of each family. */
+function encodeFamilies({ ips, routes, dns }: Omit<Result, 'interfaces'>, version: Version): object {
+  const family = (isOne: (text: string) => boolean) => {
+    const first = ips.find(({ address }) => isOne(address))
+    if (!first) return undefined
+    const ways = routes
+      .filter(({ dst }) => isOne(dst))
+      .map(({ dst, gw }) => ({ dst, ...(gw !== undefined && { gw }) }))
+    return {
+      ip: first.address,
+      ...(first.gateway !== undefined && { gateway: first.gateway }),
+      ...(ways.length > 0 && { routes: ways }),
+    }
+  }
+  const ip4 = family((text) => !text.includes(':'))
+  const ip6 = family((text) => text.includes(':'))
+  return { cniVersion: version, ...(ip4 && { ip4 }), ...(ip6 && { ip6 }), dns }
+}
+
 /** A result of any supported version; `path` for what is said about it. */
 export function decodeResult(json: unknown, path: string): Result {
   const fields = new Fields(json, path)
   const interfaces = fields.list('interfaces', decodeInterface)
+  const families = ['ip4', 'ip6'].flatMap((key) => fields.object(key) ?? [])
   return {
     interfaces,
-    ips: fields.list('ips', (value, at) => decodeAddress(value, at, interfaces.length)),
-    routes: fields.list('routes', validateRoute),
+    ips: [
+      ...fields.list('ips', (value, at) => decodeAddress(value, at, interfaces.length)),
+      ...families.flatMap(decodeFamily),
+    ],
+    routes: [
+      ...fields.list('routes', validateRoute),
+      ...families.flatMap((family) => family.list('routes', validateRoute)),
+    ],
     dns: validateDns(fields.object('dns')),
   }
 }
@@ -61,6 +88,13 @@ function decodeInterface(value: unknown, path: string): ResultInterface {
   })
   const mtu = fields.integer('mtu', 0, 0xffff_ffff)
   return { name: fields.text('name') ?? '', ...Object.fromEntries(texts), ...(mtu !== undefined && { mtu }) }
+}
+
+function decodeFamily(fields: Fields): ResultAddress {
+  const [address, gateway] = [fields.text('ip'), fields.text('gateway')]
+  if (address === undefined || !address.includes('/'))
+    throw invalid(fields.at('ip'), 'must be like 10.1.2.3/24')
+  return { address, ...(gateway !== undefined && { gateway }) }
 }
 
 function decodeAddress(value: unknown, path: string, interfaces: number): ResultAddress {

@@ -1,11 +1,11 @@
 /** Versions of the CNI specification: the configuration's says how requests and results look. */
 import { CniError, cniCodes } from './error.ts'
 
-export const supportedVersions = ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const
+export const supportedVersions = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const
 export type Version = (typeof supportedVersions)[number]
 export const newestVersion: Version = '1.1.0'
 
-/** Absent means 0.1.0, says the specification: too old. */
+/** Absent means 0.1.0, says the specification. */
 export function checkVersion(value: unknown): Version {
   if (value !== undefined && typeof value !== 'string') {
     throw new CniError(cniCodes.decoding, 'cniVersion must be a string')
