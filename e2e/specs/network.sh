@@ -3,7 +3,7 @@
 export PATH=/holdfast/.toolchain/node_modules/.bin:$PATH
 for module in sctp macvlan ipvlan ifb sch_tbf sch_ingress cls_u32 act_mirred br_netfilter; do modprobe -q $module; done
 cd /holdfast/packages/network || exit
-files=(vlan sctp cni-options)
+files=(vlan sctp cni-options cni-verbs loopback resolver)
 timeout 1500 ../../node_modules/.bin/vitest run --no-file-parallelism --reporter=tap-flat --testTimeout=600000 \
   "${files[@]/%/.root.test.ts}" 2>&1 | sed -E 's/^ok (.*# SKIP)/not ok \1/; /^1\.\.|^TAP/d'
 [ "${PIPESTATUS[0]}" = 0 ] && echo 'ok all of them ran' || echo 'not ok all of them ran'
