@@ -463,16 +463,6 @@ describe.skipIf(process.getuid?.() !== 0)('other links', { timeout: 60_000 }, ()
     'chained behind another plugin: ports and bandwidth on its interface',
     async () => {
       const netns = host.namespace()
-      const env = {
-        CNI_COMMAND: 'ADD',
-        CNI_CONTAINERID: 'c1',
-        CNI_NETNS: `/proc/${process.pid}/fd/${netns}`,
-        CNI_IFNAME: 'eth0',
-        CNI_PATH: '/usr/lib/cni',
-      }
-      const words = Object.entries(env)
-        .map(([name, value]) => `${name}=${value}`)
-        .join(' ')
       const reference = {
         cniVersion: '1.0.0',
         name: 'net1',
@@ -486,9 +476,11 @@ describe.skipIf(process.getuid?.() !== 0)('other links', { timeout: 60_000 }, ()
           routes: [{ dst: '0.0.0.0/0' }],
         },
       }
-      const prevResult = JSON.parse(
-        await host.run(`echo '${JSON.stringify(reference)}' | ${words} /usr/lib/cni/bridge`),
-      )
+      const prevResult = await host.succeed('ADD', {
+        netns,
+        program: '/usr/lib/cni/bridge',
+        config: reference,
+      })
       const runtimeConfig = { portMappings: [port(8080)], bandwidth: { egressRate: 16_000_000 } }
       const config = {
         cniVersion: '1.0.0',

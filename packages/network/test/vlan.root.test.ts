@@ -188,6 +188,38 @@ describe.skipIf(process.getuid?.() !== 0)(
       }
     })
 
+    it('of the reference plugin have ports published by ours behind it', async (context) => {
+      await skipWithoutVlans(context)
+      const netns = host.namespace()
+      const config = {
+        cniVersion: '1.0.0',
+        name: 'net1',
+        type: 'bridge',
+        bridge: 'cni0',
+        vlan: 10,
+        isGateway: true,
+        ipam: {
+          type: 'host-local',
+          dataDir: `${host.stateDir}/hl`,
+          subnet: '10.77.10.0/24',
+          routes: [{ dst: '0.0.0.0/0' }],
+        },
+      }
+      const prevResult = await host.succeed('ADD', { netns, program: '/usr/lib/cni/bridge', config })
+      await host.run('ip link set cni0.10 up') // this version of it forgets to
+      const chained = host.config({ cniVersion: '1.0.0', prevResult, ...publish(port(8080)) })
+      expect(await host.succeed('ADD', { netns, config: chained })).toEqual(prevResult)
+      await host.serve(netns, 'web', 80)
+      expect(await fetchTcp(host.netns, '127.0.0.1', 8080)).toBe('web 10.77.10.1')
+      expect(await fetchTcp(netns, '10.77.10.1', 8080)).toMatch(/^web /)
+      await host.succeed('CHECK', { netns, config: chained })
+      await host.run('nft flush ruleset')
+      await host.succeed('CHECK', { netns, config: chained })
+      expect(await fetchTcp(netns, '10.77.10.1', 8080)).toMatch(/^web /)
+      await host.succeed('DEL', { netns, config: chained })
+      expect(await host.leftovers()).toEqual([])
+    })
+
     it('join a trunk with their tags', async (context) => {
       await skipWithoutVlans(context)
       const [access, trunk] = [host.namespace(), host.namespace()]
