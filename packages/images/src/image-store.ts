@@ -42,10 +42,19 @@ export interface Image {
   /** `busybox@sha256:…`. */
   repoDigests: string[]
   config: ImageConfig
-  /** Bytes of all unpacked layers. */
+  /** Unpacked, lowest first. Images with a layer of the same chain id share it on the disk. */
+  layers: ImageLayer[]
+  /** Bytes of all of them. */
   size: number
   /** RFC 3339. */
   lastTagged: string
+}
+
+export interface ImageLayer {
+  /** `sha256:…`, of this layer on all beneath it (image-spec, config.md#layer-chainid). */
+  chainId: string
+  /** Bytes. */
+  size: number
 }
 
 /** A container that uses an image. */

@@ -158,7 +158,10 @@ class Store implements ImageStore {
 
   async snapshotSize(key: string): Promise<{ rw: number; image: number }> {
     const { chainIds } = this.#snapshots.record(key)
-    return { rw: await treeSize(this.getSnapshot(key).upper), image: this.#size(chainIds) }
+    return {
+      rw: await treeSize(this.getSnapshot(key).upper),
+      image: sizeOf(chainIds.map((chainId) => this.#layer(chainId))),
+    }
   }
 
   maxId(imageId: string): number {
@@ -261,18 +264,16 @@ class Store implements ImageStore {
 
   #describe({ record, config, chainIds }: StoredImage): Image {
     const references = record.references.map((entry) => entry.reference)
+    const layers = chainIds.map((chainId) => ({ chainId, size: this.#layer(chainId).size }))
     return {
       id: record.id,
       repoTags: references.filter((reference) => !reference.includes('@')).map(familiar),
       repoDigests: references.filter((reference) => reference.includes('@')).map(familiar),
       config,
-      size: this.#size(chainIds),
+      layers,
+      size: sizeOf(layers),
       lastTagged: record.lastTagged,
     }
-  }
-
-  #size(chainIds: string[]): number {
-    return chainIds.reduce((total, chainId) => total + this.#layer(chainId).size, 0)
   }
 
   #layer(chainId: string): LayerRecord {
@@ -332,4 +333,8 @@ function familiar(reference: string): string {
 function created({ config }: Image): number {
   const time = Date.parse(config.created ?? '')
   return Number.isNaN(time) ? 0 : time
+}
+
+function sizeOf(layers: readonly { size: number }[]): number {
+  return layers.reduce((total, { size }) => total + size, 0)
 }

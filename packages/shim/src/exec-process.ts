@@ -72,6 +72,7 @@ function environment(
     !spec.env.some((each) => each.startsWith('HOME=')) &&
     homeIsDefault(variables.get('HOME'), own, root)
   ) {
+    variables.delete('HOME') // last, as docker has it
     variables.set('HOME', `HOME=${user.home}`)
   }
   return [...variables.values()]

@@ -41,7 +41,7 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
     child.stdin.on('error', () => {}) // it may end before it has read everything
     child.stdin.end(input ?? '')
     const outputs = Promise.all([text(child.stdout), text(child.stderr)])
-    const timer = setTimeout(() => child.kill('SIGKILL'), 30_000)
+    const timer = setTimeout(() => child.kill('SIGKILL'), 55_000)
     const [code] = (await once(child, 'exit')) as [number | null]
     clearTimeout(timer)
     const [out, err] = await outputs
@@ -156,6 +156,17 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
     expect((await docker(['wait', 'second'])).out).toBe('137\n')
     expect((await docker(['rm', 'second'])).code).toBe(0)
     expect((await docker(['inspect', 'second'])).code).toBe(1)
+  })
+
+  it('says of images how much is used, and what their removal would free', async () => {
+    const images = async (): Promise<string> => {
+      const { out } = await docker(['system', 'df', '--format', '{{.Type}} {{.Active}} {{.Reclaimable}}'])
+      return out.split('\n')[0]!
+    }
+    expect(await images()).toMatch(/^Images 0 [\d.]+MB \(100%\)$/)
+    await docker(['create', '--name', 'user', 'busybox'])
+    expect(await images()).toBe('Images 1 0B (0%)')
+    await docker(['rm', 'user'])
   })
 
   it('gives a terminal where one is asked for, and follows its size', async () => {

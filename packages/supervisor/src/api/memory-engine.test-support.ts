@@ -30,6 +30,7 @@ const busybox: Image = {
     rootfs: { type: 'layers', diff_ids: [`sha256:${'2'.repeat(64)}`] },
     history: [{ created: '2026-01-02T03:04:05Z', created_by: 'import' }],
   },
+  layers: [{ chainId: `sha256:${'3'.repeat(64)}`, size: 1000 }],
   size: 1000,
   lastTagged: '',
 }

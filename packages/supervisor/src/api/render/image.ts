@@ -76,37 +76,51 @@ function runConfig(config: ImageRunConfig): unknown {
   }
 }
 
-/** One row of `GET /images/json`. `containers`: how many use it, -1 where nobody counted. */
-export function renderImageSummary(image: Image, api: number, containers = -1): unknown {
+/** What `GET /system/df` counts of an image, and nobody else. */
+export interface ImageUse {
+  /** How many use it. */
+  containers: number
+  /** Bytes of the layers that another image has too. */
+  sharedSize: number
+}
+
+/** One row of `GET /images/json`. -1 stands where nobody counted. */
+export function renderImageSummary(image: Image, api: number, use?: ImageUse): unknown {
   // Until API 1.43 an image without a name was listed under these.
   const nameless = api < 43 && image.repoTags.length === 0 && image.repoDigests.length === 0
   return {
-    Containers: containers,
+    Containers: use?.containers ?? -1,
     Created: unixSeconds(image.config.created ?? ''),
     Id: image.id,
     Labels: image.config.config.Labels ?? null,
     ParentId: '',
     RepoDigests: nameless ? ['<none>@<none>'] : image.repoDigests,
     RepoTags: nameless ? ['<none>:<none>'] : image.repoTags,
-    SharedSize: -1,
+    SharedSize: use?.sharedSize ?? -1,
     Size: image.size,
     ...(api < 44 ? { VirtualSize: image.size } : {}),
   }
 }
 
-/**
- * `GET /images/{name}/history`, newest first. The sizes of single layers aren't kept: the image's size stands at the
- * newest step that made a layer.
- */
+/** `GET /images/{name}/history`, newest first. Each step that isn't empty made the next layer. */
 export function renderHistory(image: Image): unknown[] {
-  const steps = [...image.config.history].reverse()
-  const sized = steps.findIndex((step) => step.empty_layer !== true)
-  return steps.map((step, index) => ({
-    Comment: step.comment ?? '',
-    Created: unixSeconds(step.created ?? ''),
-    CreatedBy: step.created_by ?? '',
-    Id: index === 0 ? image.id : '<missing>',
-    Size: index === sized ? image.size : 0,
-    Tags: index === 0 && image.repoTags.length > 0 ? image.repoTags : null,
-  }))
+  let layer = 0
+  const sizes = image.config.history.map((step) =>
+    step.empty_layer === true ? 0 : (image.layers[layer++]?.size ?? 0),
+  )
+  return image.config.history
+    .map((step, index) => ({
+      Comment: step.comment ?? '',
+      Created: unixSeconds(step.created ?? ''),
+      CreatedBy: step.created_by ?? '',
+      Id: '<missing>',
+      Size: sizes[index],
+      Tags: null as string[] | null,
+    }))
+    .toReversed()
+    .map((step, index) => (index === 0 ? { ...step, Id: image.id, Tags: tagsOf(image) } : step))
+}
+
+function tagsOf({ repoTags }: Image): string[] | null {
+  return repoTags.length > 0 ? repoTags : null
 }

@@ -1,6 +1,6 @@
 import type { Image } from '@holdfast/images'
 import { describe, expect, it } from 'vitest'
-import { renderImage, renderImageSummary } from './image.ts'
+import { renderHistory, renderImage, renderImageSummary } from './image.ts'
 import type { ContainerState } from '../../engine/container-record.ts'
 import { eventMatches } from '../routes/events.ts'
 import { Filters } from '../filters.ts'
@@ -111,6 +111,38 @@ describe('other rendering', () => {
   })
 })
 
+describe('renderHistory', () => {
+  it('gives each step the size of the layer that it made, newest first', () => {
+    const image: Image = {
+      id: 'sha256:1',
+      repoTags: [],
+      repoDigests: [],
+      config: {
+        architecture: 'amd64',
+        os: 'linux',
+        config: {},
+        rootfs: { type: 'layers', diff_ids: ['sha256:2', 'sha256:3'] },
+        history: [
+          { created_by: 'ADD rootfs' },
+          { created_by: 'CMD sh', empty_layer: true },
+          { created_by: 'RUN make' },
+        ],
+      },
+      layers: [
+        { chainId: 'sha256:2', size: 40 },
+        { chainId: 'sha256:4', size: 2 },
+      ],
+      size: 42,
+      lastTagged: '',
+    }
+    expect(renderHistory(image)).toMatchObject([
+      { Id: 'sha256:1', CreatedBy: 'RUN make', Size: 2, Tags: null },
+      { Id: '<missing>', CreatedBy: 'CMD sh', Size: 0 },
+      { Id: '<missing>', CreatedBy: 'ADD rootfs', Size: 40 },
+    ])
+  })
+})
+
 describe('renderImage', () => {
   const image: Image = {
     id: 'sha256:1',
@@ -123,6 +155,7 @@ describe('renderImage', () => {
       rootfs: { type: 'layers', diff_ids: ['sha256:2'] },
       history: [],
     },
+    layers: [{ chainId: 'sha256:3', size: 7 }],
     size: 7,
     lastTagged: '',
   }

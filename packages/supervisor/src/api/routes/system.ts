@@ -1,4 +1,5 @@
 import { arch, release } from 'node:os'
+import type { Image } from '@holdfast/images'
 import { offeredVersion, oldestVersion } from '../api-version.ts'
 import { readHostReport } from '../host-report.ts'
 import { renderInfo } from '../render/info.ts'
@@ -89,14 +90,31 @@ async function diskUsage(call: Call): Promise<void> {
   )
   const users = (volume: string) =>
     records.filter((record) => record.mounts.some((mount) => mount.Name === volume)).length
+  const layers = layersOf(images)
   call.send(200, {
-    LayersSize: images.reduce((sum, image) => sum + image.size, 0),
+    LayersSize: [...layers.values()].reduce((sum, { size }) => sum + size, 0),
     Images: images.map((image) =>
-      renderImageSummary(image, api, records.filter((record) => record.imageId === image.id).length),
+      renderImageSummary(image, api, {
+        containers: records.filter((record) => record.imageId === image.id).length,
+        sharedSize: image.layers.reduce(
+          (sum, { chainId, size }) => (layers.get(chainId)!.images > 1 ? sum + size : sum),
+          0,
+        ),
+      }),
     ),
     Containers: containers,
     Volumes: engine.volumes().map((volume) => renderVolume(volume, users(volume.name))),
     BuildCache: [],
     BuilderSize: 0,
   })
+}
+
+/** Every layer once, by chain id, with how many images have it. */
+function layersOf(images: readonly Image[]): Map<string, { size: number; images: number }> {
+  const layers = new Map<string, { size: number; images: number }>()
+  for (const image of images) {
+    for (const { chainId, size } of image.layers)
+      layers.set(chainId, { size, images: (layers.get(chainId)?.images ?? 0) + 1 })
+  }
+  return layers
 }
