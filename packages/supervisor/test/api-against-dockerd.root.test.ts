@@ -187,7 +187,29 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', () => {
     await compare('GET', '/nosuch')
     await compare('GET', '/images//json')
   })
+
+  it('refuses in the same words', async () => {
+    for (const name of ['still', 'other']) await compare('POST', `/containers/create?name=${name}`, image)
+    for (const [method, path] of [
+      ['POST', '/containers/still/kill'],
+      ['POST', '/containers/nosuch/kill'],
+      ['POST', '/containers/still/rename?name=other'],
+      ['DELETE', '/networks/bridge'],
+      ['DELETE', '/networks/nosuch'],
+    ] as const) {
+      const { docker, ours } = await compare(method, path)
+      expect(words(ours), path).toBe(words(docker))
+    }
+    for (const name of ['still', 'other']) await compare('DELETE', `/containers/${name}`)
+  })
 })
+
+const image = { Image: 'busybox', Cmd: ['true'] }
+
+/** Without ids, and in small letters, as all messages begin in later versions of Docker. */
+function words({ json }: Answer): string {
+  return (json as { message: string }).message.toLowerCase().replaceAll(/[0-9a-f]{64}/g, 'ID')
+}
 
 function unmeant(differences: string[]): string[] {
   // `meant` names a path; what lies beneath it is meant too.

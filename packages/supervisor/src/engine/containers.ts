@@ -25,14 +25,14 @@ export class Containers {
     this.#reserved.delete(container.record.name)
   }
 
-  /** Keeps a name for a container that is about to bear it. Throws HF_NAME_IN_USE in Docker's words. */
-  reserve(name: string): void {
+  /** Keeps a name for a container that is about to bear it. Throws HF_NAME_IN_USE in Docker's words, `whatFor` first. */
+  reserve(name: string, whatFor = ''): void {
     const holder = this.#byName.get(name)
     if (holder || this.#reserved.has(name)) {
       const who = holder ? ` by container "${holder.id}"` : ''
       throw new HoldfastError(
         'HF_NAME_IN_USE',
-        `Conflict. The container name "/${name}" is already in use${who}. ` +
+        `${whatFor}Conflict. The container name "/${name}" is already in use${who}. ` +
           'You have to remove (or rename) that container to be able to reuse that name.',
         { details: { name, ...(holder && { holder: holder.id }) } },
       )

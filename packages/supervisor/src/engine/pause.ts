@@ -9,7 +9,7 @@ export async function pauseContainer(context: EngineContext, container: Containe
   await container.lock.run(async () => {
     const { client } = await shimOf(container)
     if (container.record.state.status === 'paused') {
-      throw new HoldfastError('HF_CONTAINER_PAUSED', `Container ${container.record.name} is already paused`)
+      throw new HoldfastError('HF_CONTAINER_PAUSED', `Container ${container.id} is already paused`)
     }
     await client.request('pause', {})
     if (!isRunning(container.record)) return
@@ -21,7 +21,7 @@ export async function pauseContainer(context: EngineContext, container: Containe
 export async function unpauseContainer(context: EngineContext, container: Container): Promise<void> {
   await container.lock.run(async () => {
     if (container.record.state.status !== 'paused') {
-      throw new HoldfastError('HF_CONTAINER_STATE', `Container ${container.record.name} is not paused`)
+      throw new HoldfastError('HF_CONTAINER_STATE', `Container ${container.id} is not paused`)
     }
     await (await shimOf(container)).client.request('resume', {})
     if (!isRunning(container.record)) return

@@ -14,13 +14,14 @@ export async function renameContainer(
       details: { field: 'name' },
     })
   }
-  const name = checkName(wanted, 'Error when allocating new name: ')
+  const whatFor = 'Error when allocating new name: '
+  const name = checkName(wanted, whatFor)
   await container.lock.run(() => {
     const from = container.record.name
     if (name === from) {
       throw new HoldfastError('HF_BAD_REQUEST', 'Renaming a container with the same name as its current name')
     }
-    context.containers.reserve(name)
+    context.containers.reserve(name, whatFor)
     try {
       context.store.rename(container.id, name)
     } catch (error) {

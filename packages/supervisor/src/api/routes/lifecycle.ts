@@ -1,4 +1,4 @@
-import { HoldfastError } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 import { integer, text } from '../query.ts'
 import type { Call, Route } from '../route.ts'
 
@@ -44,7 +44,14 @@ function stopOptions(call: Call): { timeout?: number; signal?: string } {
 }
 
 async function kill(call: Call): Promise<void> {
-  await call.engine.kill(call.params['id'] ?? '', text(call.query, 'signal') || 'SIGKILL')
+  const reference = call.params['id'] ?? ''
+  try {
+    await call.engine.kill(reference, text(call.query, 'signal') || 'SIGKILL')
+  } catch (error) {
+    if (!hasCode(error, 'HF_CONTAINER_NOT_FOUND', 'HF_CONTAINER_NOT_RUNNING')) throw error
+    const { code, message } = error as HoldfastError
+    throw new HoldfastError(code, `cannot kill container: ${reference}: ${message}`, { cause: error })
+  }
   call.empty(204)
 }
 

@@ -8,6 +8,7 @@ export const networkRoutes: Route[] = [
   { method: 'GET', path: '/networks', handle: list },
   { method: 'POST', path: '/networks/prune', since: 25, handle: prune },
   { method: 'GET', path: '/networks/{id}', handle: inspect },
+  { method: 'DELETE', path: '/networks/{id}', handle: remove },
 ]
 
 const known = ['dangling', 'driver', 'id', 'label', 'name', 'scope', 'type']
@@ -43,6 +44,11 @@ function find(networks: NetworkRecord[], reference: string): NetworkRecord {
   const found = exact ?? (byPrefix.length === 1 ? byPrefix[0] : undefined)
   if (!found) throw new HoldfastError('HF_NETWORK_NOT_FOUND', `network ${reference} not found`)
   return found
+}
+
+function remove(call: Call): void {
+  const { name } = find(call.engine.networks(), call.params['id'] ?? '')
+  throw new HoldfastError('HF_FORBIDDEN', `${name} is a pre-defined network and cannot be removed`)
 }
 
 /** The built-in networks stay, and there are no others yet. */

@@ -23,7 +23,6 @@ const missing: [Method, string, string][] = [
   ['POST', '/networks/create', 'user-defined networks'],
   ['POST', '/networks/{id}/connect', 'connecting containers to further networks'],
   ['POST', '/networks/{id}/disconnect', 'disconnecting containers from networks'],
-  ['DELETE', '/networks/{id}', 'user-defined networks'],
   ['PUT', '/volumes/{name}', 'cluster volumes'],
 ]
 
