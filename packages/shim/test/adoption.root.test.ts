@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ExitRecord } from '@holdfast/protocol'
 import { hasCode } from '@holdfast/errors'
-import { eventually } from '@holdfast/testkit'
 import { collect, exec, hasLetGo } from './ask.ts'
 import { World, type Running } from './world.ts'
 

@@ -1,11 +1,11 @@
 /** Launch workers: they may be killed at any moment, and there may be none. */
 import { readFileSync, readlinkSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { closeFd, connectUnix, watchFd } from '@holdfast/core'
 import { receiveJson, sendJson, type DescriptorMessage } from '../src/descriptor-message.ts'
 import { exec } from './ask.ts'
-import { eventually } from '@holdfast/testkit'
 import { World } from './world.ts'
 
 let world: World

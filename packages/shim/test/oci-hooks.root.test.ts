@@ -2,10 +2,10 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { receiveMessage, socketHandleFd, syscallNumber, closeFd } from '@holdfast/core'
 import { exec } from './ask.ts'
-import { eventually } from '@holdfast/testkit'
 import { World, type Running } from './world.ts'
 
 describe.skipIf(process.getuid?.() !== 0)('hooks', () => {

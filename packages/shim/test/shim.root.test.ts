@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { streamWindow } from '@holdfast/protocol'
 import { collect, exec, hasLetGo } from './ask.ts'
-import { eventually } from '@holdfast/testkit'
 import { World } from './world.ts'
 
 const modes = ['fork', 'plain'] as const
