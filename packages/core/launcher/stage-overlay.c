@@ -17,7 +17,9 @@ struct overlay {
 	int userns;
 	// A detached clone lives as long as its descriptor, so these stay open until overlay has taken them.
 	int layers[LAYER_LIMIT + 2];
-	uint32_t layer_count;
+	// What names them in the stage area.
+	const char *prefix;
+	uint32_t layer_count, lower_count;
 };
 
 static void layer_name(char *name, const char *prefix, uint32_t number)
@@ -63,12 +65,29 @@ static long place_layer(struct overlay *overlay, const char *name, const char *p
 	return result;
 }
 
-static long add_lower(struct overlay *overlay, struct reader *reader, const char *prefix)
+// Closing the last descriptor of a detached clone waits for an RCU grace period, a millisecond for each layer. Attached to
+// the stage area they all go at once, with its mount namespace, when nobody waits any more.
+static long let_layers_go(struct overlay *overlay)
+{
+	long result = 0;
+
+	for (uint32_t i = 0; i < overlay->layer_count; i++) {
+		char name[16];
+		bool clone = overlay->userns >= 0 && i < overlay->lower_count;
+		layer_name(name, overlay->prefix, i);
+		if (clone && overlay->launch->stage >= 0 && result == 0)
+			result = attach_staged(overlay->launch, overlay->layers[i], name);
+		sys(close, overlay->layers[i]);
+	}
+	return result;
+}
+
+static long add_lower(struct overlay *overlay, struct reader *reader)
 {
 	char names[256];
 	struct line list = {names, names + sizeof names - 1, false};
 	long result = 0;
-	uint32_t count = read_u32(reader);
+	uint32_t count = overlay->lower_count = read_u32(reader);
 
 	if (count > LAYER_LIMIT)
 		return failed(overlay->launch, "fsconfig", "too many layers", -E2BIG);
@@ -79,7 +98,7 @@ static long add_lower(struct overlay *overlay, struct reader *reader, const char
 			continue;
 		}
 		char name[16];
-		layer_name(name, prefix, i);
+		layer_name(name, overlay->prefix, i);
 		result = place_layer(overlay, name, path, overlay->userns);
 		if (i)
 			put_text(&list, ":");
@@ -119,10 +138,11 @@ long op_stage_overlay(struct launch *launch, struct reader *reader)
 	layer_name(prefix, ".l", launch->step);
 	prefix[text_length(prefix) + 1] = 0;
 	prefix[text_length(prefix)] = '-';
+	overlay.prefix = prefix;
 	overlay.fs = (int)open_filesystem(launch, "overlay", "overlay", reader);
 	if (overlay.fs < 0)
 		return overlay.fs;
-	long result = add_lower(&overlay, reader, prefix);
+	long result = add_lower(&overlay, reader);
 	if (result == 0 && *upper)
 		result = add_writable(&overlay, "upperdir", upper_name, upper);
 	if (result == 0 && *work)
@@ -130,11 +150,11 @@ long op_stage_overlay(struct launch *launch, struct reader *reader)
 	if (result < 0 || reader->broken)
 		return result;
 	long tree = finish_filesystem(launch, overlay.fs, attributes, "overlay");
-	while (overlay.layer_count)
-		sys(close, overlay.layers[--overlay.layer_count]);
 	if (tree < 0)
 		return tree;
-	result = attach_staged(launch, (int)tree, as);
+	result = let_layers_go(&overlay);
+	if (result == 0)
+		result = attach_staged(launch, (int)tree, as);
 	sys(close, tree);
 	return result;
 }
