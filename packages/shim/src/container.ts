@@ -1,6 +1,6 @@
 /** The container that this shim makes run: create, start, signals, pause, its end, and the undoing of it all. */
 import { hasCode, HoldfastError, SyscallError } from '@holdfast/errors'
-import { closeFd, fstat } from '@holdfast/core'
+import { closeAside, closeFd, fstat } from '@holdfast/core'
 import type { ContainerPlan, NamespaceType } from '@holdfast/plan'
 import { checkAllowed, nextStatus } from '@holdfast/protocol'
 import type {
@@ -47,6 +47,10 @@ export class Container {
   #starting: Promise<void> | undefined
   /** Settles when the container's process has ended, its log is complete and `exited` was sent. */
   ended: Promise<void> = Promise.resolve()
+  /** Settles when the kernel has taken down what the namespaces held: mounts of the host's are free again. */
+  #left: Promise<void> = Promise.resolve()
+  /** Settles when the root is unmounted, which writes its file system to the disk first: it may take its time. */
+  unmounted: Promise<void> = Promise.resolve()
 
   constructor(context: ShimContext, process: ContainedProcess) {
     this.#context = context
@@ -148,6 +152,7 @@ export class Container {
     const problems: unknown[] = []
     await removeCgroups(this.held.cgroups).catch((error: unknown) => problems.push(error))
     this.#release()
+    await this.#left
     if (this.status === 'stopped') await this.#poststop()
     if (problems.length > 0) throw problems[0]
   }
@@ -221,7 +226,6 @@ export class Container {
       this.#context.fail(error as Error)
     }
     this.#context.emit({ event: 'exited', exit: this.exit })
-    // Afterwards: closing the last descriptor of a mount namespace waits for the kernel's readers.
     this.#releaseNamespaces()
   }
 
@@ -289,16 +293,22 @@ export class Container {
     await this.#forceEnd()
     await removeCgroups(this.held.cgroups)
     this.#release()
+    await this.#left
     await this.#poststop()
   }
 
-  /** A network namespace lives, with its end of the veth pair, as long as anybody holds a descriptor of it. */
+  /**
+   * A network namespace lives, with its end of the veth pair, as long as anybody holds a descriptor of it. The last one of
+   * a mount namespace waits for the kernel's readers, and that of an overlay for the disk: requests need not.
+   */
   #releaseNamespaces(): void {
-    if (this.#born !== undefined) closeFd(this.#born)
+    const { namespaces, root, cgroups } = this.held
+    const all = new Set(Object.values(namespaces))
+    if (this.#born !== undefined) all.add(this.#born)
     this.#born = undefined
-    for (const fd of new Set(Object.values(this.held.namespaces))) closeFd(fd)
-    if (this.held.root !== undefined) closeFd(this.held.root)
-    this.held = { namespaces: {}, root: undefined, cgroups: this.held.cgroups }
+    this.held = { namespaces: {}, root: undefined, cgroups }
+    if (all.size > 0) this.#left = closeAside([...all])
+    if (root !== undefined) this.unmounted = closeAside([root])
   }
 
   #release(): void {

@@ -246,8 +246,12 @@ export class Shim implements ShimContext {
     fchmodSync(this.lock, deletedLockMode)
   }
 
-  /** After `delete` was answered: clients get what is on its way to them, and the process ends. */
+  /**
+   * After `delete` was answered: clients get what is on its way to them, and the process ends. The end of the connection
+   * says that the root's layers are free for another mount.
+   */
   async #leave(): Promise<void> {
+    await this.#container.unmounted
     const deadline = performance.now() + goodbyeMs
     await this.#control.close(goodbyeMs)
     await this.#server?.close(Math.max(0, deadline - performance.now()))

@@ -35,6 +35,8 @@ export class Container implements StoredContainer {
   ended: PromiseWithResolvers<void> = settled()
   /** The work that follows an end: network, mounts, --rm. */
   cleanup: Promise<void> = Promise.resolve()
+  /** Settles when the last run's root is unmounted: its layers can't be mounted a second time before. */
+  unmounted: Promise<void> = Promise.resolve()
   /** A removal is under way: a second one is refused, nothing else is begun. */
   removing = false
   /** It ends only to be started again: --rm waits for another end. */

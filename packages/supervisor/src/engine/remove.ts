@@ -59,13 +59,19 @@ async function removeLocked(
   if (volumes)
     for (const name of container.book.anonymousVolumes) await removeUnused(context, container, name)
   forget(context, container)
-  // Nobody waits for a long log to go. A directory without a record is taken away at the next start.
-  removeDirectory(containerDirectory(context.paths, id)).catch((error: unknown) =>
-    context.logger.error({ err: error, container: id }, "removing a container's directory"),
-  )
+  removeLater(context, id)
   context.containers.delete(container)
   containerEvent(context, container, 'destroy')
   container.waits.removed(container.record)
+}
+
+/** When this is answered: nobody waits for the disk. A directory without a record is taken away at the next start. */
+function removeLater(context: EngineContext, id: string): void {
+  setImmediate(() => {
+    removeDirectory(containerDirectory(context.paths, id)).catch((error: unknown) =>
+      context.logger.error({ err: error, container: id }, "removing a container's directory"),
+    )
+  })
 }
 
 /** A handful of small files is removed at once: the thread pool takes its time for each, and as much of the processor. */

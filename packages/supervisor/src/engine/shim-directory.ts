@@ -19,10 +19,14 @@ const deleteDeadlineMs = 20_000
  */
 const endingName = 'ending.json'
 
-/** Ends whatever is left of the container's run: processes, cgroups, mounts, the shim and its directory. Idempotent. */
+/**
+ * Ends whatever is left of the container's run: processes, cgroups, mounts, the shim and its directory. Idempotent. The
+ * root is unmounted when `container.unmounted` settles, which may take as long as the disk does.
+ */
 export async function discardShim(context: EngineContext, container: Container): Promise<void> {
   const client = container.shim?.client
   container.shim = undefined
+  if (client) container.unmounted = client.gone
   await discardShimDirectory(context, shimDirectory(context.paths, container.id), client)
   unmountShm(context, container.id)
   removeCgroupParent(context, container)

@@ -112,6 +112,7 @@ async function forkShim(
   const dir = shimDirectory(context.paths, container.id)
   const token = randomBytes(32).toString('hex')
   if (existsSync(dir)) await discardShim(context, container) // what a clean-up could not take down
+  await within(createDeadlineMs, 'unmounting the root of the run before', container.unmounted)
   mkdirSync(dir, { mode: 0o700 })
   mountShm(context, container)
   noteCgroupParent(context, container)

@@ -67,6 +67,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   #hello: ShimState | undefined
   readonly #netns = Promise.withResolvers<NamespaceHandle>()
   #closing = false
+  readonly #gone = Promise.withResolvers<void>()
 
   private constructor(options: ConnectOptions, socket: WebSocket) {
     super()
@@ -114,6 +115,11 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
 
   get pid(): number {
     return this.hello.shimPid
+  }
+
+  /** Settles when the connection is gone. After `delete` the shim ends it, once the container's root is unmounted. */
+  get gone(): Promise<void> {
+    return this.#gone.promise
   }
 
   /** The container's own network namespace, as soon as there is one. Rejects when the shim goes before. */
@@ -209,6 +215,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     for (const request of this.#open.values()) request.reject(lost(this.dir))
     this.#open.clear()
     this.#netns.reject(lost(this.dir))
+    this.#gone.resolve()
     for (const attachment of this.#channels.values()) attachment.lost(lost(this.dir))
     this.emit('close', this.#closing ? undefined : lost(this.dir))
   }
