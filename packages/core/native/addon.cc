@@ -6,7 +6,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitDatagram(env, exports);
   InitDescriptor(env, exports);
   InitFile(env, exports);
-  InitClose(env, exports);
+  InitCloseAside(env, exports);
   InitFork(env, exports);
   InitLaunch(env, exports);
   InitMemfd(env, exports);

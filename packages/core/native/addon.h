@@ -97,7 +97,7 @@ void InitBpf(Napi::Env env, Napi::Object exports);
 void InitDatagram(Napi::Env env, Napi::Object exports);
 void InitDescriptor(Napi::Env env, Napi::Object exports);
 void InitFile(Napi::Env env, Napi::Object exports);
-void InitClose(Napi::Env env, Napi::Object exports);
+void InitCloseAside(Napi::Env env, Napi::Object exports);
 void InitFork(Napi::Env env, Napi::Object exports);
 void InitLaunch(Napi::Env env, Napi::Object exports);
 void InitMemfd(Napi::Env env, Napi::Object exports);

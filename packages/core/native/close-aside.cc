@@ -72,6 +72,6 @@ Napi::Value CloseAside(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void InitClose(Napi::Env env, Napi::Object exports) {
+void InitCloseAside(Napi::Env env, Napi::Object exports) {
   exports["closeAside"] = Napi::Function::New(env, CloseAside);
 }
