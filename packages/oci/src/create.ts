@@ -21,6 +21,7 @@ import {
 import type { Call } from './call.ts'
 import { directSteps } from './direct-steps.ts'
 import { withHome, withListenFds } from './environment.ts'
+import { withoutIgnoredLimits } from './ignored-limits.ts'
 import { killInit } from './ending.ts'
 import { runHooks } from './hooks.ts'
 import { launchBy, type Launch } from './launch.ts'
@@ -61,7 +62,8 @@ async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
   const id = onlyId(verb, options)
   const bundle = resolve(request.cwd, options.value['bundle'] ?? '.')
   const text = readConfig(bundle)
-  const given = withJoinedMaps(parseConfigJson(text))
+  const read = withJoinedMaps(parseConfigJson(text))
+  const given = withoutIgnoredLimits(read, planHost(request).cgroup.version, call.warn)
   const unit = request.systemdCgroup ? scopeUnit(given.linux?.cgroupsPath, id) : undefined
   const config = adapted(unit ? within(unit, given) : given, call, bundle)
   const detach = verb === 'create' || options.on.has('detach')

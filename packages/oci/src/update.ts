@@ -6,6 +6,7 @@ import { planUpdate } from '@holdfast/plan'
 import { applyCgroupWrites } from '@holdfast/shim/library'
 import type { Call } from './call.ts'
 import { readAll, readCallerFile } from './caller-file.ts'
+import { withoutIgnored } from './ignored-limits.ts'
 import { onlyId, parseOptions, usage, type Options } from './options.ts'
 import * as store from './store.ts'
 import { sizeOf } from './size.ts'
@@ -51,9 +52,10 @@ export async function update(call: Call): Promise<void> {
       call.warn(`--${name} has no effect: the kernel has no such limit any more`)
   const file = options.value['resources']
   const resources = file === undefined ? fromOptions(options) : await fromFile(call, file)
+  const version = record.cgroupVersion
   const directories = record.cgroups.map(({ as, controllers }) => ({ as, controllers }))
-  const place = { version: record.cgroupVersion, directories }
-  const writes = planUpdate(withSwap(resources, place.version), place)
+  const kept = withoutIgnored(resources, version, call.warn)
+  const writes = planUpdate(withSwap(kept, version), { version, directories })
   if (record.unit !== undefined) await setScopeProperties(record.unit, limitProperties(writes))
   applyCgroupWrites(record.cgroups, inOrder(writes, record))
 }
