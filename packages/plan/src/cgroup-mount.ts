@@ -38,7 +38,9 @@ export function cgroupMount(
     ...(options.propagation && { propagation: options.propagation }),
   })
   for (const hierarchy of cgroup.hierarchies) mountHierarchy(container, target, hierarchy, options, steps)
-  if (readonly) steps.late.push({ do: 'remount', target, attributes: { set: { readonly: true }, clear: [] } })
+  // At once: a later mount may hide it.
+  const onceFilled = { set: { readonly: true }, clear: [] }
+  if (readonly) steps.attached.push({ do: 'remount', target, attributes: onceFilled })
 }
 
 function mountHierarchy(
