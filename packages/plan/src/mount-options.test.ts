@@ -11,6 +11,16 @@ describe('mount options', () => {
     expect(data).toEqual([['mode', '755'], ['size', '64m'], ['huge']])
   })
 
+  it('may come joined by commas, but for those of a value', () => {
+    expect(parse(['mode=755,size=64m,', 'lowerdir=/a\\,b:/c', 'context="s0:c1,c2",huge']).data).toEqual([
+      ['mode', '755'],
+      ['size', '64m'],
+      ['lowerdir', '/a\\,b:/c'],
+      ['context', '"s0:c1,c2"'],
+      ['huge'],
+    ])
+  })
+
   it('lets the last of two contrary options hold', () => {
     expect(parse(['ro', 'rw']).attributes).toEqual({ set: {}, clear: ['readonly'] })
     expect(parse(['rw', 'ro']).attributes).toEqual({ set: { readonly: true }, clear: [] })

@@ -91,7 +91,7 @@ export function parseMountOptions(type: string, options: string[], path: string)
   }
   options.forEach((option, index) => {
     if (!attributeOption(result, option) && !shapeOption(result, option))
-      dataOption(result, option, `${path}.options[${index}]`)
+      for (const each of asMount2Splits(option)) dataOption(result, each, `${path}.options[${index}]`)
   })
   if (result.copyUp && type !== 'tmpfs')
     throw invalid(`${path}.options`, 'has tmpcopyup, which is for tmpfs alone')
@@ -105,6 +105,11 @@ export function parseMountOptions(type: string, options: string[], path: string)
     result.data = []
   }
   return result
+}
+
+/** Data of mount(2) is one text: several options may come in one. A comma in quotes, or behind a backslash, is a value's. */
+function asMount2Splits(option: string): string[] {
+  return option.match(/(?:[^,"\\]|\\[^]|\\$|"[^"]*"?)+/g) ?? [option]
 }
 
 function attributeOption(result: MountOptions, option: string): boolean {
