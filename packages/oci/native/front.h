@@ -1,6 +1,6 @@
 // What the files of holdfast-oci's front end share. It is one short-lived process per call:
 //
-//   main.c ── state, kill, start ───────────────► state.c, kill.c, start.c: from the container's status file alone
+//   main.c ── state, kill, start, delete ───────► status.c, kill.c, start.c, delete.c: from the status file alone
 //        └─── everything else ─► ask.c ─packets─► the planner (planner.c, and core/front), a Node process of the runtime root
 //                                  └─ launch.c ─► the launcher, whose init becomes this process's child, and the
 //                                                 caller's once this process has ended
@@ -109,8 +109,12 @@ struct container {
 	int directory;
 	pid_t pid;
 	const char *start_time, *freezer, *flags, *head, *tail;
+	const char *cgroups; // paths, each ended by NUL, the last one empty
 	enum status status;
 };
+// Whether there is one, and whether there is at least its directory, as a create leaves it that is killed early.
+bool has_container(const char *id);
+bool has_directory(const char *id);
 // Dies where there is none.
 struct container find_container(const char *id);
 const char *status_name(enum status status);
@@ -118,6 +122,7 @@ const char *status_name(enum status status);
 int verb_state(void);
 int verb_kill(void);
 int verb_start(void);
+int verb_delete(void);
 // Opens the door behind `socket` and waits for the program to be executed; NULL, or what failed.
 const char *open_door(int socket);
 // What the launcher reports of a failed step behind the door.

@@ -1,5 +1,6 @@
 // A container's state, from the file `status` in its directory beneath the root, which the planner writes (src/store.ts):
-// texts ended by NUL: pid, start time, freezer file, flags, then the JSON before and behind pid and status.
+// texts ended by NUL: pid, start time, freezer file, flags, the JSON before and behind pid and status, then the cgroups.
+// Flags: n, there is no process to start; p, s: there are hooks behind a start, or an end; u: it is a unit of systemd's.
 #include "front.h"
 
 #include <errno.h>
@@ -76,14 +77,36 @@ static enum status status_of(const struct container *container)
 	return faccessat(container->directory, "door", F_OK, 0) == 0 ? STATUS_CREATED : STATUS_RUNNING;
 }
 
-struct container find_container(const char *id)
+static int open_directory(const char *id)
 {
-	struct container container = {.id = id};
 	bool plain = *id && *id != '.' && !strchr(id, '/');
 
-	container.directory = plain && front.root_fd >= 0
-				      ? openat(front.root_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-				      : -1;
+	return plain && front.root_fd >= 0 ? openat(front.root_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+					   : -1;
+}
+
+bool has_directory(const char *id)
+{
+	int directory = open_directory(id);
+
+	if (directory >= 0)
+		close(directory);
+	return directory >= 0;
+}
+
+bool has_container(const char *id)
+{
+	int directory = open_directory(id);
+	bool found = directory >= 0 && faccessat(directory, "status", F_OK, 0) == 0;
+
+	if (directory >= 0)
+		close(directory);
+	return found;
+}
+
+struct container find_container(const char *id)
+{
+	struct container container = {.id = id, .directory = open_directory(id)};
 	const char *at = container.directory < 0 ? NULL : read_at(container.directory, "status");
 	if (!at)
 		die(1, "container does not exist");
@@ -93,6 +116,7 @@ struct container find_container(const char *id)
 	container.flags = next_text(&at);
 	container.head = next_text(&at);
 	container.tail = next_text(&at);
+	container.cgroups = at;
 	container.status = status_of(&container);
 	return container;
 }

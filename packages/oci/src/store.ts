@@ -3,7 +3,7 @@
  *
  *   record.json   what the planner's verbs need
  *   config.json   the configuration as it was at `create`; later edits of the bundle's have no effect
- *   status        what the front end needs for state, kill and start (native/status.c)
+ *   status        what the front end needs for state, kill, start and delete (native/status.c)
  *   door          the socket at which a created container waits; gone once it was started
  *   stage/        the launcher's stage area, always empty here
  */
@@ -92,8 +92,22 @@ function replace(path: string, text: string): void {
 
 function statusFile(record: ContainerRecord, config: OciConfig): string {
   const { head, tail } = stateParts(record, config)
-  const flags = (record.startable ? '' : 'n') + ((config.hooks?.poststart?.length ?? 0) > 0 ? 'p' : '')
-  return [String(record.pid), record.startTime, freezerFile(record), flags, head, tail, ''].join('\0')
+  const hooked = (kind: 'poststart' | 'poststop'): boolean => (config.hooks?.[kind]?.length ?? 0) > 0
+  const flags = [
+    !record.startable && 'n',
+    hooked('poststart') && 'p',
+    hooked('poststop') && 's',
+    record.unit && 'u',
+  ]
+  const texts = [
+    String(record.pid),
+    record.startTime,
+    freezerFile(record),
+    flags.filter(Boolean).join(''),
+    head,
+    tail,
+  ]
+  return [...texts, ...record.cgroups.map(({ path }) => path), '', ''].join('\0')
 }
 
 function freezerFile({ cgroups, cgroupVersion }: ContainerRecord): string {

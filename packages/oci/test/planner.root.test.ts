@@ -1,9 +1,10 @@
 /** The planner: one for each set of namespaces, found again, and gone when nobody wants it. */
 import { spawnSync } from 'node:child_process'
-import { readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { eventually } from '@holdfast/testkit'
-import { executable, OciWorld, plannersOf } from './world.ts'
+import { executable, OciWorld, plannersOf, type Json } from './world.ts'
 
 describe.skipIf(process.getuid?.() !== 0)('the planner', () => {
   const world = new OciWorld()
@@ -38,13 +39,37 @@ describe.skipIf(process.getuid?.() !== 0)('the planner', () => {
     expect(plannersOf(world.root)).toHaveLength(2)
   })
 
-  it('can be missing: what needs none works, and the rest starts one', () => {
-    const id = world.running(['sleep', '100'])
-    for (const pid of plannersOf(world.root)) process.kill(pid, 'SIGKILL')
+  it('can be missing: what needs none works, and the rest starts one', async () => {
+    const [id, forced, created] = [world.running(sleep), world.running(sleep), world.create(sleep)]
+    const hooked = world.create(sleep, (config) => (config.hooks = { poststop: [{ path: '/bin/true' }] }))
+    const before = plannersOf(world.root)
+    for (const pid of before) process.kill(pid, 'SIGKILL')
+    await eventually(() => plannersOf(world.root).length === 0)
     expect(world.status(id)).toBe('running')
+    expect(world.call(['delete', id]).stderr).toContain('not stopped: running')
     world.must(['kill', id, 'KILL'])
-    world.must(['delete', '--force', id])
+    await world.stopped(id)
+    world.must(['delete', id])
+    world.must(['delete', '--force', forced])
+    world.must(['delete', created])
+    world.must(['delete', '--force', 'nonsense'])
+    expect(world.call(['delete', id]).stderr).toContain('container does not exist')
+    for (const each of [id, forced, created]) expect(world.leftovers(each)).toEqual([])
+    expect(plannersOf(world.root)).toEqual([])
+    world.must(['delete', hooked])
     expect(plannersOf(world.root)).toHaveLength(1)
+  })
+
+  it('deletes what a front end alone cannot: cgroups in the container’s, and processes that are left', async () => {
+    const id = world.running(sleep, (config) => {
+      config.linux.namespaces = config.linux.namespaces.filter(({ type }: Json) => type !== 'pid')
+      config.mounts = config.mounts.filter(({ destination }: Json) => destination !== '/proc')
+    })
+    for (const cgroup of world.leftovers(id).filter((each) => each.startsWith('/')))
+      mkdirSync(join(cgroup, 'child'))
+    world.must(['exec', '-d', id, 'sleep', '1000'], { detached: true })
+    world.must(['delete', '--force', id])
+    expect(world.leftovers(id)).toEqual([])
   })
 
   it('of one call alone does the same', () => {
@@ -62,6 +87,8 @@ describe.skipIf(process.getuid?.() !== 0)('the planner', () => {
     await eventually(() => pids.every((pid) => !alive(pid)))
   })
 })
+
+const sleep = ['sleep', '100']
 
 function alive(pid: number): boolean {
   try {
