@@ -21,10 +21,16 @@ export function pidfdOpen(pid: number): number {
   return check(native.pidfdOpen(checkPid(pid), 0), 'pidfd_open', { path: String(pid) })
 }
 
+const pidKey = 'Pid:\t'
+
 /** The process's number in our pid namespace, as /proc/self/fdinfo has it. ESRCH once it was reaped. */
 export function pidOfPidfd(pidfd: number): number {
   const info = readFileSync(`/proc/self/fdinfo/${checkFd(pidfd, 'pidfd')}`, 'latin1')
-  const pid = /^Pid:\s*(-?\d+)$/m.exec(info)?.[1]
+  // Without a regular expression: each fork of a zygote would compile it in memory of its own.
+  const pid = info
+    .split('\n')
+    .find((line) => line.startsWith(pidKey))
+    ?.slice(pidKey.length)
   if (pid === undefined) throw bad('pidfd', 'is no pidfd')
   return Number(pid) > 0 ? Number(pid) : check(-constants.errno.ESRCH, 'pidfd')
 }

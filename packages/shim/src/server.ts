@@ -4,7 +4,7 @@
  * gets in.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -48,7 +48,7 @@ export async function serve(
       refuse(socket, error)
     }
   })
-  rmSync(path, { force: true }) // left by a shim that was killed: the lock on the directory is ours
+  if (existsSync(path)) rmSync(path) // left by a shim that was killed: the lock on the directory is ours
   await listen(server, path)
   return { close: (deadlineMs) => closeAll(server, sockets, deadlineMs) }
 }

@@ -1,5 +1,5 @@
 /** `<dir>/state.json`: what a later shim needs to go on with this one's container. */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { ExitRecord, Status } from '@holdfast/protocol'
 import type { AdoptionRecord, ContainerRecord } from './launched.ts'
@@ -41,13 +41,8 @@ export function writeState(dir: string, state: ShimStateFile): void {
 /** Undefined where no shim has written one. Throws HF_INVALID_CONFIG where it is damaged or of another version. */
 export function readState(dir: string): ShimStateFile | undefined {
   const path = `${dir}/state.json`
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined
-    throw error
-  }
+  if (!existsSync(path)) return undefined // nobody takes it away meanwhile, and an error costs pages in every shim
+  const text = readFileSync(path, 'utf8')
   try {
     const { version: found, ...state } = JSON.parse(text) as ShimStateFile & { version: number }
     if (found === version) return state
