@@ -55,12 +55,15 @@ export interface ZygoteOptions {
 /** Another shim is forked this long after the last one was given away, and another worker after one has ended. */
 const refillDelayMs = 50
 /**
- * How many shims may wait, and how long those that have held a container already are kept: each has more memory of its
- * own than a fresh one, which is worth its while only as long as containers come one after the other, or many at once
- * again and again. A fresh one costs the processor many times what one costs that is used again.
+ * How many shims may wait, and how many of those that have held a container already are kept for how long after the last
+ * one came back. Each has more memory of its own than a fresh one; but a fresh one costs the processor many times what
+ * one costs that is used again. So a few wait for containers that follow each other, many for the next of a burst.
  */
 const mostWaiting = 16
-const keptMs = 1000
+const kept = [
+  { afterMs: 1000, most: 3 },
+  { afterMs: 5000, most: 0 },
+]
 
 export class Zygote {
   readonly #options: ZygoteOptions
@@ -170,8 +173,7 @@ export class Zygote {
     }
     shim.used = true
     this.#waiting.push(shim)
-    clearTimeout(this.#trim)
-    this.#trim = setTimeout(() => this.#trimNow(), keptMs)
+    this.#trimLater()
   }
 
   /** It never says anything: what there is to read is its end. */
@@ -182,10 +184,17 @@ export class Zygote {
     this.#refillLater()
   }
 
-  /** The end of the channel is the end of a shim that waits; a fresh one takes its place. */
-  #trimNow(): void {
-    for (const shim of this.#waiting.filter(({ used }) => used)) this.#forget(shim)
-    this.#refillNow()
+  /** The end of the channel is the end of a shim that waits; a fresh one takes its place. The warmest stay longest. */
+  #trimLater(step = 0, waitedMs = 0): void {
+    clearTimeout(this.#trim)
+    const next = kept[step]
+    if (next === undefined) return
+    this.#trim = setTimeout(() => {
+      const used = this.#waiting.filter((shim) => shim.used)
+      for (const shim of used.slice(0, Math.max(0, used.length - next.most))) this.#forget(shim)
+      this.#trimLater(step + 1, next.afterMs)
+      this.#refillNow()
+    }, next.afterMs - waitedMs)
   }
 
   #forget(shim: Forked): void {
