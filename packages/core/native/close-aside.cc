@@ -19,14 +19,14 @@ struct Closing {
   pid_t thread;
   size_t count;
   int fds[kMost];
-  int ascending[kMost + 1];
+  int ascending[kMost];
 };
 
-// Raw system calls only: it has our thread's TLS. Its copy of `told` is closed by its end.
+// Raw system calls only: it has our thread's TLS.
 int CloseAll(void* argument) {
   auto* closing = static_cast<Closing*>(argument);
   unsigned from = 0;
-  for (size_t i = 0; i <= closing->count; i++) {
+  for (size_t i = 0; i < closing->count; i++) {
     auto fd = static_cast<unsigned>(closing->ascending[i]);
     if (fd > from) RawCall(SYS_close_range, from, fd - 1, 0);
     from = fd + 1;
@@ -46,7 +46,7 @@ Closing* Free() {
   return all.back().get();
 }
 
-// (fds: Int32Array, told): a thread closes them in this order, then `told`. Our own descriptors all stay open.
+// (fds: Int32Array): a thread closes its copies in this order. Our own descriptors all stay open.
 Napi::Value CloseAside(const Napi::CallbackInfo& info) {
   auto fds = info[0].As<Napi::Int32Array>();
   size_t count = fds.ElementLength();
@@ -55,8 +55,7 @@ Napi::Value CloseAside(const Napi::CallbackInfo& info) {
   closing->count = count;
   memcpy(closing->fds, fds.Data(), count * sizeof(int));
   memcpy(closing->ascending, fds.Data(), count * sizeof(int));
-  closing->ascending[count] = Fd(info, 1);
-  std::sort(closing->ascending, closing->ascending + count + 1);
+  std::sort(closing->ascending, closing->ascending + count);
   // A handler of ours must not run on its stack, nor without a TLS of its own.
   sigset_t all, before;
   sigfillset(&all);

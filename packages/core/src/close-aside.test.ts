@@ -12,7 +12,7 @@ it('frees the numbers at once, and tells when the kernel is done with the descri
   const ends = Array.from({ length: 20 }, () => pipe2())
   const duplicate = dupCloexec(lock)
   const before = threads()
-  const closed = closeAside([...ends.map(({ write }) => write), lock, duplicate])
+  const [closed] = closeAside([...ends.map(({ write }) => write), lock, duplicate])
   expect(() => fstatSync(lock)).toThrow(/EBADF/)
   expect(() => fstatSync(duplicate)).toThrow(/EBADF/)
   await closed
@@ -28,17 +28,26 @@ it('frees the numbers at once, and tells when the kernel is done with the descri
 it('leaves what it was not given open here, and holds none of it', async () => {
   const mine = pipe2()
   const given = pipe2()
-  const closed = closeAside([given.write])
+  const [closed] = closeAside([given.write])
   closeFd(mine.write)
   expect(readFd(mine.read, 1)).toHaveLength(0) // waits for every copy of the other end
   await closed
   for (const fd of [mine.read, given.read]) closeFd(fd)
 })
 
-it('takes none, and many at once', async () => {
-  await closeAside([])
+it('tells of each group, also of an empty one', async () => {
+  const [first, second] = [pipe2(), pipe2()]
+  const [one, none, two] = closeAside([first.write], [], [second.write])
+  await one
+  expect(readFd(first.read, 1)).toHaveLength(0)
+  await Promise.all([none, two])
+  expect(readFd(second.read, 1)).toHaveLength(0)
+  for (const { read } of [first, second]) closeFd(read)
+})
+
+it('takes many at once', async () => {
   const ends = Array.from({ length: 30 }, () => pipe2())
-  await Promise.all(ends.map(({ write }) => closeAside([write])))
+  await Promise.all(ends.flatMap(({ write }) => closeAside([write])))
   for (const { read } of ends) {
     expect(readFd(read, 1)).toHaveLength(0)
     closeFd(read)

@@ -4,22 +4,26 @@ import { closeFd, pipe2 } from './descriptor.ts'
 import { addon } from './native.ts'
 import { watchFd } from './watch.ts'
 
-const native = addon as { closeAside(fds: Int32Array, told: number): number }
+const native = addon as { closeAside(fds: Int32Array): number }
 
 /**
- * Closes the descriptors in this order, in a thread of its own; their numbers are free when this returns. Resolves when
- * the kernel is done with them. Where there can be no thread, the caller does the waiting.
+ * Closes the groups' descriptors in this order, in a thread of its own; their numbers are free when this returns. Each
+ * group's promise resolves when the kernel is done with its descriptors. Where there can be no thread, the caller does the
+ * waiting.
  */
-export function closeAside(fds: readonly number[]): Promise<void> {
-  if (fds.length === 0) return Promise.resolve()
-  const wanted = Int32Array.from(fds, (fd) => checkFd(fd))
-  const { read, write } = pipe2()
-  const aside = native.closeAside(wanted, write) === 0
-  for (const fd of [write, ...fds]) closeFd(fd)
-  if (!aside) {
-    closeFd(read)
-    return Promise.resolve()
-  }
+export function closeAside<Groups extends readonly (readonly number[])[]>(
+  ...groups: Groups
+): { [Index in keyof Groups]: Promise<void> }
+export function closeAside(...groups: (readonly number[])[]): Promise<void>[] {
+  for (const fd of groups.flat()) checkFd(fd)
+  const pipes = groups.map(() => pipe2())
+  const order = groups.flatMap((fds, index) => [...fds, pipes[index]!.write])
+  const aside = native.closeAside(Int32Array.from(order)) === 0
+  for (const fd of order) closeFd(fd)
+  return pipes.map(({ read }) => (aside ? hangup(read) : Promise.resolve(closeFd(read))))
+}
+
+function hangup(read: number): Promise<void> {
   return new Promise((resolve) => {
     const watch = watchFd(read, { hangup: true }, () => {
       watch.close()

@@ -307,8 +307,10 @@ export class Container {
     if (this.#born !== undefined) all.add(this.#born)
     this.#born = undefined
     this.held = { namespaces: {}, root: undefined, cgroups }
-    if (all.size > 0) this.#left = closeAside([...all])
-    if (root !== undefined) this.unmounted = closeAside([root])
+    if (all.size === 0 && root === undefined) return
+    const [left, unmounted] = closeAside([...all], root === undefined ? [] : [root])
+    this.#left = left
+    this.unmounted = unmounted
   }
 
   #release(): void {

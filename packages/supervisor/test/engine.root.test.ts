@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   existsSync,
   mkdirSync,
@@ -18,6 +19,10 @@ import { EngineWorld } from './engine-world.ts'
 
 const isRoot = process.getuid?.() === 0
 let world: EngineWorld
+
+/** How often the kernel has complained that a writable layer was mounted while another mount had it. */
+const mountedTwice = (): number =>
+  execFileSync('dmesg', { encoding: 'utf8' }).split('is in-use as upperdir').length - 1
 
 describe.skipIf(!isRoot)('the engine', () => {
   beforeAll(async () => {
@@ -48,6 +53,14 @@ describe.skipIf(!isRoot)('the engine', () => {
       expect(world.engine.get(id).state).toMatchObject({ status: 'created', exitCode: code })
       expect(existsSync(`${world.root}/run/c/${id}`)).toBe(false)
     }
+  })
+
+  it('mounts a root again only when the one before is unmounted, which waits for the disk', async () => {
+    const id = await world.start('dd if=/dev/zero of=/big bs=1M count=400 2>/dev/null')
+    expect(await world.exit(id)).toBe(0)
+    const before = mountedTwice()
+    await world.engine.start(id)
+    expect(mountedTwice()).toBe(before)
   })
 
   it('says 128+n of a program that a signal ended', async () => {
