@@ -5,6 +5,7 @@
 
 #include <linux/mount.h>
 
+#define MS_PRIVATE_ (1 << 18)
 #define MS_SLAVE_ (1 << 19)
 
 long op_enter_root(struct launch *launch, struct reader *reader)
@@ -277,6 +278,16 @@ static long detach_all_at(struct launch *launch, const char *path)
 	return result == -EINVAL || result == -ENOENT ? 0 : failed(launch, "umount2", path, result);
 }
 
+static long make_root(struct launch *launch, int directory)
+{
+	long result = sys(fchdir, directory);
+
+	if (result < 0)
+		return failed(launch, "fchdir", "root", result);
+	result = sys(chroot, ".");
+	return result < 0 ? failed(launch, "chroot", "root", result) : 0;
+}
+
 static long move_and_chroot(struct launch *launch, int old)
 {
 	long result = detach_all_at(launch, "/proc");
@@ -287,11 +298,7 @@ static long move_and_chroot(struct launch *launch, int old)
 		result = attach_tree(launch, launch->root, old, "/");
 	if (result < 0)
 		return result;
-	result = sys(fchdir, launch->root);
-	if (result < 0)
-		return failed(launch, "fchdir", "root", result);
-	result = sys(chroot, ".");
-	return result < 0 ? failed(launch, "chroot", "root", result) : 0;
+	return make_root(launch, launch->root);
 }
 
 long op_pivot(struct launch *launch, struct reader *reader)
@@ -310,6 +317,47 @@ long op_pivot(struct launch *launch, struct reader *reader)
 		return result;
 	result = sys(chdir, "/");
 	return result < 0 ? failed(launch, "chdir", "/", result) : 0;
+}
+
+// The mount namespace that everything was made in goes with the processes that leave it.
+long op_plant_root(struct launch *launch, struct reader *reader)
+{
+	int namespace = read_fd(reader);
+	const char *at = read_text(reader);
+
+	if (reader->broken)
+		return 0;
+	long tree = clone_of(launch, launch->root, true, "root");
+	if (tree < 0)
+		return tree;
+	close_fd(&launch->root);
+	close_fd(&launch->stage);
+	launch->root = (int)tree;
+	long result = sys(setns, namespace, CLONE_NEWNS);
+	if (result < 0)
+		return failed(launch, "setns", "mnt", result);
+	long target = sys(openat, AT_FDCWD, at, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (target < 0)
+		return failed(launch, "openat", at, target);
+	// Upon a private mount in between: where the namespace's own mount is shared, everything in the tree would become so.
+	long between = clone_of(launch, (int)target, false, at);
+	if (between < 0)
+		return between;
+	result = attach_tree(launch, (int)between, (int)target, at);
+	if (result == 0)
+		result = set_propagation(launch, (int)between, MS_PRIVATE_, false);
+	if (result == 0)
+		result = attach_tree(launch, (int)tree, (int)between, at);
+	sys(close, target);
+	sys(close, between);
+	return result < 0 ? result : make_root(launch, (int)tree);
+}
+
+long op_change_root(struct launch *launch, struct reader *reader)
+{
+	int directory = read_fd(reader);
+
+	return reader->broken ? 0 : make_root(launch, directory);
 }
 
 long op_root_attributes(struct launch *launch, struct reader *reader)

@@ -30,6 +30,8 @@
 	X(readonly_path, 35, op_readonly_path)     \
 	X(pivot, 36, op_pivot)                     \
 	X(root_attributes, 37, op_root_attributes) \
+	X(plant_root, 38, op_plant_root)           \
+	X(change_root, 39, op_change_root)         \
 	/* files.c */                              \
 	X(mknod, 40, op_mknod)                     \
 	X(symlink, 41, op_symlink)                 \

@@ -23,6 +23,8 @@ export const opcodes = {
   readonly_path: 35,
   pivot: 36,
   root_attributes: 37,
+  plant_root: 38,
+  change_root: 39,
   mknod: 40,
   symlink: 41,
   mkdir: 42,

@@ -1,5 +1,5 @@
 // `delete [--force] ID` of a container that ended and left nothing but empty cgroups and its directory: no planner is
-// started for that. Whatever is found to be more (hooks, a unit of systemd's, processes, a create under way) is left to
+// started for that. Whatever is found to be more (hooks, a unit of systemd's, a mounted root, processes, a create under way) is left to
 // the planner, which goes on from wherever this has come.
 #include "front.h"
 
@@ -64,7 +64,7 @@ static bool delete_here(const struct container *container)
 {
 	bool paused = container->status == STATUS_PAUSED, creating = container->status == STATUS_CREATING;
 
-	if (creating || paused || strpbrk(container->flags, "su"))
+	if (creating || paused || strpbrk(container->flags, "sum"))
 		return false;
 	if (container->status != STATUS_STOPPED && !kill_init(container))
 		return false;

@@ -1,6 +1,7 @@
 // A container's state, from the file `status` in its directory beneath the root, which the planner writes (src/store.ts):
 // texts ended by NUL: pid, start time, freezer file, flags, the JSON before and behind pid and status, then the cgroups.
-// Flags: n, there is no process to start; p, s: there are hooks behind a start, or an end; u: it is a unit of systemd's.
+// Flags: n, there is no process to start; p, s: there are hooks behind a start, or an end; u: it is a unit of systemd's; m: its root is mounted in
+// a mount namespace that it shares.
 #include "front.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@ import { closeSync, existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { closeFd, processStartTime } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
-import { parseConfigJson, planContainer, type ContainerPlan, type OciConfig } from '@holdfast/plan'
+import { planContainer, type ContainerPlan, type OciConfig } from '@holdfast/plan'
 import {
   birthCgroup,
   handOverListener,
@@ -22,9 +22,12 @@ import type { Call } from './call.ts'
 import { directSteps } from './direct-steps.ts'
 import { withHome, withListenFds } from './environment.ts'
 import { withoutIgnoredLimits } from './ignored-limits.ts'
+import { withAddedDeviceRules } from './device-rules.ts'
 import { killInit } from './ending.ts'
+import { plantingAt, uproot } from './planted-root.ts'
 import { runHooks } from './hooks.ts'
 import { launchBy, type Launch } from './launch.ts'
+import { readLeniently } from './leniency.ts'
 import { numberOption, onlyId, parseOptions, usage, type Options } from './options.ts'
 import { planHost } from './plan-host.ts'
 import * as store from './store.ts'
@@ -62,11 +65,12 @@ async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
   const id = onlyId(verb, options)
   const bundle = resolve(request.cwd, options.value['bundle'] ?? '.')
   const text = readConfig(bundle)
-  const read = withJoinedMaps(parseConfigJson(text))
+  const read = withJoinedMaps(readLeniently(text, call.warn))
   const given = withoutIgnoredLimits(read, planHost(request).cgroup.version, call.warn)
   const unit = request.systemdCgroup ? scopeUnit(given.linux?.cgroupsPath, id) : undefined
   const config = adapted(unit ? within(unit, given) : given, call, bundle)
   const detach = verb === 'create' || options.on.has('detach')
+  if (verb === 'run' && !config.process) throw usage('process property must not be empty')
   checkConsole(config, options, detach)
   store.refuseTaken(request.root, id)
   const directory = store.directoryOf(request.root, id)
@@ -76,6 +80,7 @@ async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
   try {
     await launchPrepared({ call, options, id, bundle, config, plan, unit, directory, record }, verb)
   } catch (error) {
+    if (record.planted) uproot(record.planted)
     store.forget(request.root, id)
     throw error
   }
@@ -97,7 +102,8 @@ function within({ path }: ScopeUnit, config: OciConfig): OciConfig {
 }
 
 /** What the caller's own surroundings add. */
-function adapted(config: OciConfig, { request }: Call, bundle: string): OciConfig {
+function adapted(given: OciConfig, { request }: Call, bundle: string): OciConfig {
+  const config = withAddedDeviceRules(given)
   const { process, root } = config
   if (!process || !root) return config
   const env = withHome(process.env ?? [], resolve(bundle, root.path), process.user?.uid ?? 0)
@@ -128,6 +134,7 @@ function planFor(call: Call, { id, bundle, config, directory, pivot }: PlanFor):
     init: false,
     cgroupParent: '/',
     pivot: pivot ? 'pivot' : 'chroot',
+    plants: true,
     host: planHost(call.request),
   })
   for (const warning of plan.warnings ?? []) call.warn(warning)
@@ -159,6 +166,7 @@ function newRecord({
       ...(existsSync(each.path) && { existed: true }), // or who undoes this would kill those who are in there
     })),
     namespaces: plan.namespaces,
+    ...(plan.plantedAt !== undefined && { planted: plantingAt(plan.plantedAt) }),
     startable: plan.startable,
     keyring: !options.on.has('no-new-keyring'),
   }

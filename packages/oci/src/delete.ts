@@ -7,6 +7,7 @@ import { makingOptions } from './create.ts'
 import { killInit } from './ending.ts'
 import { runHooks } from './hooks.ts'
 import { onlyId, parseOptions } from './options.ts'
+import { uproot } from './planted-root.ts'
 import * as store from './store.ts'
 import { withoutOthers } from './shared-cgroup.ts'
 import { stopScope } from './systemd-scope.ts'
@@ -41,6 +42,7 @@ async function destroy(call: Call, record: store.ContainerRecord): Promise<void>
   await killInit(record)
   await removeCgroups(withoutOthers(root, record))
   if (record.unit !== undefined) await stopScope(record.unit)
+  if (record.planted) uproot(record.planted)
   store.forget(root, record.id)
   await poststop(call, record, config)
 }

@@ -32,6 +32,8 @@ import { numberOption, parseOptions, usage, type Options } from './options.ts'
 import { planHost } from './plan-host.ts'
 import * as store from './store.ts'
 
+const O_PATH = 0o10000000
+
 const spec = {
   switches: ['tty', 'detach', 'no-new-privs', 'ignore-paused', 'no-subreaper'],
   values: [
@@ -143,6 +145,7 @@ async function launch(call: Call, { options, record, config, process }: Exec): P
     const others = cgroups.filter((cgroup) => cgroup !== birth)
     const fds: Record<string, number> = { pidfd, ...openProcs(plan.steps, others) }
     if (birth) fds[birth.as] = memberDirectory(birth, record, options)
+    if (record.planted) fds['root'] = openSync(`/proc/${record.pid}/root`, O_PATH | constants.O_DIRECTORY)
     opened.push(...Object.values(fds).filter((fd) => fd !== pidfd))
     const { value, on } = options
     await launchBy(
@@ -204,6 +207,7 @@ function planFor(call: Call, { record, config, process }: Omit<Exec, 'options'>)
     pidfd: 'pidfd',
     cgroupProcs: record.cgroups.map(({ as }) => `${as}:procs`),
     ...(seccomp && { seccomp }),
+    ...(record.planted && { root: 'root' }),
     ...(record.keyring && { keyring: sessionKeyring(record.id) }),
     host: planHost(call.request),
   })

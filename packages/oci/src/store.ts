@@ -10,8 +10,10 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError, hasCode } from '@holdfast/errors'
-import { parseConfigJson, type ContainerPlan, type OciConfig } from '@holdfast/plan'
+import type { ContainerPlan, OciConfig } from '@holdfast/plan'
 import { isPaused, type CgroupHandle } from '@holdfast/shim/library'
+import { readLeniently } from './leniency.ts'
+import type { PlantedRoot } from './planted-root.ts'
 
 export type Cgroup = Omit<CgroupHandle, 'dirFd'>
 
@@ -31,6 +33,8 @@ export interface ContainerRecord {
   /** The scope of systemd's that it is. */
   unit?: string
   namespaces: ContainerPlan['namespaces']
+  /** Its root is mounted in a mount namespace that it shares. */
+  planted?: PlantedRoot
   startable: boolean
   /** It has a session keyring of its own, which an exec joins. */
   keyring: boolean
@@ -98,6 +102,7 @@ function statusFile(record: ContainerRecord, config: OciConfig): string {
     hooked('poststart') && 'p',
     hooked('poststop') && 's',
     record.unit && 'u',
+    record.planted && 'm',
   ]
   const texts = [
     String(record.pid),
@@ -155,7 +160,7 @@ function notFound(): HoldfastError {
 }
 
 export function loadConfig(root: string, id: string): OciConfig {
-  return parseConfigJson(readFileSync(join(root, id, 'config.json'), 'utf8'))
+  return readLeniently(readFileSync(join(root, id, 'config.json'), 'utf8'))
 }
 
 /** What a call may have left that was killed before its container had a name. */

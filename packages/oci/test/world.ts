@@ -74,6 +74,19 @@ export class OciWorld {
     return stdout
   }
 
+  /** Runs a shell script with the executable as `$0`, where it sees its own mounts alone. */
+  inNewMountNamespace(script: string, args: string[]): Outcome {
+    const { status, stdout, stderr } = spawnSync(
+      'unshare',
+      ['--mount', 'sh', '-c', script, executable, ...args],
+      {
+        encoding: 'utf8',
+        timeout: 15_000,
+      },
+    )
+    return { status, stdout, stderr }
+  }
+
   start(args: string[]): ChildProcess {
     const child = spawn(executable, ['--root', this.root, ...args], { stdio: 'pipe' })
     this.#children.push(child)

@@ -10,6 +10,8 @@ export interface Container {
   readonly config: OciConfig
   readonly options: PlanOptions
   readonly namespaces: Namespaces
+  /** It has a file tree of its own, whosever the mount namespace is. */
+  readonly ownTree: boolean
   /** It lives in a user namespace that isn't the host's: its root has no rights over what the host owns. */
   readonly confined: boolean
   readonly maps: IdMaps
@@ -20,7 +22,7 @@ export interface Container {
 /** Checks what concerns more than one section; sections were checked when the configuration was read. */
 export function resolveContainer(config: OciConfig, options: PlanOptions): Container {
   checkOptions(options)
-  const namespaces = resolveNamespaces(config)
+  const namespaces = resolveNamespaces(config, options.plants)
   const { linux, process } = config
   if (options.rootfs?.idmap && namespaces.origin.user === 'host')
     throw new HoldfastError('HF_BAD_REQUEST', 'an idmapped root needs a user namespace', {
@@ -38,6 +40,7 @@ export function resolveContainer(config: OciConfig, options: PlanOptions): Conta
     config,
     options,
     namespaces,
+    ownTree: namespaces.origin.mnt === 'new' || namespaces.planted,
     confined: namespaces.origin.user !== 'host',
     maps: new IdMaps(config, namespaces),
     cgroups: cgroupDirectories(config, options),

@@ -25,6 +25,8 @@ type MountStep =
   | 'symlink'
   | 'mkdir'
   | 'pivot'
+  | 'plant-root'
+  | 'change-root'
   | 'root-attributes'
   | 'mask'
   | 'readonly-path'
@@ -87,6 +89,9 @@ const mountSteps: Describe<MountStep> = {
     call(step.do, quote(step.target), quote(step.path), step.ifExists && `if ${quote(step.ifExists)} exists`),
   mkdir: (step) => call(step.do, quote(step.path), octal(step.mode)),
   pivot: (step) => (step.method === 'pivot' ? call('pivot_root', '"."', '"."') : call('chroot', '"."')),
+  'plant-root': (step) =>
+    `${call('setns', 'mnt', step.namespace)}; ${call('attach', 'root', quote(step.at))}; ${call('chroot', '"."')}`,
+  'change-root': (step) => `${call('fchdir', step.directory)}; ${call('chroot', '"."')}`,
   'root-attributes': (step) => call(step.do, attributes(step.set), propagation(step.propagation)),
   mask: (step) => call(step.do, quote(step.path)),
   'readonly-path': (step) => call(step.do, quote(step.path)),

@@ -1,6 +1,7 @@
 /** Which of its namespaces a container makes, joins, or shares with the host, and how it gets there. */
 import { invalid } from './config/reader.ts'
 import { unsupported } from './config/unsupported.ts'
+import { normalize } from './paths.ts'
 import type { OciConfig } from './config/config.ts'
 import type { Preparation } from './plan.ts'
 import type { FdName, NamespaceType, Step, TimeOffset } from './step.ts'
@@ -9,6 +10,8 @@ export type Origin = 'new' | 'joined' | 'host'
 
 export interface Namespaces {
   origin: Record<NamespaceType, Origin>
+  /** The mount namespace is not its own, and yet the container has a root: it is mounted there, for its lifetime. */
+  planted: boolean
   /** Of those that are joined: where it lies, and the JSON path of the field that says so. */
   joined: Partial<Record<NamespaceType, { path: string; field: string }>>
 }
@@ -30,7 +33,8 @@ const joinOrder: NamespaceType[] = ['mnt', 'net', 'ipc', 'uts', 'pid', 'cgroup',
 /** clone3(2) makes these for the init; user, cgroup and time come otherwise. */
 const clonedTypes: NamespaceType[] = ['mnt', 'net', 'ipc', 'uts', 'pid']
 
-export function resolveNamespaces(config: OciConfig): Namespaces {
+/** `plants`: the caller can keep a root mounted in a namespace that isn't the container's own. */
+export function resolveNamespaces(config: OciConfig, plants = false): Namespaces {
   const origin: Record<NamespaceType, Origin> = {
     cgroup: 'host',
     ipc: 'host',
@@ -47,13 +51,16 @@ export function resolveNamespaces(config: OciConfig): Namespaces {
     origin[type] = each.path ? 'joined' : 'new'
     if (each.path) joined[type] = { path: each.path, field: `linux.namespaces[${index}].path` }
   }
-  const namespaces = { origin, joined }
+  const planted =
+    plants && origin.mnt !== 'new' && config.root !== undefined && normalize(config.root.path) !== '/'
+  if (planted && origin.mnt === 'host') joined.mnt = { path: '/proc/self/ns/mnt', field: 'linux.namespaces' }
+  const namespaces = { origin, joined, planted }
   checkCombinations(config, namespaces)
   return namespaces
 }
 
 /** Everything that asks for a namespace the container doesn't have. */
-function checkCombinations(config: OciConfig, { origin }: Namespaces): void {
+function checkCombinations(config: OciConfig, { origin, planted }: Namespaces): void {
   const { linux } = config
   const mapped = !!linux?.uidMappings?.length || !!linux?.gidMappings?.length
   if (origin.user === 'new') {
@@ -75,7 +82,13 @@ function checkCombinations(config: OciConfig, { origin }: Namespaces): void {
       'linux.timeOffsets',
       'needs a new time namespace: offsets are fixed with the first process in one',
     )
-  if (origin.mnt !== 'new') refuseMountWork(config, origin.mnt)
+  if (planted && origin.user !== 'host')
+    throw unsupported(
+      'root.path',
+      "a user namespace has no rights over a mount namespace that isn't its own",
+      'List a mount namespace without a path in linux.namespaces.',
+    )
+  if (origin.mnt !== 'new' && !planted) refuseMountWork(config, origin.mnt)
 }
 
 /**
@@ -109,9 +122,9 @@ export function namespaceFd(type: NamespaceType): FdName {
 }
 
 /** Joins what others own: the host's rights reach every namespace, the container's only those of its own owner. */
-export function joinForeign({ origin }: Namespaces): Step[] {
+export function joinForeign({ origin, planted }: Namespaces): Step[] {
   return joinOrder
-    .filter((type) => origin[type] === 'joined')
+    .filter((type) => origin[type] === 'joined' && !(type === 'mnt' && planted)) // that one comes last of all
     .map((type) => ({ do: 'join', namespace: type, fd: namespaceFd(type) }))
 }
 

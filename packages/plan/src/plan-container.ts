@@ -21,7 +21,7 @@ import {
   surroundings,
   terminal,
 } from './process.ts'
-import { enterRoot, leaveOldRoot, stageMounts, stageRootfs } from './rootfs.ts'
+import { enterRoot, leaveOldRoot, rootPath, stageMounts, stageRootfs } from './rootfs.ts'
 import { dropPrivileges, hidePaths } from './security.ts'
 import { sysctlNamespaces, sysctls } from './sysctl.ts'
 import type { OciConfig } from './config/config.ts'
@@ -34,7 +34,7 @@ import type { Step } from './step.ts'
  */
 export function planContainer(config: OciConfig, options: PlanOptions): ContainerPlan {
   const container = resolveContainer(config, options)
-  const tree = container.namespaces.origin.mnt === 'new' ? planTree(container) : existingTree
+  const tree = container.ownTree ? planTree(container) : existingTree
   const steps: Step[] = [
     ...stageOne(container, tree),
     { do: 'clone', namespaces: clonedNamespaces(container.namespaces), keep: [] },
@@ -48,6 +48,7 @@ export function planContainer(config: OciConfig, options: PlanOptions): Containe
     ],
     steps,
     namespaces: container.namespaces.origin,
+    ...(container.namespaces.planted && { plantedAt: rootPath(container) }),
     terminal: config.process?.terminal === true,
     netDevices: netDevices(container),
     hooks: shimHooks(container),
@@ -103,9 +104,8 @@ function stageOne(container: Container, tree: Tree): Step[] {
 
 /** In the container's init, a process of the new namespaces. */
 function stageTwo(container: Container, tree: Tree): Step[] {
-  const { config, confined, namespaces, cgroups } = container
+  const { config, confined, namespaces, cgroups, ownTree } = container
   const { process, linux } = config
-  const ownTree = namespaces.origin.mnt === 'new'
   return [
     { do: 'join-cgroups', procs: cgroups.map(({ as }) => `${as}:procs`) },
     // After joining the hierarchies: the namespace's root is where its maker is, and else the host's tree would show.
@@ -141,7 +141,7 @@ function program(container: Container): Step[] {
   return [
     ...pipes(process),
     ...programLabels(process, options.host),
-    ...surroundings(process, container.namespaces.origin.mnt === 'new'),
+    ...surroundings(process, container.ownTree),
     ...dropPrivileges(process, config.linux?.seccomp, options.host, warnings),
     { do: 'door' }, // `create` ends here
     ...containerHooks(container, 'startContainer'), // their paths are the container's

@@ -24,6 +24,7 @@ export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPla
       types.filter((type) => type !== 'time'),
       options.pidfd,
     ),
+    ...(options.root ? [{ do: 'change-root' as const, directory: options.root }] : []),
     ...(confined ? [{ do: 'become-root' as const }] : []),
     { do: 'clone', namespaces: [], keep: [] }, // a pid namespace is entered by children only
     { do: 'join-cgroups', procs: options.cgroupProcs },

@@ -80,6 +80,8 @@ export interface ContainerPlan {
   steps: Step[]
   /** Which namespaces are new, joined, or the host's. */
   namespaces: Record<NamespaceType, 'new' | 'joined' | 'host'>
+  /** The directory in the mount namespace that is not the container's own on which its root is mounted. */
+  plantedAt?: string
   terminal: boolean
   /** Moved into the container's network namespace at the plan's `sync` step, before any hook. */
   netDevices: NetDevice[]
@@ -109,6 +111,8 @@ export interface ExecPlanOptions {
   seccomp?: SeccompProfile
   /** The container's session keyring, `sessionKeyring(id)`; without it the process has the caller's. */
   keyring?: string
+  /** A descriptor of the container's root, where its mount namespace has another one. */
+  root?: FdName
   host: HostFacts
 }
 
@@ -160,5 +164,7 @@ export interface PlanOptions {
   pivot: 'pivot' | 'chroot'
   /** False: the container keeps the caller's session keyring (`--no-new-keyring`). */
   newKeyring?: boolean
+  /** The caller unmounts `plantedAt` at the container's end: one without a mount namespace of its own may have a root. */
+  plants?: boolean
   host: HostFacts
 }

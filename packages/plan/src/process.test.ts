@@ -135,6 +135,12 @@ describe('privileges', () => {
     expect(indexOf(steps, 'pivot')).toBeLessThan(indexOf(steps, 'readonly-path'))
     expect(indexOf(steps, 'readonly-path')).toBeLessThan(indexOf(steps, 'mask'))
   })
+
+  it('turn the root itself read-only, which a mount upon it would not', () => {
+    const { steps } = plan(configJson({}, { readonlyPaths: ['/.'] }))
+    expect(stepsOf(steps, 'readonly-path')).toEqual([])
+    expect(stepsOf(steps, 'root-attributes')).toEqual([{ do: 'root-attributes', set: { readonly: true } }])
+  })
 })
 
 describe('the program', () => {

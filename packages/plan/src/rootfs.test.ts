@@ -254,6 +254,36 @@ describe('a mount namespace that is not new', () => {
   })
 })
 
+describe('a root in a mount namespace that is not new', () => {
+  it.each([
+    [[{ type: 'pid' }], '/proc/self/ns/mnt'],
+    [[{ type: 'mount', path: '/ns/mnt' }, { type: 'pid' }], '/ns/mnt'],
+  ])('is made aside and mounted there last, where the caller takes it away: %j', (namespaces, path) => {
+    const json = configJson({ mounts: [proc] }, { namespaces, maskedPaths: ['/proc/kcore'] })
+    const { steps, preparations, plantedAt, namespaces: chosen } = plan(json, { plants: true })
+    expect([chosen.mnt === 'new', plantedAt]).toEqual([false, '/bundle/rootfs'])
+    expect(preparations).toContainEqual(expect.objectContaining({ do: 'open-namespace', path, as: 'ns:mnt' }))
+    expect(stepsOf(steps, 'plant-root')).toEqual([
+      { do: 'plant-root', namespace: 'ns:mnt', at: '/bundle/rootfs' },
+    ])
+    expect(stepsOf(steps, 'pivot')).toEqual([])
+    expect(stepsOf(steps, 'join')).toEqual([])
+    expect(indexOf(steps, 'unshare')).toBeLessThan(indexOf(steps, 'mount'))
+    expect(indexOf(steps, 'mount')).toBeLessThan(indexOf(steps, 'plant-root'))
+    expect(indexOf(steps, 'plant-root')).toBeLessThan(indexOf(steps, 'mask'))
+    expect(stepsOf(steps, 'clone')[0]?.namespaces).toEqual(['pid'])
+  })
+
+  it('needs rights over it that a user namespace does not have', () => {
+    const namespaces = (ownUser.namespaces as { type: string }[]).filter(({ type }) => type !== 'mount')
+    const json = configJson({}, { ...ownUser, namespaces })
+    expect(refusal(() => plan(json, { plants: true }))).toMatchObject({
+      code: 'HF_UNSUPPORTED',
+      path: 'root.path',
+    })
+  })
+})
+
 describe('hooks before the pivot', () => {
   const entered = (hooks: object, options = {}) =>
     stepsOf(plan(configJson({ hooks }), options).steps, 'enter-root')[0]

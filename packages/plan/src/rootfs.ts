@@ -1,5 +1,6 @@
 /** From the host's file tree to the container's: staging, entering, and leaving the old root behind. */
 import { hostId } from './id-maps.ts'
+import { namespaceFd } from './namespaces.ts'
 import { fromBundle, isBeneath, normalize } from './paths.ts'
 import { uncovered, type MountSteps } from './mount-steps.ts'
 import type { DeviceSteps } from './devices.ts'
@@ -84,11 +85,11 @@ function stageReadonly({ config }: Container, { targets }: MountSteps): Step {
  * Hooks that run before the pivot are written for runtimes that have the container's mounts at the root's own path:
  * what one mounts there must show up inside. Else the stage area will do, which the container's root can always reach.
  */
-export function enterRoot({ config, options }: Container): Step {
+export function enterRoot(container: Container): Step {
+  const { config, options } = container
   const { prestart = [], createRuntime = [], createContainer = [] } = config.hooks ?? {}
-  const path = fromBundle(options.bundle, config.root!.path)
-  const seen =
-    !options.rootfs && normalize(path) !== '/' && [prestart, createRuntime, createContainer].flat().length > 0
+  const path = rootPath(container)
+  const seen = !options.rootfs && path !== '/' && [prestart, createRuntime, createContainer].flat().length > 0
   return { do: 'enter-root', staged: 'rootfs', ...(seen && { at: path }) }
 }
 
@@ -99,7 +100,9 @@ export function leaveOldRoot(container: Container, mounts: MountSteps): Step[] {
   const readonly = config.root?.readonly === true && !readonlyEarly(container, mounts)
   const cwd = normalize(config.process?.cwd ?? '/')
   return [
-    { do: 'pivot', method: options.pivot },
+    container.namespaces.planted
+      ? { do: 'plant-root', namespace: namespaceFd('mnt'), at: rootPath(container) }
+      : { do: 'pivot', method: options.pivot },
     ...(readonly && cwd !== '/' ? [{ do: 'mkdir' as const, path: cwd, mode: 0o755 }] : []), // while it can be made
     ...mounts.late,
     ...(readonly || propagation
@@ -112,6 +115,11 @@ export function leaveOldRoot(container: Container, mounts: MountSteps): Step[] {
         ]
       : []),
   ]
+}
+
+/** On the host. */
+export function rootPath({ config, options }: Container): string {
+  return normalize(fromBundle(options.bundle, config.root!.path))
 }
 
 function wantsPrivate(container: Container): boolean {

@@ -10,11 +10,13 @@ import { normalize } from './paths.ts'
 export function hidePaths({ config }: Container): Step[] {
   const { readonlyPaths = [], maskedPaths = [] } = config.linux ?? {}
   return [
-    ...readonlyPaths.map((path, index): Step => ({
-      do: 'readonly-path',
-      path: normalize(path),
-      field: `linux.readonlyPaths[${index}]`,
-    })),
+    ...readonlyPaths.map((each, index): Step => {
+      const path = normalize(each)
+      const field = `linux.readonlyPaths[${index}]`
+      // What is mounted over the root is not what `/` leads to.
+      if (path === '/') return { do: 'root-attributes', set: { readonly: true }, field }
+      return { do: 'readonly-path', path, field }
+    }),
     // Last: a mask covers a read-only bind.
     ...maskedPaths.map((path, index): Step => ({
       do: 'mask',

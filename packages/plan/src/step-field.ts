@@ -12,6 +12,7 @@ export function stepField(step: Step): string | undefined {
 const fieldOf: Partial<Record<Step['do'], string>> = {
   'stage-overlay': 'root.path',
   'enter-root': 'root.path',
+  'plant-root': 'root.path',
   'time-offsets': 'linux.timeOffsets',
   'oom-score-adj': 'process.oomScoreAdj',
   scheduler: 'process.scheduler',

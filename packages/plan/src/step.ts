@@ -231,6 +231,13 @@ type StepKind =
     }
   /** Makes the root `/`: pivot_root(".", ".") and umount2(MNT_DETACH); `chroot` for --no-pivot. */
   | { do: 'pivot'; method: 'pivot' | 'chroot' }
+  /**
+   * Where the container has no mount namespace of its own: joins that of the descriptor, attaches a clone of the root
+   * with all that is in it onto the directory `at` there, and makes it `/` by chroot(2).
+   */
+  | { do: 'plant-root'; namespace: FdName; at: string }
+  /** chroot(2) into the directory that the descriptor is open on. */
+  | { do: 'change-root'; directory: FdName }
   /** mount_setattr(2) of the root itself. */
   | { do: 'root-attributes'; set: MountAttributes; propagation?: { value: Propagation; recursive: boolean } }
   /** A file hides behind /dev/null, a directory behind an empty read-only tmpfs; a missing path is skipped. */

@@ -33,6 +33,8 @@ const mountSteps = [
   'mask',
   'readonly-path',
   'pivot',
+  'plant-root',
+  'change-root',
   'root-attributes',
 ] as const
 
@@ -90,6 +92,10 @@ export function encodeMountStep(table: TableWriter, step: MountStep): void {
       return void table.step('readonly_path').text(step.path)
     case 'pivot':
       return void table.step('pivot').flag(step.method === 'chroot')
+    case 'plant-root':
+      return void table.step('plant_root').fd(step.namespace).text(step.at)
+    case 'change-root':
+      return void table.step('change_root').fd(step.directory)
     case 'root-attributes':
       change(table.step('root_attributes'), step.set, [])
       return propagation(table, step.propagation)

@@ -80,7 +80,8 @@ export function parseConfigJson(text: string): OciConfig {
   return parseConfig(parseJson(text))
 }
 
-function parseJson(text: string): unknown {
+/** Throws HF_INVALID_CONFIG for what is no JSON. Integers that a double would round come as bigints. */
+export function parseJson(text: string): unknown {
   try {
     // The reviver costs more than all the rest of the work, so only texts with numbers of 16 digits and more pay.
     return /\d{16}/.test(text)

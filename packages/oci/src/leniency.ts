@@ -1,0 +1,78 @@
+/**
+ * What runc takes although the specification doesn't, or takes for something else: read as runc reads it. Engines and
+ * their older versions write such configurations.
+ */
+import { readFileSync } from 'node:fs'
+import { parseConfig, parseJson, type OciConfig } from '@holdfast/plan'
+
+type Warn = (text: string) => void
+type Json = Record<string, unknown>
+
+/** Throws as `parseConfig` does. */
+export function readLeniently(text: string, warn: Warn = () => {}): OciConfig {
+  return parseConfig(leniently(parseJson(text), { warn, hasResctrl }))
+}
+
+/** In a file of its own for the tests' sake: whether this machine can set shares of caches and of memory bandwidth. */
+const hasResctrl = (): boolean => readFileSync('/proc/filesystems', 'latin1').includes('\tresctrl\n')
+
+/** `config.json` as this package's callers mean it. What isn't of the expected type is left for the reader to refuse. */
+export function leniently(json: unknown, surroundings: { warn: Warn; hasResctrl: () => boolean }): unknown {
+  if (!isObject(json) || !isObject(json['linux'])) return json
+  const linux: Json = { ...json['linux'] }
+  for (const field of ['maskedPaths', 'readonlyPaths'])
+    if (Array.isArray(linux[field]))
+      linux[field] = fromRoot(linux[field], `linux.${field}`, surroundings.warn)
+  if (Array.isArray(linux['devices'])) linux['devices'] = devicesFromRoot(linux['devices'], surroundings.warn)
+  if (isObject(linux['resources'])) linux['resources'] = limits(linux['resources'], json['ociVersion'])
+  if (namesOnlyAClass(linux['intelRdt']) && !surroundings.hasResctrl()) {
+    delete linux['intelRdt']
+    surroundings.warn('linux.intelRdt.closID has no effect: this machine has no resctrl')
+  }
+  return { ...json, linux }
+}
+
+/** The specification wants them absolute; runc's working directory is the container's root when it comes to them. */
+function fromRoot(paths: unknown[], field: string, warn: Warn): unknown[] {
+  return paths.flatMap((path, index) => {
+    if (typeof path !== 'string' || path.startsWith('/')) return [path]
+    warn(`${field}[${index}] is not absolute: ${path === '' ? 'it names nothing' : 'it is taken from /'}`)
+    return path === '' ? [] : [`/${path}`]
+  })
+}
+
+function devicesFromRoot(devices: unknown[], warn: Warn): unknown[] {
+  return devices.map((device, index) => {
+    if (!isObject(device) || typeof device['path'] !== 'string' || /^(\/|$)/.test(device['path']))
+      return device
+    warn(`linux.devices[${index}].path is not absolute: it is taken from /`)
+    return { ...device, path: `/${device['path']}` }
+  })
+}
+
+/** Values that once stood for "not set". */
+function limits(resources: Json, ociVersion: unknown): Json {
+  const { memory, pids } = resources
+  const result = { ...resources }
+  if (isObject(memory) && (memory['swappiness'] === noSwappiness || memory['swappiness'] === -1))
+    result['memory'] = { ...memory, swappiness: undefined }
+  // Since 1.3 the specification says that it allows none; Docker up to 18.09 wrote it into every configuration.
+  const old = typeof ociVersion === 'string' && /^1\.[0-2]\./.test(ociVersion)
+  if (old && isObject(pids) && pids['limit'] === 0) delete result['pids']
+  return result
+}
+
+/** -1 in 64 bits without a sign. */
+const noSwappiness = 2n ** 64n - 1n
+
+/** A class that nothing is asked of; a name that can't be one is left to be refused. */
+function namesOnlyAClass(intelRdt: unknown): boolean {
+  if (!isObject(intelRdt)) return false
+  const { closID, ...rest } = intelRdt
+  const asked = Object.values(rest).some((value) => value !== undefined && value !== null && value !== '')
+  return typeof closID === 'string' && !asked && !/\/|^\.{0,2}$/.test(closID)
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,48 @@
+/**
+ * The root of a container whose mount namespace is its caller's: it is mounted there, at `root.path`, as long as the
+ * container is. In a namespace that was joined it stays until that one ends: from here it is out of sight.
+ */
+import { readFileSync, realpathSync } from 'node:fs'
+import { umount } from '@holdfast/core'
+import { hasCode } from '@holdfast/errors'
+
+const MNT_DETACH = 2
+
+export interface PlantedRoot {
+  /** Without links. */
+  path: string
+  /** The mounts that lay there before, by their ids: an engine's own root file system may be one. */
+  before: number[]
+}
+
+/** Of the directory `root`, before anything is mounted. */
+export function plantingAt(root: string): PlantedRoot {
+  const path = realpathSync(root)
+  return { path, before: mountsAt(path) }
+}
+
+/** Unmounts what has come to lie there. Does nothing where there is nothing. */
+export function uproot({ path, before }: PlantedRoot): void {
+  const known = new Set(before)
+  for (const id of mountsAt(path)) {
+    if (known.has(id)) continue
+    try {
+      umount(path, MNT_DETACH) // whichever is uppermost
+    } catch (error) {
+      if (!hasCode(error, 'EINVAL', 'ENOENT')) throw error // somebody else was first
+    }
+  }
+}
+
+/** Ids of the mounts at this very path (proc_pid_mountinfo(5)). */
+function mountsAt(path: string): number[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, , , , mountPoint = '']) => unescaped(mountPoint) === path)
+    .map(([id]) => Number(id))
+}
+
+function unescaped(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+}
