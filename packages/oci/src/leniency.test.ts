@@ -61,6 +61,29 @@ describe('what runc takes', () => {
     })
   })
 
+  it('sections of other systems ask for nothing', () => {
+    const warnings: string[] = []
+    const surroundings = { warn: (text: string) => void warnings.push(text), hasResctrl: () => true }
+    expect(leniently({ linux: {}, windows: { layerFolders: [] }, solaris: null }, surroundings)).toEqual({
+      linux: {},
+      solaris: null,
+    })
+    expect(warnings).toEqual(['windows has no effect: containers here are Linux ones'])
+  })
+
+  it('an empty filter is none, and one with anything in it is read', () => {
+    for (const seccomp of [{}, { architectures: [] }, { defaultAction: '', syscalls: null }])
+      expect(read({ seccomp }).linux).toEqual({})
+    const seccomp = { syscalls: [] }
+    expect(read({ seccomp }).linux).toEqual({ seccomp })
+  })
+
+  it('the way to a cgroup may lead up, and no further than the top', () => {
+    const cleaned = { '/a/../b': '/b', '../../a': 'a', '/..': '/', 'a:b:c..': 'a:b:c..', 'a//b': 'a//b' }
+    for (const [cgroupsPath, path] of Object.entries(cleaned))
+      expect(read({ cgroupsPath }).linux).toEqual({ cgroupsPath: path })
+  })
+
   it('what is no configuration is left for the reader to refuse', () => {
     for (const json of [
       null,

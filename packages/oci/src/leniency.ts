@@ -3,6 +3,7 @@
  * their older versions write such configurations.
  */
 import { readFileSync } from 'node:fs'
+import { posix } from 'node:path'
 import { parseConfig, parseJson, type OciConfig } from '@holdfast/plan'
 
 type Warn = (text: string) => void
@@ -18,7 +19,9 @@ const hasResctrl = (): boolean => readFileSync('/proc/filesystems', 'latin1').in
 
 /** `config.json` as this package's callers mean it. What isn't of the expected type is left for the reader to refuse. */
 export function leniently(json: unknown, surroundings: { warn: Warn; hasResctrl: () => boolean }): unknown {
-  if (!isObject(json) || !isObject(json['linux'])) return json
+  if (!isObject(json)) return json
+  const rest = forLinux(json, surroundings.warn)
+  if (!isObject(json['linux'])) return rest
   const linux: Json = { ...json['linux'] }
   for (const field of ['maskedPaths', 'readonlyPaths'])
     if (Array.isArray(linux[field]))
@@ -29,7 +32,31 @@ export function leniently(json: unknown, surroundings: { warn: Warn; hasResctrl:
     delete linux['intelRdt']
     surroundings.warn('linux.intelRdt.closID has no effect: this machine has no resctrl')
   }
-  return { ...json, linux }
+  if (asksForNoFilter(linux['seccomp'])) delete linux['seccomp']
+  if (typeof linux['cgroupsPath'] === 'string') linux['cgroupsPath'] = withoutDots(linux['cgroupsPath'])
+  return { ...rest, linux }
+}
+
+/** Without what is for other systems: hosts of virtual machines write both. */
+function forLinux(json: Json, warn: Warn): Json {
+  const kept = { ...json }
+  for (const section of ['windows', 'solaris', 'freebsd', 'vm', 'zos']) {
+    if (!isObject(kept[section])) continue
+    delete kept[section]
+    warn(`${section} has no effect: containers here are Linux ones`)
+  }
+  return kept
+}
+
+function asksForNoFilter(seccomp: unknown): boolean {
+  return isObject(seccomp) && !seccomp['defaultAction'] && !seccomp['syscalls']
+}
+
+/** What `..` would leave is the top of the hierarchy, as for a path that begins with a slash. */
+function withoutDots(path: string): string {
+  if (!path.split('/').includes('..')) return path
+  const cleaned = posix.normalize(`/${path}`)
+  return path.startsWith('/') ? cleaned : cleaned.slice(1)
 }
 
 /** The specification wants them absolute; runc's working directory is the container's root when it comes to them. */
