@@ -1,6 +1,6 @@
 // What the files of holdfast-oci's front end share. It is one short-lived process per call:
 //
-//   main.c ── state, kill, start, delete ───────► status.c, kill.c, start.c, delete.c: from the status file alone
+//   main.c ── state, list, kill, start, delete ──► status.c, list.c, …: from the status file alone
 //        └─── everything else ─► ask.c ─packets─► the planner (planner.c, and core/front), a Node process of the runtime root
 //                                  └─ launch.c ─► the launcher, whose init becomes this process's child, and the
 //                                                 caller's once this process has ended
@@ -36,8 +36,9 @@ void fail_text(const char *text);
 void parse_globals(int argc, char **argv);
 // The value of a long option at argv[*at], as `--name value` or `--name=value`; NULL where it is another.
 const char *option_value(char **argv, int argc, int *at, const char *name);
-// Positional arguments of a verb that takes no options; dies where there are fewer or more. NULL where an option stands
-// among them: `kill --all` alone has one, which is the planner's work.
+// Whether it is that option, given without a value or as `--name=true` and the like.
+bool is_switch(const char *argument, const char *name, bool *value);
+// Positional arguments of a verb that takes no options; dies where there are fewer or more, or an option.
 char **positional(int least, int most, int *count);
 
 // ---- help.c ----
@@ -110,19 +111,27 @@ struct container {
 	pid_t pid;
 	const char *start_time, *freezer, *flags, *head, *tail;
 	const char *cgroups; // paths, each ended by NUL, the last one empty
+	const char *bundle, *created;
 	enum status status;
 };
 // Whether there is one, and whether there is at least its directory, as a create leaves it that is killed early.
 bool has_container(const char *id);
 bool has_directory(const char *id);
+// False where there is none.
+bool load_container(const char *id, struct container *container);
 // Dies where there is none.
 struct container find_container(const char *id);
 const char *status_name(enum status status);
 
 int verb_state(void);
+int verb_list(void);
 int verb_kill(void);
 int verb_start(void);
 int verb_delete(void);
+// ---- members.c ----
+// To every process of its cgroup, and of those beneath it.
+void signal_all(const struct container *container, int number);
+
 // Opens the door behind `socket` and waits for the program to be executed; NULL, or what failed.
 const char *open_door(int socket);
 // What the launcher reports of a failed step behind the door.

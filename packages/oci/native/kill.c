@@ -1,4 +1,4 @@
-// `kill ID [SIGNAL]`. With --all the cgroup's processes are meant: the planner's work.
+// `kill [--all] ID [SIGNAL]`: to the init, or to everything in the cgroup.
 #include "front.h"
 
 #include <ctype.h>
@@ -51,26 +51,43 @@ static void thaw(const char *freezer)
 		close(fd);
 }
 
-int verb_kill(void)
+static void signal_init(const struct container *container, int number)
 {
-	int count;
-	char **arguments = positional(1, 2, &count);
-
-	if (!arguments)
-		return ask_planner(front.argc, front.argv);
-	int number = signal_number(count == 2 ? arguments[1] : "TERM");
-	if (number < 0)
-		die(1, "unknown signal %s", arguments[1]);
-	struct container container = find_container(arguments[0]);
-	if (container.status == STATUS_STOPPED || container.status == STATUS_CREATING)
+	if (container->status == STATUS_STOPPED || container->status == STATUS_CREATING)
 		die(1, "container not running");
-	int pidfd = (int)syscall(SYS_pidfd_open, container.pid, 0);
+	int pidfd = (int)syscall(SYS_pidfd_open, container->pid, 0);
 	// Opened now, and still the same process: no later one can be hit.
-	container = find_container(arguments[0]);
-	if (pidfd < 0 || container.status == STATUS_STOPPED)
+	if (pidfd < 0 || find_container(container->id).status == STATUS_STOPPED)
 		die(1, "container not running");
 	if (syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0) < 0)
 		die(1, "unable to signal init: %s", errno == ESRCH ? "container not running" : strerror(errno));
+}
+
+int verb_kill(void)
+{
+	const char *id = NULL, *name = NULL;
+	bool all = false;
+
+	for (int at = front.verb_at + 1; at < front.argc; at++) {
+		const char *argument = front.argv[at];
+		if (is_switch(argument, "all", &all) || is_switch(argument, "a", &all) || !strcmp(argument, "--"))
+			continue;
+		if (argument[0] == '-' && !isdigit(argument[1]))
+			die(1, "flag provided but not defined: %s", argument);
+		if (id && name)
+			die(1, "\"kill\" takes a container id and a signal");
+		*(id ? &name : &id) = argument;
+	}
+	if (!id)
+		die(1, "\"kill\" requires a minimum of 1 argument: a container id");
+	int number = signal_number(name ? name : "TERM");
+	if (number < 0)
+		die(1, "unknown signal %s", name);
+	struct container container = find_container(id);
+	if (all)
+		signal_all(&container, number);
+	else
+		signal_init(&container, number);
 	if (number == SIGKILL && container.status == STATUS_PAUSED)
 		thaw(container.freezer);
 	return 0;

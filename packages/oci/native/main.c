@@ -25,8 +25,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(void);
-	} own[] = {{"state", verb_state}, {"kill", verb_kill}, {"start", verb_start}, {"delete", verb_delete}, {"version", print_version},
-		   {"help", print_help}};
+	} own[] = {{"state", verb_state}, {"list", verb_list}, {"kill", verb_kill}, {"start", verb_start},
+		   {"delete", verb_delete}, {"version", print_version}, {"help", print_help}};
 
 	// A caller that ignores it would leave this process without the status of its children.
 	signal(SIGCHLD, SIG_DFL);

@@ -29,7 +29,7 @@ const char *option_value(char **argv, int argc, int *at, const char *name)
 	return argv[++*at];
 }
 
-static bool is_switch(const char *argument, const char *name, bool *value)
+bool is_switch(const char *argument, const char *name, bool *value)
 {
 	const char *given = name_of(argument);
 	size_t length = strlen(name);
@@ -88,11 +88,8 @@ char **positional(int least, int most, int *count)
 	*count = 0;
 	for (int at = front.verb_at + 1; at < front.argc; at++) {
 		const char *argument = front.argv[at];
-		if (argument[0] == '-' && argument[1] && !(argument[1] >= '0' && argument[1] <= '9') && strcmp(argument, "--")) {
-			if (!strcmp(front.verb, "kill"))
-				return NULL;
+		if (argument[0] == '-' && argument[1] && strcmp(argument, "--"))
 			die(1, "flag provided but not defined: -%s", name_of(argument));
-		}
 		if (strcmp(argument, "--"))
 			found[(*count)++] = front.argv[at];
 	}

@@ -1,5 +1,6 @@
 // A container's state, from the file `status` in its directory beneath the root, which the planner writes (src/store.ts):
-// texts ended by NUL: pid, start time, freezer file, flags, the JSON before and behind pid and status, then the cgroups.
+// texts ended by NUL: pid, start time, freezer file, flags, the JSON before and behind pid and status, then the cgroups,
+// an empty text, bundle, time of creation.
 // Flags: n, there is no process to start; p, s: there are hooks behind a start, or an end; u: it is a unit of systemd's; m: its root is mounted in
 // a mount namespace that it shares.
 #include "front.h"
@@ -105,20 +106,38 @@ bool has_container(const char *id)
 	return found;
 }
 
+bool load_container(const char *id, struct container *container)
+{
+	int directory = open_directory(id);
+	const char *at = directory < 0 ? NULL : read_at(directory, "status");
+
+	if (!at) {
+		if (directory >= 0)
+			close(directory);
+		return false;
+	}
+	*container = (struct container){.id = id, .directory = directory};
+	container->pid = atoi(next_text(&at));
+	container->start_time = next_text(&at);
+	container->freezer = next_text(&at);
+	container->flags = next_text(&at);
+	container->head = next_text(&at);
+	container->tail = next_text(&at);
+	container->cgroups = at;
+	while (*next_text(&at))
+		;
+	container->bundle = next_text(&at);
+	container->created = next_text(&at);
+	container->status = status_of(container);
+	return true;
+}
+
 struct container find_container(const char *id)
 {
-	struct container container = {.id = id, .directory = open_directory(id)};
-	const char *at = container.directory < 0 ? NULL : read_at(container.directory, "status");
-	if (!at)
+	struct container container;
+
+	if (!load_container(id, &container))
 		die(1, "container does not exist");
-	container.pid = atoi(next_text(&at));
-	container.start_time = next_text(&at);
-	container.freezer = next_text(&at);
-	container.flags = next_text(&at);
-	container.head = next_text(&at);
-	container.tail = next_text(&at);
-	container.cgroups = at;
-	container.status = status_of(&container);
 	return container;
 }
 

@@ -3,7 +3,7 @@
  *
  *   record.json   what the planner's verbs need
  *   config.json   the configuration as it was at `create`; later edits of the bundle's have no effect
- *   status        what the front end needs for state, kill, start and delete (native/status.c)
+ *   status        what the front end needs for state, list, kill, start and delete (native/status.c)
  *   door          the socket at which a created container waits; gone once it was started
  *   stage/        the launcher's stage area, always empty here
  */
@@ -112,7 +112,8 @@ function statusFile(record: ContainerRecord, config: OciConfig): string {
     head,
     tail,
   ]
-  return [...texts, ...record.cgroups.map(({ path }) => path), '', ''].join('\0')
+  const cgroups = record.cgroups.map(({ path }) => path)
+  return [...texts, ...cgroups, '', record.bundle, record.created, ''].join('\0')
 }
 
 function freezerFile({ cgroups, cgroupVersion }: ContainerRecord): string {
@@ -136,12 +137,6 @@ function stateTail({ bundle, created }: ContainerRecord, { root, annotations }: 
     ...(annotations && { annotations }),
     owner: '',
   }
-}
-
-/** The same as one object, for `list`. */
-export function stateOf(record: ContainerRecord, config: OciConfig, status: Status): object {
-  const pid = status === 'stopped' ? 0 : record.pid
-  return { ociVersion: config.ociVersion, id: record.id, pid, status, ...stateTail(record, config) }
 }
 
 /** Throws HF_CONTAINER_NOT_FOUND, in the words that engines look for. */

@@ -2,9 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { SyscallError } from '@holdfast/errors'
 import { messageOf } from './error-text.ts'
 import { durationMs } from './events.ts'
-import { signalNumber } from './kill.ts'
 import { sizeOf } from './size.ts'
-import { table } from './table.ts'
 
 describe('sizes', () => {
   it.each([
@@ -29,21 +27,6 @@ describe('durations', () => {
   it.each(['', '5', 's', '5s!'])('%j is none', (text) =>
     expect(() => durationMs(text)).toThrow(/invalid duration/),
   )
-})
-
-it.each([
-  ['9', 9],
-  ['kill', 9],
-  ['SIGTERM', 15],
-])('signal %s is %d', (text, number) => expect(signalNumber(text)).toBe(number))
-
-it('sets columns as runc does', () => {
-  expect(
-    table([
-      ['ID', 'PID'],
-      ['abcdefghijkl', '1'],
-    ]),
-  ).toBe('ID             PID\nabcdefghijkl   1\n')
 })
 
 it('says in words what the kernel says in names', () => {

@@ -1,4 +1,4 @@
-/** The verbs that the planner carries out; state, kill and start the front end does itself. */
+/** The verbs that the planner carries out; state, list, kill and start the front end does itself. */
 import { HoldfastError } from '@holdfast/errors'
 import type { Verb } from './call.ts'
 import { create, run } from './create.ts'
@@ -6,8 +6,6 @@ import { poststart, remove, undo } from './delete.ts'
 import { events } from './events.ts'
 import { exec } from './exec.ts'
 import { printFeatures } from './features.ts'
-import { killAll } from './kill.ts'
-import { list } from './list.ts'
 import { pause, resume } from './pause.ts'
 import { ps } from './ps.ts'
 import { spec } from './spec.ts'
@@ -20,7 +18,6 @@ export const verbs: Readonly<Record<string, Verb>> = {
   poststart,
   undo,
   exec,
-  list,
   ps,
   pause,
   resume,
@@ -28,7 +25,6 @@ export const verbs: Readonly<Record<string, Verb>> = {
   events,
   features: printFeatures,
   spec,
-  kill: killAll,
   checkpoint: refuse('checkpoint'),
   restore: refuse('restore'),
 }

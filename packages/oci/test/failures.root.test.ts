@@ -189,7 +189,7 @@ describe.skipIf(!root)('a create that fails', () => {
   it('whenever the planner is killed', { timeout: 60_000 }, async () => {
     for (let delayMs = 0; delayMs < 24; delayMs += 4) {
       const id = world.id()
-      world.must(['list', '-q']) // there is a planner
+      world.must(['features']) // there is a planner
       const ended = ending(world.start(['create', '--bundle', world.bundle(['sleep', '100']), id]))
       await new Promise((resolve) => setTimeout(resolve, delayMs))
       killPlanner(world)

@@ -1,6 +1,6 @@
 /** The lifecycle of runtime.md, as the command line has it. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { eventually } from '@holdfast/testkit'
@@ -150,15 +150,48 @@ describe.skipIf(process.getuid?.() !== 0)('a container', () => {
     world.must(['delete', '--force', id])
   })
 
-  it('lists with its state', () => {
-    const id = world.running(['sleep', '100'])
-    expect(world.must(['list', '-q']).split('\n')).toContain(id)
-    const listed = JSON.parse(world.must(['list', '-f', 'json'])) as Json[]
-    expect(listed.find((each) => each.id === id)).toMatchObject({
-      status: 'running',
-      pid: world.state(id).pid,
+  it('is signalled with --all down to what is beneath its cgroup', async () => {
+    const id = world.running(['sh', '-c', 'trap : TERM; sleep 100 & wait; sleep 200'], (config) => {
+      config.linux.namespaces = config.linux.namespaces.filter(({ type }: Json) => type !== 'pid')
+      config.mounts = config.mounts.filter(({ destination }: Json) => destination !== '/proc')
     })
-    expect(world.must(['list'])).toMatch(/^ID +PID +STATUS +BUNDLE +CREATED +OWNER\n/)
+    const [cgroup = ''] = world.leftovers(id).filter((each) => each.startsWith('/'))
+    const procs = (path: string) => readFileSync(path, 'latin1').split('\n').filter(Boolean).map(Number)
+    await eventually(() => procs(join(cgroup, 'cgroup.procs')).length === 2)
+    const [, child = 0] = procs(join(cgroup, 'cgroup.procs'))
+    mkdirSync(join(cgroup, 'child'))
+    writeFileSync(join(cgroup, 'child/cgroup.procs'), String(child))
+    world.must(['kill', '--all', id, 'TERM'])
+    await eventually(() => procs(join(cgroup, 'child/cgroup.procs')).length === 0)
+    expect(world.status(id)).toBe('running') // it has caught the signal
+    world.must(['kill', '-a', id, 'SIGKILL'])
+    await world.stopped(id)
+    world.must(['kill', '--all', id]) // nobody is left, and that is no error
+    expect(world.call(['kill', id]).stderr).toContain('container not running')
+    world.must(['delete', '--force', id])
+    expect(world.leftovers(id)).toEqual([])
+  })
+
+  it('lists with its state', () => {
+    const id = world.running(
+      ['sleep', '100'],
+      (config) => (config.annotations = { a: 'two\nlines, "quoted"' }),
+    )
+    const ended = world.create(['true'])
+    world.must(['kill', ended, 'KILL'])
+    const state = world.state(id)
+    expect(world.must(['list', '-q']).split('\n')).toEqual(expect.arrayContaining([id, ended]))
+    const listed = JSON.parse(world.must(['list', '--format=json'])) as Json[]
+    expect(listed.find((each) => each.id === id)).toEqual({ ...state, owner: 'root' })
+    const rows = world
+      .must(['list'])
+      .split('\n')
+      .map((line) => line.split(/ {3,}/))
+    expect(rows[0]).toEqual(['ID', 'PID', 'STATUS', 'BUNDLE', 'CREATED', 'OWNER'])
+    expect(rows).toContainEqual([id, String(state.pid), 'running', state.bundle, state.created, 'root'])
+    expect(rows.find(([each]) => each === ended)?.slice(1, 3)).toEqual(['0', 'stopped'])
+    expect(world.call(['list', '-f', 'yaml']).stderr).toContain('invalid format option')
+    world.must(['delete', ended])
     expect(JSON.parse(world.must(['ps', '-f', 'json', id]))).toContain(world.state(id).pid)
     expect(world.must(['ps', id])).toMatch(/sleep 100/)
     world.must(['delete', '--force', id])

@@ -11,7 +11,7 @@ describe.skipIf(process.getuid?.() !== 0)('the planner', () => {
   afterAll(() => world[Symbol.dispose]())
 
   it('is started once, also by many calls at a time, and serves them all', async () => {
-    const calls = Array.from({ length: 6 }, () => world.start(['list', '-q']))
+    const calls = Array.from({ length: 6 }, () => world.start(['features']))
     const statuses = await Promise.all(
       calls.map((child) => new Promise((resolve) => child.once('exit', resolve))),
     )
@@ -34,7 +34,7 @@ describe.skipIf(process.getuid?.() !== 0)('the planner', () => {
   })
 
   it('is another in another mount namespace', () => {
-    const args = ['-m', executable, '--root', world.root, 'list', '-q']
+    const args = ['-m', executable, '--root', world.root, 'features']
     expect(spawnSync('unshare', args, { encoding: 'utf8' }).status).toBe(0)
     expect(plannersOf(world.root)).toHaveLength(2)
   })
@@ -46,6 +46,10 @@ describe.skipIf(process.getuid?.() !== 0)('the planner', () => {
     for (const pid of before) process.kill(pid, 'SIGKILL')
     await eventually(() => plannersOf(world.root).length === 0)
     expect(world.status(id)).toBe('running')
+    expect(world.must(['list', '-q']).split('\n')).toEqual(
+      expect.arrayContaining([id, forced, created, hooked]),
+    )
+    world.must(['kill', '--all', id, 'CONT'])
     expect(world.call(['delete', id]).stderr).toContain('not stopped: running')
     world.must(['kill', id, 'KILL'])
     await world.stopped(id)

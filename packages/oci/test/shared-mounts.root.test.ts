@@ -29,13 +29,7 @@ describe.skipIf(process.getuid?.() !== 0)('without a mount namespace of its own,
     const id = world.running(['sleep', '100'], without())
     expect(readlinkSync(`/proc/${world.state(id).pid}/ns/mnt`)).toBe(own)
     expect(mountsAt(join(world.rootfs, 'proc'))).toBe(1)
-    const inside = world.must([
-      'exec',
-      id,
-      'sh',
-      '-c',
-      'test -e /mark; echo $?; readlink /proc/self/ns/mnt',
-    ])
+    const inside = world.must(['exec', id, 'sh', '-c', 'test -e /mark; echo $?; readlink /proc/self/ns/mnt'])
     expect(inside.split('\n').slice(0, 2)).toEqual(['0', own])
     expect(world.call(['exec', id, 'sh', '-c', ': > /proc/sys/kernel/hostname']).status).not.toBe(0) // read-only
     world.must(['kill', id, 'KILL'])
