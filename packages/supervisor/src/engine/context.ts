@@ -9,6 +9,7 @@ import type { Containers } from './containers.ts'
 import type { DiskReserve } from './disk-reserve.ts'
 import type { EventBus } from './event-bus.ts'
 import type { Paths } from './paths.ts'
+import type { Turns } from './turns.ts'
 import type { Volumes } from './volumes.ts'
 
 /** What the verbs share. There is one for each engine, and nothing global beside it. */
@@ -29,6 +30,8 @@ export interface EngineContext {
   network: BridgeNetwork
   networkId: string
   zygote: ZygoteClient
+  /** As many at a time as there are processors: more would only need more shims at once, each of them forked anew. */
+  starts: Turns
   events: EventBus
   /** The engine is ending: what happens to shims from now on is for the next one. */
   closing: boolean

@@ -1,6 +1,7 @@
 /** Puts the engine together, and in order after whatever happened to the one before it. */
 import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { openImageStore, type ImageStore } from '@holdfast/images'
 import type { Logger } from 'pino'
 import { ContainerStore } from '../records/container-store.ts'
@@ -20,6 +21,7 @@ import { makeInitLayer } from './init-layer.ts'
 import { pathsOf, type Paths } from './paths.ts'
 import { recover } from './recovery.ts'
 import { nowText } from './time.ts'
+import { Turns } from './turns.ts'
 import { Volumes } from './volumes.ts'
 
 export interface EngineOptions {
@@ -92,6 +94,7 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       cgroupParent: `/${instance}`,
       networkId: createHash('sha256').update(`${instance} ${paths.dataRoot} bridge`).digest('hex'),
       containers: new Containers(),
+      starts: new Turns(Math.max(2, availableParallelism())),
       volumes: new Volumes(database, paths.volumes, events),
       closing: false,
     }

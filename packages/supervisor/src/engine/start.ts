@@ -52,7 +52,7 @@ export function startContainer(context: EngineContext, container: Container): Pr
     if (container.removing || status === 'dead' || status === 'removing') {
       throw new HoldfastError('HF_CONTAINER_STATE', 'container is marked for removal and cannot be started')
     }
-    await startLocked(context, container)
+    await context.starts.run(() => startLocked(context, container))
     return true
   })
 }
