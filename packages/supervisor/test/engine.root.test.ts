@@ -71,14 +71,15 @@ describe.skipIf(!isRoot)('the engine', () => {
 
   it('refuses bad requests and changes nothing', async () => {
     const before = world.engine.list().length
+    const missing = `${world.root}/nosuch`
     await expect(world.create(['true'], {}, { Image: 'nosuch' })).rejects.toMatchObject({
       code: 'HF_IMAGE_NOT_FOUND',
     })
     await expect(
       world.create(['true'], {
-        Mounts: [{ Type: 'bind', Source: '/nosuch', Target: '/x', ReadOnly: false }],
+        Mounts: [{ Type: 'bind', Source: missing, Target: '/x', ReadOnly: false }],
       }),
-    ).rejects.toThrow('bind source path does not exist: /nosuch')
+    ).rejects.toThrow(`bind source path does not exist: ${missing}`)
     await expect(world.create(['true'], { NetworkMode: 'mine' })).rejects.toMatchObject({
       code: 'HF_NETWORK_NOT_FOUND',
     })
