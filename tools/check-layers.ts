@@ -17,7 +17,7 @@ const layers: Record<string, string[]> = {
   images: ['core', 'errors'],
   supervisor: ['protocol', 'plan', 'network', 'images', 'resolver', 'core', 'errors'],
   cli: ['plan', 'core', 'errors'],
-  testkit: ['plan', 'protocol', 'core', 'errors'],
+  testkit: [],
 }
 
 /** package → the packages that it starts as programs: it depends on them, and may not import them. */

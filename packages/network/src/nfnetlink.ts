@@ -32,9 +32,6 @@ const NFTA_CHAIN_NAME = 3
 const NFTA_RULE_TABLE = 1
 const NFTA_RULE_CHAIN = 2
 
-/** Of a set of intervals in one field: it ends the one that begins before it. */
-export const NFT_SET_ELEM_INTERVAL_END = 1
-
 export interface SetElement {
   /** Parts of the key, in the set's order; each is padded to four bytes, as nft does. */
   key: Buffer[]

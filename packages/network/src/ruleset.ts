@@ -94,7 +94,7 @@ function optionalElements(
   ]
 }
 
-export function leaveChain(bridge: string): string {
+function leaveChain(bridge: string): string {
   return `leave-${bridge}`
 }
 

@@ -22,7 +22,7 @@ export interface Request {
 }
 
 const protocol = '2'
-export const defaultRoot = '/run/holdfast-oci'
+const defaultRoot = '/run/holdfast-oci'
 
 export function readRequest(fd: number): Request {
   const texts = readFileSync(`/proc/self/fd/${fd}`, 'utf8').split('\0').slice(0, -1)

@@ -61,7 +61,7 @@ export function raiseLimits(process: OciProcess): Step[] {
 }
 
 /** Late: a low limit of descriptors or processes must not starve the steps before. */
-export function setLimits(process: OciProcess): Step[] {
+function setLimits(process: OciProcess): Step[] {
   return (process.rlimits ?? []).map(({ type, soft, hard }) => ({
     do: 'rlimit',
     resource: type,

@@ -58,7 +58,7 @@ const host = v.object({
 /** A frame has 1 MiB at most: that is the true limit of a table. */
 const hosts = v.pipe(v.array(host), v.maxLength(16_384))
 
-export const dnsSpecSchema = v.object({
+const dnsSpecSchema = v.object({
   table: v.object({
     ttl: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(86_400)),
     hosts,
@@ -76,7 +76,7 @@ export const dnsSpecSchema = v.object({
   ),
 })
 
-export const relaysSchema = v.pipe(
+const relaysSchema = v.pipe(
   v.array(v.object({ protocol: v.picklist(['tcp', 'udp']), listen: place, target: place })),
   v.maxLength(1024),
 )

@@ -24,7 +24,7 @@ export interface Query {
 }
 
 /** The smallest message that may be cut off over udp. */
-export const minPayload = 512
+const minPayload = 512
 
 /** How long an answer over udp may be. */
 export function payloadLimit({ edns }: Query): number {

@@ -35,14 +35,14 @@ export const flags = {
 
 export const headerSize = 12
 /** Bytes of a name, lengths and the root's included. */
-export const maxNameSize = 255
-export const maxLabelSize = 63
+const maxNameSize = 255
+const maxLabelSize = 63
 
 export function read16(message: Uint8Array, at: number): number {
   return (message[at]! << 8) | message[at + 1]!
 }
 
-export function read32(message: Uint8Array, at: number): number {
+function read32(message: Uint8Array, at: number): number {
   return read16(message, at) * 0x1_0000 + read16(message, at + 2)
 }
 

@@ -8,7 +8,7 @@ import type { OutputStream } from './log-encoder.ts'
 import type { LogPosition } from './log-writer.ts'
 import { LogReader, type LogSource } from './log-reader.ts'
 
-export const maxBuffered = 4 << 20
+const maxBuffered = 4 << 20
 
 export type Wanted = Record<OutputStream, boolean>
 

@@ -82,7 +82,7 @@ function encodeJoinProcess(table: TableWriter, { namespaces, pidfd }: Step & { d
 }
 
 /** What the clone step's child gets into, and what `unshare` leaves: CLONE_NEW… flags. */
-export function flagsOf(namespaces: readonly NamespaceType[]): number {
+function flagsOf(namespaces: readonly NamespaceType[]): number {
   return namespaces.reduce((flags, type) => flags | namespaceFlags[type], 0)
 }
 

@@ -12,9 +12,6 @@
  * The end of the connection before the answer is the end of the job: nothing is left of it, on either side. While a
  * worker works for a directory it holds the directory's lock too, so that no later shim begins before that.
  */
-import type { ErrorJson } from '@holdfast/errors'
-import type { ContainerRecord } from './launched.ts'
-import type { LaunchFacts } from './launch-result.ts'
 import type { CreateJob, ExecJob } from './launches.ts'
 
 /** Raised when a shim and the worker of a later version could no longer work together: the shim then launches itself. */
@@ -23,9 +20,3 @@ export const launchVersion = 2
 export type LaunchRequest =
   | ({ version: number; job: 'create' | 'clear' } & CreateJob)
   | ({ version: number; job: 'exec' } & Omit<ExecJob, 'init' | 'root'>)
-
-export type LaunchAnswer =
-  | { born: true }
-  | { facts: LaunchFacts | LaunchFacts<ContainerRecord> }
-  | { error: ErrorJson }
-  | object

@@ -7,7 +7,7 @@ import { launchVersion, type LaunchRequest } from './launch-messages.ts'
 import type { ContainerRecord } from './launched.ts'
 import type { LaunchFacts, LaunchResult } from './launch-result.ts'
 
-export type OnBorn = (net: number) => void
+type OnBorn = (net: number) => void
 
 export interface Launcher {
   /**

@@ -14,7 +14,7 @@ const unsupported: [string, Buffer][] = [
 ]
 
 /** Throws HF_UNSUPPORTED for a compression known by name and not built in. */
-export function detectCompression(start: Buffer): Compression {
+function detectCompression(start: Buffer): Compression {
   if (start.length >= 3 && start[0] === 0x1f && start[1] === 0x8b && start[2] === 8) return 'gzip'
   // A zstd frame, or one of the frames that decoders skip.
   if (

@@ -17,7 +17,7 @@ export interface PaxHeader {
 }
 
 /** GNU tar's sparse files in pax archives: formats 0.0 and 0.1 have the map here, 1.0 has it before the data. */
-export interface PaxSparse {
+interface PaxSparse {
   major: number
   minor: number
   name?: Buffer

@@ -8,7 +8,6 @@ import { join } from 'node:path'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import {
   contains,
-  familyBits,
   formatAddress,
   formatPrefix,
   lastAddress,
@@ -207,9 +206,4 @@ function lastOf(file: string): Address | undefined {
     if (!hasCode(error, 'ENOENT', 'HF_BAD_REQUEST')) throw error
     return undefined
   }
-}
-
-/** A whole address as a prefix. */
-export function hostPrefix(address: Address): Prefix {
-  return { ...address, length: familyBits[address.family] }
 }

@@ -12,7 +12,7 @@ export interface Obstacle {
   fix: string
 }
 
-export interface Obstacles {
+interface Obstacles {
   /** Nothing can be attached. */
   missing: Obstacle[]
   /** It can, and some of its packets are dropped. */

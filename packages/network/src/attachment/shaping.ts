@@ -1,6 +1,6 @@
 /** Bandwidth: a token bucket on what the host sends to the container, and one on what comes from it, by way of an ifb. */
 import { newLink } from '../link-requests.ts'
-import { deleteLink, getLink, parseLink, setLink } from '../rtnetlink.ts'
+import { getLink, parseLink, setLink } from '../rtnetlink.ts'
 import { redirectIngress, tokenBucket, type TokenBucket } from '../traffic-control.ts'
 import type { Host } from './host.ts'
 import type { Bandwidth } from './network-config.ts'
@@ -29,10 +29,6 @@ export async function shape(
   ])
   const { index } = parseLink(replies.at(-1)![0]!)
   await host.route.request([tokenBucket(index, egress), ...redirectIngress(hostIndex, index)])
-}
-
-export async function unshape(host: Host, shaper: string): Promise<void> {
-  await host.route.request([deleteLink(shaper)])
 }
 
 /** CNI counts bits. Without a burst: what a tenth of a second brings, and a jumbo frame at least. */

@@ -7,7 +7,7 @@
 import type { BridgeLink } from './network-config.ts'
 
 /** Twelve hexadecimal digits. */
-export function stableHash(text: string): string {
+function stableHash(text: string): string {
   return hash32(text, 0x811c_9dc5) + hash32(text, 0x050c_5d1f).slice(0, 4)
 }
 

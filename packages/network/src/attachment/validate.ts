@@ -15,7 +15,7 @@ import {
   type NetworkConfig,
 } from './network-config.ts'
 
-export const defaultStateDir = '/run/holdfast/cni'
+const defaultStateDir = '/run/holdfast/cni'
 const linkKinds = ['bridge', 'macvlan', 'ipvlan', 'ptp', 'host-device'] as const
 
 /**

@@ -107,7 +107,7 @@ export function describeRule({ to, protocol, port }: EgressRule): string {
 }
 
 /** `addressesOf`: what a name pattern stands for now. */
-export function matchesRule(
+function matchesRule(
   { to, protocols, first, last }: CheckedRule,
   packet: Packet,
   addressesOf: (pattern: NamePattern) => Address[],

@@ -24,4 +24,3 @@ export const hookKinds: readonly string[] = Object.keys(hookLists)
 export const hooks = struct(hookLists)
 
 export type OciHook = Infer<typeof hook>
-export type OciHooks = Infer<typeof hooks>

@@ -88,7 +88,6 @@ const linuxShape = struct({
 
 export type OciLinux = Infer<typeof linuxShape>
 export type OciDevice = Infer<typeof device>
-export type OciNamespace = NonNullable<OciLinux['namespaces']>[number]
 
 export const linux: Reader<OciLinux> = (value, path) => {
   const result = linuxShape(value, path)

@@ -17,7 +17,7 @@ import {
 } from './reader.ts'
 
 /** POSIX and Linux limits as getrlimit(2) names them. */
-export const rlimitTypes = [
+const rlimitTypes = [
   'RLIMIT_AS',
   'RLIMIT_CORE',
   'RLIMIT_CPU',
@@ -112,7 +112,6 @@ const process = struct({
 })
 
 export type OciProcess = Infer<typeof process>
-export type OciUser = NonNullable<OciProcess['user']>
 export type OciCapabilities = NonNullable<OciProcess['capabilities']>
 
 /** One process object, as `config.json` has it and as `exec --process` takes it. */

@@ -1,8 +1,8 @@
 import { HoldfastError } from '@holdfast/errors'
 
 /** The versions of Docker's Engine API that are spoken here; the major number has always been 1. */
-export const offeredMinor = 51
-export const oldestMinor = 24
+const offeredMinor = 51
+const oldestMinor = 24
 
 export const offeredVersion = `1.${offeredMinor}`
 export const oldestVersion = `1.${oldestMinor}`

@@ -154,7 +154,7 @@ function hasExited({ state }: ContainerRecord): boolean {
   return state.finishedAt !== '' && state.status !== 'running' && state.status !== 'paused'
 }
 
-export function nameMatches(pattern: string, name: string): boolean {
+function nameMatches(pattern: string, name: string): boolean {
   const [, start = '', middle = '', end = ''] = /^(\^?\/?)(.*?)(\$?)$/s.exec(pattern) ?? []
   const plain = middle.replaceAll('\\', '')
   if (start.startsWith('^') && end === '$') return name === plain

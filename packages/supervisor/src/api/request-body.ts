@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 
 /** A create body with a thousand labels has a few hundred KiB; parsing stops the event loop, so there is an end. */
-export const bodyLimit = 4 * 1024 * 1024
+const bodyLimit = 4 * 1024 * 1024
 const bodyTimeoutMs = 60_000
 
 /** Reads a JSON body once, whole. undefined where there is none. Throws HF_BAD_REQUEST. */

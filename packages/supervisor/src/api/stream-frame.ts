@@ -11,8 +11,8 @@ export function frameHeader(stream: 'stdout' | 'stderr', length: number): Buffer
   return header
 }
 
-export const rawStreamType = 'application/vnd.docker.raw-stream'
-export const multiplexedStreamType = 'application/vnd.docker.multiplexed-stream'
+const rawStreamType = 'application/vnd.docker.raw-stream'
+const multiplexedStreamType = 'application/vnd.docker.multiplexed-stream'
 
 /** From API 1.42 on the type says whether the stream is framed; before, it was always the raw one. */
 export function streamType(api: number, tty: boolean): string {

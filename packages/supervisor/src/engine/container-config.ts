@@ -93,7 +93,7 @@ export interface HostConfig {
 }
 
 /** Bytes or operations a second of a block device. */
-export interface BlkioRate {
+interface BlkioRate {
   Path: string
   Rate: number
 }

@@ -27,7 +27,7 @@ export async function openLogFiles(path: string): Promise<FileHandle[]> {
   }
 }
 
-export async function openIfThere(path: string): Promise<FileHandle | undefined> {
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path, 'r')
   } catch (error) {

@@ -11,7 +11,7 @@ import { HoldfastError } from '@holdfast/errors'
 import type { NamespaceType } from '@holdfast/protocol'
 import type { HostConfig } from './container-config.ts'
 
-export type NamespaceChoice =
+type NamespaceChoice =
   | { kind: 'own' }
   | { kind: 'host' }
   | { kind: 'container'; id: string }

@@ -24,7 +24,7 @@ const optionalInteger = v.optional(
 const optionalFlag = v.optional(v.boolean('expected true or false'))
 const optional = <T extends v.GenericSchema>(schema: T) => v.optional(v.nullable(schema))
 
-export const mountSchema = v.object({
+const mountSchema = v.object({
   Type: text,
   Source: text,
   Target: text,
