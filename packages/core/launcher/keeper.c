@@ -96,13 +96,11 @@ static void put_now(struct line *line)
 	put_text(line, "Z");
 }
 
-// Temporary file, fsync, rename: a reader sees a whole record or none, after a power cut too. The directory is not
-// synchronized: where the rename is lost with the machine, so is the container.
-static long write_record(int directory, const char *name, int status)
+#define RECORD_SIZE 160
+
+static long make_record(char record[RECORD_SIZE], int status)
 {
-	char record[160], temporary[300];
-	struct line line = {record, record + sizeof record, false};
-	struct line file = {temporary, temporary + sizeof temporary - 1, false};
+	struct line line = {record, record + RECORD_SIZE, false};
 	int signal = status & 0x7f;
 
 	put_text(&line, "{\"exitCode\":");
@@ -115,6 +113,15 @@ static long write_record(int directory, const char *name, int status)
 	put_text(&line, ",\"finishedAt\":\"");
 	put_now(&line);
 	put_text(&line, "\"}\n");
+	return line.at - record;
+}
+
+// Temporary file, fsync, rename: a reader sees a whole record or none, after a power cut too. The directory is not
+// synchronized: where the rename is lost with the machine, so is the container.
+static long write_record(int directory, const char *name, const char *record, long size)
+{
+	char temporary[300];
+	struct line file = {temporary, temporary + sizeof temporary - 1, false};
 
 	put_text(&file, ".");
 	put_text(&file, name);
@@ -123,7 +130,6 @@ static long write_record(int directory, const char *name, int status)
 	long fd = sys(openat, directory, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return fd;
-	long size = line.at - record;
 	long result = sys(write, fd, record, size);
 	if (result == size)
 		result = sys(fsync, fd);
@@ -179,6 +185,7 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 	const struct header *header = &launch->header;
 	struct kept kept;
 	int status = 0, last = 0, fds[TRUST_LIMIT];
+	char record[RECORD_SIZE];
 	bool ended = false;
 
 	sys(chdir, "/");
@@ -199,7 +206,6 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 		sys(dup3, fds[i], header->first_slot + i, O_CLOEXEC);
 		sys(close, fds[i]);
 	}
-	sys(close, header->trust);
 	if (launch->shared->on) {
 		leave_memory(launch->shared);
 		drop_table(launch);
@@ -215,7 +221,14 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 		last = status;
 		ended = true;
 	}
-	if (ended && write_record(header->directory, kept.record, last) < 0)
+	if (!ended) {
+		wait_until_read(&kept);
+		leave(0);
+	}
+	long size = make_record(record, last), written = write_record(header->directory, kept.record, record, size);
+	// To the shim that entrusted it, which need not wait for this process's own end. Where that has died nobody hears it.
+	sys(write, header->trust, record, size);
+	if (written < 0)
 		leave(1);
 	wait_until_read(&kept);
 	leave(0);

@@ -1,12 +1,12 @@
 /** What the container's own program and an exec'd one have in common: stdio, clients, signals, an end. */
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { closeFd, dupCloexec, pidfdSendSignal, setWindowSize } from '@holdfast/core'
-import type { ChannelStreams, ExitRecord } from '@holdfast/protocol'
+import type { ChannelStreams } from '@holdfast/protocol'
 import type { Channel } from './channel.ts'
 import type { Input } from './input.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
 import { Output } from './output.ts'
-import { endRecord, initEnd, keeperEnd } from './process-end.ts'
+import { endRecord, keeperEnd, processEnd, type EndRecord } from './process-end.ts'
 import type { OutputLog } from './log-writer.ts'
 import { connectStdio } from './stdio.ts'
 
@@ -63,7 +63,7 @@ export class ContainedProcess {
    * From now on it runs: its output is pumped. Resolves when it has ended and all of its output was logged.
    * `onInitEnd` is called when it has ended and others may still hold its pipes.
    */
-  async follow(live: LiveProcess, onInitEnd?: () => Promise<void>): Promise<Omit<ExitRecord, 'oomKilled'>> {
+  async follow(live: LiveProcess, onInitEnd?: () => Promise<void>): Promise<EndRecord> {
     this.#live = live
     // A copy for the window's size: the pump closes its own when the last program has closed the terminal.
     this.#terminal = live.console === undefined ? undefined : dupCloexec(live.console)
@@ -71,7 +71,7 @@ export class ContainedProcess {
     this.#input = input
     for (const attach of this.#early.splice(0)) attach(input)
     this.output.start(sources)
-    await initEnd(live.init)
+    const told = await processEnd(live.init, live.keeper)
     this.#live = { ...live, init: undefined } // there is nobody to be signalled any more
     await onInitEnd?.()
     const patience = Promise.withResolvers<void>()
@@ -79,12 +79,12 @@ export class ContainedProcess {
       this.output.finish()
       patience.resolve()
     }, drainMs)
-    await Promise.all([keeperEnd(live.keeper, patience.promise), this.output.ended])
+    await Promise.all([told ? undefined : keeperEnd(live.keeper, patience.promise), this.output.ended])
     clearTimeout(timer)
     this.#live = undefined
     if (this.#terminal !== undefined) closeFd(this.#terminal)
     this.#terminal = undefined
-    const end = await endRecord(live.recordPath, live.init)
+    const end = told ?? (await endRecord(live.recordPath, live.init))
     this.#over = true
     input.close()
     return end

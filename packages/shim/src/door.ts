@@ -4,7 +4,7 @@
  * closed without a word the launch ends and leaves nothing.
  */
 import { closeSync } from 'node:fs'
-import { closeFd, sendMessage } from '@holdfast/core'
+import { sendMessage } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
 import { hookSteps, hooksTime } from './hooks.ts'
@@ -24,7 +24,7 @@ export interface BehindDoor {
 
 export interface DoorDescriptors {
   door: number
-  /** Absent where the keeper was entrusted already, by an earlier shim. */
+  /** Absent where the keeper was entrusted already, by an earlier shim. On it the keeper tells of the end. */
   trust?: number | undefined
   console?: number | undefined
 }
@@ -32,6 +32,7 @@ export interface DoorDescriptors {
 export class Door {
   readonly fds: DoorDescriptors
   readonly behind: BehindDoor
+  #entrusted = false
 
   constructor(fds: DoorDescriptors, behind: BehindDoor) {
     this.fds = { ...fds }
@@ -41,11 +42,10 @@ export class Door {
   /** From now on the launch outlives this process. Call it once what a later shim must know is written down. */
   entrust(): void {
     const { trust, door, console } = this.fds
-    if (trust === undefined) return
+    if (trust === undefined || this.#entrusted) return
     // The keeper holds our end of the channel too: a later shim opens the door with it.
     sendMessage(trust, 'k', console === undefined ? [door] : [door, console])
-    closeFd(trust)
-    this.fds.trust = undefined
+    this.#entrusted = true
   }
 
   /** Lets the process behind it execute its program; resolves once it has. Closes the channel. */

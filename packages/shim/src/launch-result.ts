@@ -54,7 +54,12 @@ export function launchedProcess({ facts, fds }: LaunchResult): {
   const { console, trust } = fds
   return {
     init: { pid: record.initPid, pidfd: fds['init']! },
-    keeper: { pid: record.keeperPid, pidfd: fds['keeper']!, startTime: record.keeperStartTime },
+    keeper: {
+      pid: record.keeperPid,
+      pidfd: fds['keeper']!,
+      startTime: record.keeperStartTime,
+      word: trust,
+    },
     console,
     fds: withPrefix('stdio', fds),
     door: new Door({ door: fds['door']!, trust, console }, record.behind),

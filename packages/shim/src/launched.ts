@@ -21,6 +21,8 @@ export interface ProcessHandle {
 export interface KeeperHandle extends ProcessHandle {
   /** Field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names the process across restarts. */
   startTime: string
+  /** The channel on which it was entrusted with the process, and tells of its end; absent after an adoption. */
+  word?: number | undefined
 }
 
 /** A cgroup directory: one on v2, one for each hierarchy on v1. */

@@ -1,5 +1,13 @@
 /** Waits for the end of a launched process, and finds out how it ended. */
-import { closeFd, pidfdInfo, pidfdReap, pidfdReaped, watchFd, type ProcessExit } from '@holdfast/core'
+import {
+  closeFd,
+  pidfdInfo,
+  pidfdReap,
+  pidfdReaped,
+  receiveMessage,
+  watchFd,
+  type ProcessExit,
+} from '@holdfast/core'
 import type { ExitRecord } from '@holdfast/protocol'
 import { nowRfc3339 } from './clock.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
@@ -10,9 +18,35 @@ import { readExitRecord } from './state-file.ts'
 const firstLookMs = 1
 const longestLookMs = 64
 
-/** Resolves when the process has ended. It may still be a zombie. */
-export async function initEnd(init: ProcessHandle | undefined): Promise<void> {
-  if (init) await pidfdReadable(init.pidfd)
+/** A keeper that has told of the end takes some time to end itself; whoever waits for the process need not wait for that. */
+const reapAfterMs = 50
+
+/** As a keeper writes it. */
+export type EndRecord = Omit<ExitRecord, 'oomKilled'>
+
+/** Whether and how it ended is its keeper's to say. */
+const maxRecord = 1024
+
+/**
+ * Resolves when the process has ended, with the keeper's record where that has told of it: it then ends by itself, and
+ * is reaped. Closes the channel. Else the process may still be a zombie, and `keeperEnd` is to be waited for.
+ */
+export async function processEnd(
+  init: ProcessHandle | undefined,
+  keeper: KeeperHandle | undefined,
+): Promise<EndRecord | undefined> {
+  if (keeper?.word !== undefined) {
+    await readable(keeper.word)
+    const word = receiveMessage(keeper.word, maxRecord)
+    closeFd(keeper.word)
+    if (word !== undefined && word.data.length > 0) {
+      setTimeout(() => void readable(keeper.pidfd).then(() => reap(keeper.pidfd)), reapAfterMs).unref()
+      if (init) closeFd(init.pidfd)
+      return JSON.parse(word.data.toString('latin1')) as EndRecord
+    }
+  }
+  if (init) await readable(init.pidfd)
+  return undefined
 }
 
 /**
@@ -22,7 +56,7 @@ export async function initEnd(init: ProcessHandle | undefined): Promise<void> {
  */
 export async function keeperEnd(keeper: KeeperHandle | undefined, giveUp: Promise<void>): Promise<void> {
   if (!keeper) return
-  const ended = pidfdReadable(keeper.pidfd).then(() => reap(keeper.pidfd))
+  const ended = readable(keeper.pidfd).then(() => reap(keeper.pidfd))
   await Promise.race([ended, giveUp])
 }
 
@@ -30,10 +64,7 @@ export async function keeperEnd(keeper: KeeperHandle | undefined, giveUp: Promis
  * How the process ended: the keeper's record. Where the keeper was killed the kernel may have told (PIDFD_GET_INFO) whom
  * somebody has reaped; else the exit code is null. Closes init's pidfd.
  */
-export async function endRecord(
-  recordPath: string,
-  init: ProcessHandle | undefined,
-): Promise<Omit<ExitRecord, 'oomKilled'>> {
+export async function endRecord(recordPath: string, init: ProcessHandle | undefined): Promise<EndRecord> {
   const known = readExitRecord(recordPath)
   if (known !== undefined || !init) {
     if (init) closeFd(init.pidfd)
@@ -59,9 +90,9 @@ async function reaped(pidfd: number): Promise<void> {
   watch.close()
 }
 
-function pidfdReadable(pidfd: number): Promise<void> {
+function readable(fd: number): Promise<void> {
   return new Promise((resolve) => {
-    const watch = watchFd(pidfd, { readable: true }, () => {
+    const watch = watchFd(fd, { readable: true, hangup: true }, () => {
       watch.close()
       resolve()
     })
