@@ -35,6 +35,7 @@ export const allowedIn: Partial<Record<Method, readonly Status[]>> = {
   'dns.set': ['created', 'running', 'paused'],
   'dns.change': ['created', 'running', 'paused'],
   'relays.set': ['created', 'running', 'paused'],
+  'exec.prepare': ['running'],
   'exec.start': ['running'],
 }
 

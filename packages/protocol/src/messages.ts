@@ -129,6 +129,11 @@ export interface Requests extends NetworkRequests {
   processes: { params: Record<string, never>; result: { pids: number[] } }
   /** The container's own stdio; `logs`: its log first, then on from there with no gap and no repeat. */
   attach: { params: ChannelStreams & { logs: boolean }; result: Record<string, never> }
+  /**
+   * An exec that is likely to be started soon: it is launched up to its door, out of sight of everybody. What fails then is
+   * for `exec.start` to say. Answered when it was started, or given up: after a moment, or with the container's end.
+   */
+  'exec.prepare': { params: { execId: string; spec: ExecSpec }; result: Record<string, never> }
   /** With `attach` not a byte of its output is missed. */
   'exec.start': {
     params: { execId: string; spec: ExecSpec; attach?: ChannelStreams }

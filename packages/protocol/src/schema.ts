@@ -46,6 +46,7 @@ export const requestSchemas = {
   state: nothing,
   processes: nothing,
   attach: v.object({ ...streams, logs: v.boolean() }),
+  'exec.prepare': v.object({ execId, spec: execSpecSchema }),
   'exec.start': v.object({ execId, spec: execSpecSchema, attach: v.exactOptional(v.object(streams)) }),
   'exec.resize': v.object({ execId, rows: cells, columns: cells }),
   'exec.kill': v.object({ execId, signal }),

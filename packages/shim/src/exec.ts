@@ -8,6 +8,7 @@ import { nowRfc3339 } from './clock.ts'
 import { ContainedProcess, notRunning, type LiveProcess } from './contained-process.ts'
 import type { Container } from './container.ts'
 import { execRefusal } from './exec-refusal.ts'
+import { LaunchAhead } from './launch-ahead.ts'
 import { launchedProcess, type LaunchResult } from './launch-result.ts'
 import { execJob, execRecordName, type ExecJob } from './launches.ts'
 import { NoLog } from './log-writer.ts'
@@ -29,6 +30,7 @@ export class Execs {
   readonly #context: ShimContext
   readonly #container: Container
   readonly #execs = new Map<string, Exec>()
+  readonly #ahead: LaunchAhead
   #lastLaunch = -soonMs
   /** The container's configuration, once this shim has launched by itself. */
   #bundle: Bundle | undefined
@@ -36,6 +38,23 @@ export class Execs {
   constructor(context: ShimContext, container: Container) {
     this.#context = context
     this.#container = container
+    this.#ahead = new LaunchAhead(context.fail)
+  }
+
+  /**
+   * Launches it up to its door, where that has nothing to report but errors, which are for `start` to say. `over` resolves
+   * when it waits no longer.
+   */
+  async prepare(id: string, spec: ExecSpec): Promise<{ over: Promise<void> }> {
+    this.#container.check('exec.prepare')
+    if (spec.tty || this.#ahead.busy || this.#execs.has(id)) return { over: Promise.resolve() }
+    const result = await this.#launchJob(this.#job(id, spec))
+    return { over: this.#ahead.keep(id, spec, { result, record: this.#recordPath(id) }) }
+  }
+
+  /** Nothing waits any more that was not started: it would be frozen with the container, or keep its cgroup. */
+  dropPrepared(): Promise<void> {
+    return this.#ahead.drop()
   }
 
   /**
@@ -102,17 +121,8 @@ export class Execs {
   }
 
   async #launch(exec: Exec, execSpec: ExecSpec): Promise<number> {
-    const { id: execId } = exec.entry
-    const { adoption, held, process: own } = this.#container
-    if (!adoption || held.root === undefined || !own.handle) throw notRunning()
-    const job = {
-      dir: this.#context.dir,
-      spec: this.#context.spec,
-      execId,
-      exec: execSpec,
-      container: adoption,
-    }
-    const result = await this.#launchJob({ ...job, init: own.handle.pidfd, root: held.root })
+    const { id } = exec.entry
+    const result = (await this.#ahead.take(id, execSpec)) ?? (await this.#launchJob(this.#job(id, execSpec)))
     const { record, warnings } = result.facts
     for (const warning of warnings) this.#context.log('warn', warning)
     exec.entry.adoption = record
@@ -127,6 +137,13 @@ export class Execs {
       throw execRefusal(error, execSpec.cwd)
     }
     return record.initPid
+  }
+
+  #job(execId: string, exec: ExecSpec): ExecJob {
+    const { adoption, held, process: own } = this.#container
+    if (!adoption || held.root === undefined || !own.handle) throw notRunning()
+    const { dir, spec } = this.#context
+    return { dir, spec, execId, exec, container: adoption, init: own.handle.pidfd, root: held.root }
   }
 
   /**
@@ -150,24 +167,30 @@ export class Execs {
       () => pid !== undefined && this.#context.emit({ event: 'exec-started', execId, pid }),
       () => {}, // `start` throws it
     )
-    const recordPath = `${this.#context.dir}/${execRecordName(execId)}`
+    const recordPath = this.#recordPath(execId)
     const ended = exec.process.follow({ ...live, recordPath }).then(async (record) => {
       await announced
-      this.#onEnd(exec, { ...record, oomKilled: false })
+      await this.#onEnd(exec, { ...record, oomKilled: false })
     })
     ended.catch((error: Error) => this.#context.fail(error))
     return ended
   }
 
-  #onEnd(exec: Exec, exit: ExitRecord): void {
+  async #onEnd(exec: Exec, exit: ExitRecord): Promise<void> {
     const { id } = exec.entry
     exec.entry.exit = exit
     delete exec.entry.adoption
     this.#context.emit({ event: 'exec-exited', execId: id, exit })
     exec.process.output.goodbye()
-    // While those who waited go on. A shim that takes over before that finds the keeper's record, and tells them again.
+    // Once that is out: those who waited go on meanwhile. A shim that takes over before it is done finds the keeper's
+    // record, and tells them again.
+    await new Promise(setImmediate)
     this.#context.save()
-    removeRecord(`${this.#context.dir}/${execRecordName(id)}`)
+    removeRecord(this.#recordPath(id))
+  }
+
+  #recordPath(id: string): string {
+    return `${this.#context.dir}/${execRecordName(id)}`
   }
 
   #forgetOldest(): void {

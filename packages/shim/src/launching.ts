@@ -1,29 +1,25 @@
 /** One launch from `execveat` of the launcher to the program behind the door. */
-import { openSync, unlinkSync, constants } from 'node:fs'
+import { openSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import {
   closeFd,
   launch,
   pidfdGetfd,
-  pidfdSendSignal,
-  pidfdWait,
   processStartTime,
   socketpair,
   TableWriter,
-  watchFd,
   type LauncherProcess,
   type LaunchReport,
   type TableHeader,
 } from '@holdfast/core'
-import { HoldfastError, hasCode } from '@holdfast/errors'
+import { HoldfastError } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
+import { abandonLaunch } from './abandon-launch.ts'
 import { Door, behindDoor } from './door.ts'
 import { encodeStep } from './encode-step.ts'
 import { LaunchChannel } from './launch-channel.ts'
 import { launchError } from './launch-error.ts'
 import type { LaunchedProcess, LaunchOptions, ProcessHandle } from './launched.ts'
-
-const SIGKILL = 9
 
 /** What is only of use once the init's pidfd is here. */
 const fromInit: ReadonlySet<LaunchReport['kind']> = new Set(['ready', 'sync', 'listener', 'console'])
@@ -169,44 +165,14 @@ export class Launching {
     }
   }
 
-  /** Ends everything that was started, waits until it is gone, and removes the record that the keeper may write. */
-  async abandon(): Promise<void> {
-    kill(this.#init?.pidfd)
-    // Whoever waits for an answer, or is about to report, finds the channel closed and leaves.
+  /** Nothing is left of it. */
+  abandon(): Promise<void> {
     this.#channel.rest()
-    closeFd(this.#channel.fd)
-    for (const fd of [this.#trust, this.#console]) if (fd !== undefined) closeFd(fd)
-    if (this.#init === undefined) kill(this.#keeper.pidfd)
-    await ended(this.#keeper.pidfd)
-    pidfdWait(this.#keeper.pidfd)
-    closeFd(this.#keeper.pidfd)
-    if (this.#init !== undefined) closeFd(this.#init.pidfd)
-    try {
-      unlinkSync(join(this.#options.directory, this.#options.recordName))
-    } catch (error) {
-      if (!hasCode(error, 'ENOENT')) throw error
-    }
+    return abandonLaunch({
+      init: this.#init?.pidfd,
+      keeper: this.#keeper.pidfd,
+      others: [this.#channel.fd, this.#trust, this.#console],
+      record: join(this.#options.directory, this.#options.recordName),
+    })
   }
-}
-
-function kill(pidfd: number | undefined): void {
-  if (pidfd === undefined) return
-  try {
-    pidfdSendSignal(pidfd, SIGKILL)
-  } catch (error) {
-    if (!hasCode(error, 'ESRCH')) throw error
-  }
-}
-
-/** Until it has ended, or for so long: what hangs in the kernel, on a dead network file system, must not hang us too. */
-function ended(pidfd: number, timeoutMs = 10_000): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, timeoutMs)
-    const watch = watchFd(pidfd, { readable: true }, done)
-    function done(): void {
-      clearTimeout(timer)
-      watch.close()
-      resolve()
-    }
-  })
 }

@@ -182,7 +182,12 @@ export class Shim implements ShimContext {
       },
       start: () => locked(async () => ({ startedAt: await container.start() })),
       kill: async ({ signal, all }) => (await container.kill(signal, all === true), {}),
-      pause: () => locked(async () => (await container.pause(), {})),
+      pause: () =>
+        locked(async () => {
+          await execs.dropPrepared()
+          await container.pause()
+          return {}
+        }),
       resume: () => locked(async () => (await container.resume(), {})),
       resize: async ({ rows, columns }) => {
         container.check('resize')
@@ -193,6 +198,11 @@ export class Shim implements ShimContext {
       processes: async () => ({ pids: container.processes() }),
       attach: async ({ channel, logs, ...wanted }, channels) => {
         container.process.attach(channels.open(channel), wanted, { logs })
+        return {}
+      },
+      'exec.prepare': async ({ execId, spec }) => {
+        const { over } = await locked(() => execs.prepare(execId, spec))
+        await over
         return {}
       },
       'exec.start': ({ execId, spec, attach }, channels) =>
@@ -235,6 +245,7 @@ export class Shim implements ShimContext {
   }
 
   async #delete(force: boolean): Promise<void> {
+    await this.#execs.dropPrepared()
     await this.#container.delete(force)
     this.#services.close()
     this.#container.process.abandon()

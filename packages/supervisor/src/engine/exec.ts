@@ -35,7 +35,7 @@ export async function execCreate(
   if (options.args.length === 0 || options.args[0] === '') {
     throw new HoldfastError('HF_BAD_REQUEST', 'No exec command specified', { details: { field: 'Cmd' } })
   }
-  await shimOf(container)
+  const { client } = await shimOf(container)
   if (container.record.state.status === 'paused') {
     throw new HoldfastError(
       'HF_CONTAINER_PAUSED',
@@ -45,6 +45,7 @@ export async function execCreate(
   const id = newId()
   const { args, user, tty, attachStdin, privileged } = options
   const spec = parseExecSpec(specOf(options))
+  setImmediate(() => client.prepareExec(id, spec)) // once the client has its answer, and writes the next request
   forgetOldest(container)
   container.execs.set(id, {
     options,

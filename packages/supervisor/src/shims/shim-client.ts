@@ -145,6 +145,11 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     return attachment
   }
 
+  /** This is likely to be started next. Nothing depends on it, and the start says what is wrong with it. */
+  prepareExec(execId: string, spec: ExecSpec): void {
+    this.request('exec.prepare', { execId, spec }).catch(() => {})
+  }
+
   /** Starts a process in the container; with `streams` its stdio comes with it, from the first byte on. */
   async exec(
     execId: string,
