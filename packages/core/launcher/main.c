@@ -27,15 +27,41 @@ static operation *find_operation(uint32_t opcode)
 	}
 }
 
+// Where the table of a launcher begins that was started ahead; a multiple of every page size.
+#define TABLE_AHEAD 65536
+
+// A launcher that was started ahead finds "HFTW" and a descriptor. Its table is written behind that once somebody knows
+// what is to be executed, and a byte on that descriptor says so; until then nothing is done that one could see. Returns
+// where the table begins.
+static long await_table(void)
+{
+	struct {
+		char magic[4];
+		int fd;
+	} head;
+	char byte;
+	long size;
+
+	if (sys(pread64, TABLE_FD, &head, sizeof head, 0) != sizeof head || memcmp(head.magic, "HFTW", 4))
+		return 0;
+	do
+		size = sys(read, head.fd, &byte, 1);
+	while (size == -EINTR);
+	if (size != 1)
+		leave(0);
+	return TABLE_AHEAD;
+}
+
 static struct reader map_table(void)
 {
 	char magic[4];
 	uint32_t size = 0;
+	long begin = await_table();
 
-	if (sys(pread64, TABLE_FD, magic, sizeof magic, 0) != sizeof magic || memcmp(magic, "HFT1", 4) ||
-	    sys(pread64, TABLE_FD, &size, sizeof size, 4) != sizeof size || size < 12)
+	if (sys(pread64, TABLE_FD, magic, sizeof magic, begin) != sizeof magic || memcmp(magic, "HFT1", 4) ||
+	    sys(pread64, TABLE_FD, &size, sizeof size, begin + 4) != sizeof size || size < 12)
 		leave(125);
-	long at = sys(mmap, 0, size, PROT_READ, MAP_PRIVATE, TABLE_FD, 0);
+	long at = sys(mmap, 0, size, PROT_READ, MAP_PRIVATE, TABLE_FD, begin);
 	if (at < 0 && at > -4096)
 		leave(125);
 	sys(close, TABLE_FD);

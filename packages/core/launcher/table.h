@@ -5,6 +5,8 @@
 //   steps    u32 opcode, u32 payload size, payload
 // A number is u32 or u64; text is u32 length, the bytes, and a NUL that is not counted; a list is a u32 count
 // and its elements; a descriptor is its number in the launcher's own table, as u32.
+//
+// Started ahead, a launcher finds "HFTW" and a descriptor, and the table 64 KiB behind (main.c).
 #pragma once
 
 #include <stdbool.h>

@@ -42,6 +42,16 @@ describe('a table', () => {
     expect(bytes.subarray(36, 48).toString('hex')).toBe('040000000500000006000000')
   })
 
+  it('goes on as a copy, with the same numbers, and leaves the first as it was', () => {
+    const first = new TableWriter().step('stdio').fd('stdin')
+    first.needsProc = true
+    const copy = first.copy().step('hostname').text('box')
+    const whole = new TableWriter().step('stdio').fd('stdin').step('hostname').text('box')
+    whole.needsProc = true
+    expect(copy.finish(header).toString('hex')).toBe(whole.finish(header).toString('hex'))
+    expect([first.steps, first.descriptors]).toEqual([1, ['stdin']])
+  })
+
   it('refuses text with a NUL, which C would cut, and numbers that C would wrap', () => {
     const table = new TableWriter().step('hostname')
     expect(() => table.text('a\0b')).toThrow(expect.objectContaining({ code: 'HF_BAD_REQUEST' }))

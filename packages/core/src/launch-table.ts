@@ -54,6 +54,18 @@ export class TableWriter {
   /** A later step can't be done by a process that shares its memory. */
   needsOwnMemory = false
 
+  /** To be written on by itself: for a launch that has the same first steps. */
+  copy(): TableWriter {
+    this.#endStep()
+    const copy = new TableWriter()
+    copy.#bytes = Buffer.from(this.#bytes)
+    copy.#length = this.#length
+    copy.#steps = this.#steps
+    copy.#names = new Map(this.#names)
+    const { needsProc, needsTimeOffsets, oomScoreAdj, earlySteps, needsOwnMemory } = this
+    return Object.assign(copy, { needsProc, needsTimeOffsets, oomScoreAdj, earlySteps, needsOwnMemory })
+  }
+
   /** Names of the descriptors in the order of their numbers, which start at 4. */
   get descriptors(): readonly string[] {
     return [...this.#names.keys()]

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Writable } from 'node:stream'
 import { afterAll, describe, expect, it } from 'vitest'
 import { createNamespace, closeFd, enterNamespaces, TableWriter } from '../src/index.ts'
 
@@ -16,13 +17,15 @@ interface End {
   output: string
 }
 
-/** Runs the launcher on a table, as it stands, in mode `enter`. */
-async function carryOut(table: Buffer): Promise<End> {
+/** Runs the launcher on a table, as it stands, in mode `enter`. `said`: on descriptor 4, which then ends. */
+async function carryOut(table: Buffer, said?: string): Promise<End> {
   const file = join(directory, 'table')
   writeFileSync(file, table)
   const fd = openSync(file, 'r')
-  const child = spawn(program, { argv0: 'launcher', stdio: ['ignore', 'pipe', 'ignore', fd, 'ignore'] })
+  const fourth = said === undefined ? 'ignore' : 'pipe'
+  const child = spawn(program, { argv0: 'launcher', stdio: ['ignore', 'pipe', 'ignore', fd, fourth] })
   closeSync(fd)
+  ;(child.stdio[4] as Writable | null)?.end(said)
   let output = ''
   child.stdout!.on('data', (chunk: Buffer) => (output += chunk.toString()))
   const [code, signal] = await new Promise<[number | null, string | null]>((resolve) =>
@@ -49,6 +52,13 @@ function table(): Buffer {
 describe('the launcher', () => {
   it('carries out a table', async () => {
     expect(await carryOut(table())).toEqual({ code: 0, signal: null, output: 'inside\n0027\n' })
+  })
+
+  it('begins when it is told to, where it was started ahead, and never if it isn’t', async () => {
+    const ahead = Buffer.concat([Buffer.from('HFTW\x04\0\0\0', 'latin1'), Buffer.alloc(65_528), table()])
+    expect(await carryOut(ahead, 'c')).toEqual({ code: 0, signal: null, output: 'inside\n0027\n' })
+    expect(await carryOut(ahead, '')).toEqual({ code: 0, signal: null, output: '' })
+    expect(await carryOut(ahead.subarray(0, 8), 'c')).toEqual({ code: 125, signal: null, output: '' })
   })
 
   it('refuses a table that is cut anywhere, and executes nothing', async () => {

@@ -39,9 +39,14 @@ export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPla
     ...surroundings(process, false),
     ...dropPrivileges(process, options.seccomp, options.host, warnings),
     { do: 'door' },
-    execute(process, false),
+    programStep(process),
   ]
   return { steps, terminal: process.terminal === true, ...(warnings.length > 0 && { warnings }) }
+}
+
+/** The last step of `planExec`, the one that says what is executed; nothing else depends on its arguments and environment. */
+export function programStep(process: OciProcess): Step {
+  return execute(process, false)
 }
 
 /** First, and alone: it is for a process that shares its memory with nobody, and what comes after it may be a sibling. */

@@ -2,6 +2,7 @@
 import { unlinkSync } from 'node:fs'
 import { hasCode } from '@holdfast/errors'
 import { closeFd, pidfdReap, pidfdSendSignal, watchFd } from '@holdfast/core'
+import type { LaunchResult } from './launch-result.ts'
 
 const SIGKILL = 9
 
@@ -10,7 +11,8 @@ export interface Abandoned {
   init: number | undefined
   keeper: number
   others: readonly (number | undefined)[]
-  record: string
+  /** Undefined where it has not begun. */
+  record: string | undefined
 }
 
 /** Ends everything that was started, waits until it is gone, and removes the record. Closes the descriptors. */
@@ -23,11 +25,18 @@ export async function abandonLaunch({ init, keeper, others, record }: Abandoned)
   pidfdReap(keeper)
   closeFd(keeper)
   if (init !== undefined) closeFd(init)
+  if (record === undefined) return
   try {
     unlinkSync(record)
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error
   }
+}
+
+/** The same of a launch that was handed on. */
+export function abandonResult({ fds }: LaunchResult, record: string): Promise<void> {
+  const { init, keeper, ...others } = fds
+  return abandonLaunch({ init, keeper: keeper!, others: Object.values(others), record })
 }
 
 function kill(pidfd: number | undefined): void {

@@ -2,7 +2,7 @@
 import { constants, openSync } from 'node:fs'
 import { closeFd, pidfdGetfd, pidfdOpen, processStartTime } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
-import { Door } from './door.ts'
+import { Door, nothingBehind } from './door.ts'
 import { openInside } from './executor.ts'
 import type {
   AdoptedContainer,
@@ -37,7 +37,7 @@ export function adoptContainer(record: AdoptionRecord): AdoptedContainer {
     ...(keeper !== undefined && { keeper: { ...keeper, startTime: record.keeperStartTime } }),
     taken: rest,
     cgroups: openCgroups(record.cgroups),
-    ...(door !== undefined && { door: new Door({ door }, record.behind) }),
+    ...(door !== undefined && { door: new Door({ door }, record.behind ?? nothingBehind) }),
   }
 }
 

@@ -17,7 +17,7 @@ const execTimeoutMs = 60_000
 /** What may fail once it is open: with a silent one, which is opened ahead, all that the init does. */
 export interface BehindDoor {
   /** By their place in the plan, for the error of one that fails. */
-  steps: Record<number, NamedStep>
+  readonly steps: Record<number, NamedStep>
   /** How much time the hooks among them may take. */
   hooksMs: number
 }
@@ -77,9 +77,22 @@ function answer(channel: LaunchChannel): Error | undefined {
   }
 }
 
+export const nothingBehind: BehindDoor = { steps: {}, hooksMs: 0 }
+
 export function behindDoor(steps: readonly Step[]): BehindDoor {
+  return {
+    // To find words for each takes longer than to open the door, and hardly ever does one fail.
+    get steps() {
+      return namesBehind(steps)
+    },
+    hooksMs: hooksTime(hookSteps(steps, 'startContainer')),
+  }
+}
+
+function namesBehind(steps: readonly Step[]): BehindDoor['steps'] {
   const silent = steps.some((step) => step.do === 'door' && step.silent === true)
   const last = steps.findIndex((step) => step.do === (silent ? 'clone' : 'door'))
-  const behind = steps.flatMap((step, index) => (index > last ? [[index, nameStep(step)] as const] : []))
-  return { steps: Object.fromEntries(behind), hooksMs: hooksTime(hookSteps(steps, 'startContainer')) }
+  return Object.fromEntries(
+    steps.flatMap((step, index) => (index > last ? [[index, nameStep(step)] as const] : [])),
+  )
 }

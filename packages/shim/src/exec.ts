@@ -1,22 +1,33 @@
 /** Processes that were added to the running container. */
-import { unlinkSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { ExecSpec, ExecState, ExitRecord } from '@holdfast/protocol'
+import { abandonResult } from './abandon-launch.ts'
 import { adoptContainer } from './adopt.ts'
 import { readBundle, type Bundle } from './bundle.ts'
 import { nowRfc3339 } from './clock.ts'
 import { ContainedProcess, notRunning, type LiveProcess } from './contained-process.ts'
 import type { Container } from './container.ts'
+import {
+  execRecordName,
+  readExecs,
+  removeExec,
+  writeExec,
+  writeExecEnd,
+  type ExecEntry,
+} from './exec-files.ts'
+import { execJob, type ExecJob } from './exec-launch.ts'
 import { execRefusal } from './exec-refusal.ts'
-import { LaunchAhead } from './launch-ahead.ts'
 import { launchedProcess, type LaunchResult } from './launch-result.ts'
-import { execJob, execRecordName, type ExecJob } from './launches.ts'
 import { NoLog } from './log-writer.ts'
+import { PreparedExec } from './prepared-exec.ts'
 import type { ShimContext } from './shim-context.ts'
-import type { ExecEntry } from './state-file.ts'
+import { SpareLauncher } from './spare-launcher.ts'
 
 /** An exec that comes so soon after another is launched by the shim itself: see `#launchJob`. */
-const soonMs = 1_000
+const soonMs = 2_000
+
+/** How long after the end of one the launcher for the next is started: its client is done by then. */
+const restMs = 5
 
 /** What has ended is remembered up to this number: a supervisor that was away asks for it. */
 const maxRemembered = 32
@@ -30,15 +41,20 @@ export class Execs {
   readonly #context: ShimContext
   readonly #container: Container
   readonly #execs = new Map<string, Exec>()
-  readonly #ahead: LaunchAhead
+  readonly #prepared: PreparedExec
+  readonly #spare: SpareLauncher
   #lastLaunch = -soonMs
   /** The container's configuration, once this shim has launched by itself. */
   #bundle: Bundle | undefined
+  /** What the last exec was to be, if it followed another. */
+  #next: ExecSpec | undefined
 
   constructor(context: ShimContext, container: Container) {
     this.#context = context
     this.#container = container
-    this.#ahead = new LaunchAhead(context.fail)
+    const fail = (error: Error): void => context.fail(error)
+    this.#prepared = new PreparedExec(fail)
+    this.#spare = new SpareLauncher(soonMs, fail)
   }
 
   /**
@@ -47,14 +63,15 @@ export class Execs {
    */
   async prepare(id: string, spec: ExecSpec): Promise<{ over: Promise<void> }> {
     this.#container.check('exec.prepare')
-    if (spec.tty || this.#ahead.busy || this.#execs.has(id)) return { over: Promise.resolve() }
-    const result = await this.#launchJob(this.#job(id, spec))
-    return { over: this.#ahead.keep(id, spec, { result, record: this.#recordPath(id) }) }
+    if (spec.tty || this.#prepared.busy || this.#execs.has(id)) return { over: Promise.resolve() }
+    const result = await this.#launchJob({ ...this.#job(id, spec), unasked: true })
+    return { over: this.#prepared.keep(id, spec, { result, record: this.#recordPath(id) }) }
   }
 
   /** Nothing waits any more that was not started: it would be frozen with the container, or keep its cgroup. */
-  dropPrepared(): Promise<void> {
-    return this.#ahead.drop()
+  async dropAhead(): Promise<void> {
+    this.#next = undefined
+    await Promise.all([this.#prepared.drop(), this.#spare.drop()])
   }
 
   /**
@@ -80,7 +97,6 @@ export class Execs {
         oomKilled: false,
         finishedAt: nowRfc3339(),
       }
-      this.#context.save()
       throw error
     }
   }
@@ -102,15 +118,9 @@ export class Execs {
     return [...this.#execs.keys()].map((id) => this.state(id))
   }
 
-  /** For the state file. What is being launched has nothing yet that a later shim could take over. */
-  entries(): ExecEntry[] {
-    const all = [...this.#execs.values()].map(({ entry }) => entry)
-    return all.filter(({ adoption, exit }) => adoption !== undefined || exit !== undefined)
-  }
-
   /** Goes on with what an earlier shim had. */
-  adopt(entries: ExecEntry[]): void {
-    for (const entry of entries) {
+  adopt(): void {
+    for (const entry of readExecs(this.#context.dir)) {
       const exec = newExec(entry)
       this.#execs.set(entry.id, exec)
       if (entry.exit) exec.process.abandon()
@@ -122,11 +132,18 @@ export class Execs {
 
   async #launch(exec: Exec, execSpec: ExecSpec): Promise<number> {
     const { id } = exec.entry
-    const result = (await this.#ahead.take(id, execSpec)) ?? (await this.#launchJob(this.#job(id, execSpec)))
+    const result =
+      (await this.#prepared.take(id, execSpec)) ?? (await this.#launchJob(this.#job(id, execSpec)))
     const { record, warnings } = result.facts
     for (const warning of warnings) this.#context.log('warn', warning)
-    exec.entry.adoption = record
-    this.#context.save()
+    const { behind: _onceStarted, ...adoption } = record
+    exec.entry.adoption = adoption
+    try {
+      writeExec(this.#context.dir, exec.entry)
+    } catch (error) {
+      await abandonResult(result, this.#recordPath(id))
+      throw error
+    }
     const { door, ...live } = launchedProcess(result)
     const started = door.open()
     const ended = this.#follow(exec, live, started)
@@ -150,13 +167,24 @@ export class Execs {
    * The launch worker is a detour that keeps the shim small: half of what an exec costs, for one exec now and then. Where
    * they follow each other the shim has its own copies of the pages by the second one.
    */
-  #launchJob(job: ExecJob): Promise<LaunchResult> {
+  async #launchJob(job: ExecJob): Promise<LaunchResult> {
     const now = performance.now()
     const soon = now - this.#lastLaunch < soonMs
     this.#lastLaunch = now
+    this.#next = soon ? job.exec : undefined
     if (!soon) return this.#context.launcher.exec(job)
     this.#bundle ??= readBundle(job.dir, job.spec)
-    return execJob(job, { bundle: this.#bundle })
+    return (await this.#spare.launch(job)) ?? execJob(job, { bundle: this.#bundle })
+  }
+
+  /** Another that is like the last one is to find its launcher waiting. */
+  #makeSpare(): void {
+    if (this.#next === undefined || this.#bundle === undefined || this.#container.status !== 'running') return
+    try {
+      this.#spare.make(this.#job('spare', this.#next), this.#bundle)
+    } catch (error) {
+      this.#context.fail(error as Error)
+    }
   }
 
   /** `started`: resolves once the program runs; its events come in order even where it has ended by then. */
@@ -170,23 +198,24 @@ export class Execs {
     const recordPath = this.#recordPath(execId)
     const ended = exec.process.follow({ ...live, recordPath }).then(async (record) => {
       await announced
-      await this.#onEnd(exec, { ...record, oomKilled: false })
+      this.#onEnd(exec, { ...record, oomKilled: false })
     })
     ended.catch((error: Error) => this.#context.fail(error))
     return ended
   }
 
-  async #onEnd(exec: Exec, exit: ExitRecord): Promise<void> {
+  #onEnd(exec: Exec, exit: ExitRecord): void {
     const { id } = exec.entry
     exec.entry.exit = exit
     delete exec.entry.adoption
+    try {
+      writeExecEnd(this.#context.dir, id, exit)
+    } catch (error) {
+      this.#context.fail(error as Error) // whoever waits for the end must hear of it
+    }
     this.#context.emit({ event: 'exec-exited', execId: id, exit })
     exec.process.output.goodbye()
-    // Once that is out: those who waited go on meanwhile. A shim that takes over before it is done finds the keeper's
-    // record, and tells them again.
-    await new Promise(setImmediate)
-    this.#context.save()
-    removeRecord(this.#recordPath(id))
+    setTimeout(() => this.#makeSpare(), restMs).unref()
   }
 
   #recordPath(id: string): string {
@@ -195,16 +224,10 @@ export class Execs {
 
   #forgetOldest(): void {
     const ended = [...this.#execs.values()].filter(({ entry }) => entry.exit)
-    for (const { entry } of ended.slice(0, Math.max(0, ended.length - maxRemembered + 1)))
+    for (const { entry } of ended.slice(0, Math.max(0, ended.length - maxRemembered + 1))) {
       this.#execs.delete(entry.id)
-  }
-}
-
-function removeRecord(path: string): void {
-  try {
-    unlinkSync(path)
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error
+      removeExec(this.#context.dir, entry.id)
+    }
   }
 }
 

@@ -71,35 +71,58 @@ export async function createContainer(
  * One more process in a running container, up to its door, or on its way there: where nothing but errors is reported on
  * that way, the door is silent, and may be opened while the process is still being prepared.
  */
-export async function launchExec(plan: ExecPlan, options: ExecOptions): Promise<LaunchedProcess> {
+export function launchExec(plan: ExecPlan, options: ExecOptions): Promise<LaunchedProcess> {
+  return untilAtDoor(beginExec(plan, options), options)
+}
+
+export interface BegunExec {
+  launching: Launching
+  silent: boolean
+}
+
+/** `ahead`: the plan lacks its last step, which is for `complete` of what is returned to bring. */
+export function beginExec(plan: ExecPlan, options: ExecOptions & Pick<LaunchingOptions, 'ahead'>): BegunExec {
   const { init, cgroups } = options.container
   const birth = birthCgroup(cgroups)
   const procs = openProcs(
     plan.steps,
     cgroups.filter((cgroup) => cgroup !== birth),
   )
-  if (birth !== undefined) procs[birth.as] = openMemberDirectory(birth, init.pid)
   try {
-    const fds = { pidfd: init.pidfd, ...procs }
+    if (birth !== undefined) procs[birth.as] = openMemberDirectory(birth, init.pid)
     const silent = reportsErrorsAlone(plan)
     const steps = silent ? withSilentDoor(plan.steps) : plan.steps
-    const launching = begin({ ...plan, steps }, { ...options, bornIn: birth?.as, share: sharedBy(plan) }, fds)
-    try {
-      const deadline = deadlineOf(options)
-      const launched = silent ? launching.untilBorn(deadline) : launching.untilReady(deadline)
-      await unlessAborted(launched, options.signal)
-      return launching.process()
-    } catch (error) {
-      await launching.abandon()
-      throw error
-    }
+    const begun = begin(
+      { ...plan, steps },
+      { ...options, bornIn: birth?.as, share: sharedBy(plan) },
+      { pidfd: init.pidfd, ...procs },
+    )
+    return { launching: begun, silent }
   } finally {
     for (const fd of Object.values(procs)) closeSync(fd)
   }
 }
 
+/** Where it fails nothing is left of it. */
+export async function untilAtDoor(
+  { launching, silent }: BegunExec,
+  options: Pick<ExecOptions, 'timeoutMs' | 'signal'>,
+): Promise<LaunchedProcess> {
+  try {
+    const deadline = deadlineOf(options)
+    await unlessAborted(
+      silent ? launching.untilBorn(deadline) : launching.untilReady(deadline),
+      options.signal,
+    )
+    return launching.process()
+  } catch (error) {
+    await launching.abandon()
+    throw error
+  }
+}
+
 /** A terminal's master, or a filter's listener, has to be taken before the door. */
-function reportsErrorsAlone({ steps, terminal }: ExecPlan): boolean {
+export function reportsErrorsAlone({ steps, terminal }: ExecPlan): boolean {
   return !terminal && !steps.some((step) => step.do === 'seccomp' && hasListener(step.profile))
 }
 
@@ -154,7 +177,7 @@ export function roomToBeBorn(plan: Pick<ContainerPlan, 'preparations'>, tenants 
 /** `bornIn`: the cgroup v2 directory in which the process is born, and so has no need to join. */
 function begin(
   plan: Pick<ContainerPlan, 'steps' | 'terminal'>,
-  options: LaunchOptions & Pick<LaunchingOptions, 'bornIn' | 'share'>,
+  options: LaunchOptions & Pick<LaunchingOptions, 'bornIn' | 'share' | 'ahead'>,
   fds: Readonly<Record<string, number>>,
 ): Launching {
   const steps = bornInside(withStdio(plan.steps, options.stdio), options.bornIn)
@@ -181,7 +204,10 @@ function withStdio(steps: readonly Step[], stdio: LaunchOptions['stdio']): Step[
   })
 }
 
-function deadlineOf(options: LaunchOptions, hooks: readonly { timeoutMs?: number }[] = []): number {
+function deadlineOf(
+  options: Pick<LaunchOptions, 'timeoutMs'>,
+  hooks: readonly { timeoutMs?: number }[] = [],
+): number {
   return Date.now() + (options.timeoutMs ?? defaultTimeoutMs) + hooksTime(hooks)
 }
 

@@ -24,7 +24,7 @@ export class LaunchChannel {
     }
   }
 
-  /** Lets the launcher go on after `sync` and `ready`. */
+  /** Lets the launcher go on after `sync` and `ready`, or begin where it was started ahead. */
   answer(): void {
     sendMessage(this.fd, 'c')
   }

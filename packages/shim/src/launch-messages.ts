@@ -12,7 +12,8 @@
  * The end of the connection before the answer is the end of the job: nothing is left of it, on either side. While a
  * worker works for a directory it holds the directory's lock too, so that no later shim begins before that.
  */
-import type { CreateJob, ExecJob } from './launches.ts'
+import type { ExecJob } from './exec-launch.ts'
+import type { CreateJob } from './launches.ts'
 
 /** Raised when a shim and the worker of a later version could no longer work together: the shim then launches itself. */
 export const launchVersion = 2

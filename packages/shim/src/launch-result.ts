@@ -1,6 +1,6 @@
 /** What came of a launch in a form that crosses a socket: facts, and descriptors by name. */
 import type { NamespaceType } from '@holdfast/plan'
-import { Door } from './door.ts'
+import { Door, nothingBehind } from './door.ts'
 import type {
   AdoptionRecord,
   CgroupHandle,
@@ -62,7 +62,7 @@ export function launchedProcess({ facts, fds }: LaunchResult): {
     },
     console,
     fds: withPrefix('stdio', fds),
-    door: new Door({ door: fds['door']!, trust, console }, record.behind),
+    door: new Door({ door: fds['door']!, trust, console }, record.behind ?? nothingBehind),
   }
 }
 

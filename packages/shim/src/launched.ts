@@ -107,7 +107,8 @@ export interface AdoptionRecord {
   keeperPid: number
   keeperStartTime: string
   keeperFds: Record<string, number>
-  behind: BehindDoor
+  /** Of one that may stand at its door still. */
+  behind?: BehindDoor
   cgroups: CgroupRecord[]
 }
 

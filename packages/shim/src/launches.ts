@@ -4,16 +4,14 @@
  */
 import { appendFileSync, existsSync, readFileSync, rmSync } from 'node:fs'
 import { hasCode, SyscallError } from '@holdfast/errors'
-import { closeFd, openNamespaceOfPidfd, probeHost } from '@holdfast/core'
-import { planExec, sessionKeyring, type ContainerPlan } from '@holdfast/plan'
-import type { ExecSpec, ShimSpec } from '@holdfast/protocol'
+import { closeFd, openNamespaceOfPidfd } from '@holdfast/core'
+import type { ContainerPlan } from '@holdfast/plan'
+import type { ShimSpec } from '@holdfast/protocol'
 import { adoptionRecord } from './adopt.ts'
 import { hostOwner, ociState, planBundle, readBundle, type Bundle } from './bundle.ts'
 import { cgroupProcesses, killCgroup, removeCgroups } from './cgroup.ts'
 import { nowRfc3339 } from './clock.ts'
-import { execProcess } from './exec-process.ts'
-import { execRefusal } from './exec-refusal.ts'
-import { createContainer, launchExec } from './executor.ts'
+import { createContainer } from './executor.ts'
 import { runHooks, runPoststop } from './hooks.ts'
 import type { ContainerRecord, LaunchedContainer } from './launched.ts'
 import { describeLaunch, type LaunchResult } from './launch-result.ts'
@@ -23,15 +21,6 @@ import { closeAll, keeperCopies, makeStdio } from './stdio.ts'
 export interface CreateJob {
   dir: string
   spec: ShimSpec
-}
-
-export interface ExecJob extends CreateJob {
-  execId: string
-  exec: ExecSpec
-  container: ContainerRecord
-  /** A pidfd of the container's init, and an O_PATH descriptor of its root. They stay the caller's. */
-  init: number
-  root: number
 }
 
 export interface JobOptions {
@@ -116,59 +105,6 @@ function containerResult(
     facts: { record, warnings },
     fds: describeLaunch(launched, stdio),
   }
-}
-
-/** One more process in a running container, up to its door. */
-export async function execJob(job: ExecJob, options: JobOptions = {}): Promise<LaunchResult> {
-  try {
-    return await launchInside(job, options)
-  } catch (error) {
-    throw execRefusal(error, job.exec.cwd)
-  }
-}
-
-async function launchInside(job: ExecJob, options: JobOptions): Promise<LaunchResult> {
-  const { dir, spec, exec, container } = job
-  const { signal, bundle = readBundle(dir, spec) } = options
-  const process = execProcess(exec, bundle.config.process!, job.root)
-  const seccomp = bundle.config.linux?.seccomp
-  const plan = planExec(process, {
-    namespaces: container.namespaces,
-    pidfd: 'pidfd',
-    cgroupProcs: container.cgroups.map(({ as }) => `${as}:procs`),
-    ...(seccomp && { seccomp }),
-    keyring: sessionKeyring(spec.id),
-    host: probeHost(),
-  })
-  const stdio = makeStdio({ terminal: exec.tty, stdin: exec.stdin, owner: hostOwner(bundle, process.user) })
-  try {
-    const launched = await launchExec(plan, {
-      name: spec.name,
-      directory: dir,
-      stdio: stdio.child,
-      keep: keeperCopies(stdio),
-      recordName: execRecordName(job.execId),
-      onListener: (listener, pid) => handOverListener(bundle, listener, pid),
-      container: { init: { pid: container.initPid, pidfd: job.init }, cgroups: container.cgroups },
-      signal,
-    })
-    return {
-      facts: {
-        record: adoptionRecord(launched),
-        warnings: plan.warnings ?? [],
-      },
-      fds: describeLaunch(launched, stdio.keep),
-    }
-  } catch (error) {
-    closeAll(stdio.keep)
-    throw error
-  } finally {
-    closeAll(stdio.child)
-  }
-}
-
-export function execRecordName(id: string): string {
-  return `exec-${id}.exit.json`
 }
 
 /**

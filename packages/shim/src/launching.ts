@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import {
   closeFd,
   launch,
+  launchAhead,
   pidfdGetfd,
   processStartTime,
   socketpair,
@@ -11,6 +12,7 @@ import {
   type LauncherProcess,
   type LaunchReport,
   type TableHeader,
+  type WaitingLauncher,
 } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
@@ -30,6 +32,8 @@ export interface LaunchingOptions extends LaunchOptions {
   bornIn?: string | undefined
   /** Which of the launcher's processes may share its memory. */
   share: NonNullable<TableHeader['share']>
+  /** The launcher waits for `complete`. `encoded`: its steps, as an earlier launch with the same ones has encoded them. */
+  ahead?: { encoded: TableWriter | undefined } | undefined
 }
 
 export interface LaunchListeners {
@@ -40,8 +44,14 @@ export interface LaunchListeners {
 }
 
 export class Launching {
-  readonly #steps: readonly Step[]
+  #steps: readonly Step[]
   readonly #options: LaunchOptions
+  readonly #table: TableWriter
+  readonly #header: TableHeader
+  #recordName: string
+  #waiting: WaitingLauncher | undefined
+  /** Of one that was begun ahead, for the next that has the same steps. */
+  readonly encoded: TableWriter | undefined
   readonly #channel: LaunchChannel
   readonly #keeper: LauncherProcess
   readonly #startTime: string
@@ -54,19 +64,22 @@ export class Launching {
   constructor(steps: readonly Step[], options: LaunchingOptions, fds: Readonly<Record<string, number>>) {
     this.#steps = steps
     this.#options = options
-    const table = new TableWriter()
-    for (const step of steps) encodeStep(table, step)
+    this.#recordName = options.recordName
+    const table = (this.#table = options.ahead?.encoded?.copy() ?? encodeSteps(steps))
+    if (options.ahead !== undefined) this.encoded = options.ahead.encoded ?? table.copy()
     const [ours, theirs] = socketpair('seqpacket')
     const [trust, keeperEnd] = socketpair('seqpacket')
     const own: Record<string, number> = { report: theirs, trust: keeperEnd }
     try {
-      const header = this.#header(own, options)
-      this.#keeper = launch({
+      const header = (this.#header = nameOwn(own, options))
+      const request = {
         table,
         header,
         fds: { ...fds, ...options.stdio, ...own },
         title: `holdfast: keeper ${options.name}`,
-      })
+      }
+      if (options.ahead !== undefined) this.#keeper = this.#waiting = launchAhead(request)
+      else this.#keeper = launch(request)
     } catch (error) {
       closeFd(ours)
       closeFd(trust)
@@ -83,20 +96,16 @@ export class Launching {
     if (options.terminal) this.#keeperFds['console'] = table.firstSlot + 1
   }
 
-  /** Opens what the launcher needs beside the plan's own descriptors into `own`, and names it all. */
-  #header(own: Record<string, number>, options: LaunchingOptions): TableHeader {
-    own['directory'] = openSync(options.directory, constants.O_RDONLY | constants.O_DIRECTORY)
-    for (const [name, fd] of Object.entries(options.keep)) own[`keep:${name}`] = fd
-    return {
-      mode: 'launch',
-      report: 'report',
-      trust: 'trust',
-      directory: 'directory',
-      record: options.recordName,
-      ...(options.bornIn !== undefined && { cgroup: options.bornIn }),
-      share: options.share,
-      keep: Object.keys(own).filter((name) => name.startsWith('keep:')),
-    }
+  /** Has a launcher begin that was started ahead. `last`: the step that was missing. */
+  complete(last: Step, recordName: string): void {
+    const waiting = this.#waiting
+    if (waiting === undefined) throw new HoldfastError('HF_INTERNAL', 'this launcher has begun')
+    this.#waiting = undefined
+    this.#recordName = recordName
+    this.#steps = [...this.#steps, last]
+    encodeStep(this.#table, last)
+    waiting.complete({ ...this.#header, record: recordName })
+    this.#channel.answer()
   }
 
   /** Until the init stands at its door, or, in a plan without one, runs its program. */
@@ -168,11 +177,35 @@ export class Launching {
   /** Nothing is left of it. */
   abandon(): Promise<void> {
     this.#channel.rest()
+    const begun = this.#waiting === undefined
+    this.#waiting?.forget()
     return abandonLaunch({
       init: this.#init?.pidfd,
       keeper: this.#keeper.pidfd,
       others: [this.#channel.fd, this.#trust, this.#console],
-      record: join(this.#options.directory, this.#options.recordName),
+      record: begun ? join(this.#options.directory, this.#recordName) : undefined,
     })
+  }
+}
+
+function encodeSteps(steps: readonly Step[]): TableWriter {
+  const table = new TableWriter()
+  for (const step of steps) encodeStep(table, step)
+  return table
+}
+
+/** Opens what the launcher needs beside the plan's own descriptors into `own`, and names it all. */
+function nameOwn(own: Record<string, number>, options: LaunchingOptions): TableHeader {
+  own['directory'] = openSync(options.directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  for (const [name, fd] of Object.entries(options.keep)) own[`keep:${name}`] = fd
+  return {
+    mode: 'launch',
+    report: 'report',
+    trust: 'trust',
+    directory: 'directory',
+    record: options.recordName,
+    ...(options.bornIn !== undefined && { cgroup: options.bornIn }),
+    share: options.share,
+    keep: Object.keys(own).filter((name) => name.startsWith('keep:')),
   }
 }

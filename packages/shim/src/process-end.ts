@@ -19,7 +19,7 @@ const firstLookMs = 1
 const longestLookMs = 64
 
 /** A keeper that has told of the end takes some time to end itself; whoever waits for the process need not wait for that. */
-const reapAfterMs = 50
+const reapAfterMs = 5
 
 /** As a keeper writes it. */
 export type EndRecord = Omit<ExitRecord, 'oomKilled'>
@@ -40,13 +40,28 @@ export async function processEnd(
     const word = receiveMessage(keeper.word, maxRecord)
     closeFd(keeper.word)
     if (word !== undefined && word.data.length > 0) {
-      setTimeout(() => void readable(keeper.pidfd).then(() => reap(keeper.pidfd)), reapAfterMs).unref()
+      reapLater(keeper.pidfd)
       if (init) closeFd(init.pidfd)
       return JSON.parse(word.data.toString('latin1')) as EndRecord
     }
   }
   if (init) await readable(init.pidfd)
   return undefined
+}
+
+const leaving = new Set<Promise<void>>()
+
+function reapLater(keeper: number): void {
+  const reaped = new Promise((resolve) => setTimeout(resolve, reapAfterMs))
+    .then(() => readable(keeper))
+    .then(() => reap(keeper))
+    .finally(() => leaving.delete(reaped))
+  leaving.add(reaped)
+}
+
+/** Resolves when every keeper that has told of an end has ended too, and this process holds nothing of it. */
+export async function keepersReaped(): Promise<void> {
+  await Promise.all(leaving)
 }
 
 /**

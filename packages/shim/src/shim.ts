@@ -27,6 +27,7 @@ import { JsonLog, NoLog, type OutputLog } from './log-writer.ts'
 import type { Launcher } from './launcher.ts'
 import { Mutex } from './mutex.ts'
 import { NetworkServices } from './network-services.ts'
+import { keepersReaped } from './process-end.ts'
 import { checkSocketPath, serve, type ShimServer } from './server.ts'
 import type { ShimContext } from './shim-context.ts'
 import { currentBootId, readExitRecord, readState, writeState } from './state-file.ts'
@@ -121,7 +122,7 @@ export class Shim implements ShimContext {
         this.#container.adopt(status, state.startedAt, state.adoption)
         this.#services.reopen().catch(this.fail)
       }
-      this.#execs.adopt(state.execs)
+      this.#execs.adopt()
       return
     }
     if (state && state.status !== 'creating') {
@@ -156,7 +157,6 @@ export class Shim implements ShimContext {
       startedAt,
       ...(adoption && { adoption }),
       ...(exit && { exit }),
-      execs: this.#execs.entries(),
     })
   }
 
@@ -184,7 +184,7 @@ export class Shim implements ShimContext {
       kill: async ({ signal, all }) => (await container.kill(signal, all === true), {}),
       pause: () =>
         locked(async () => {
-          await execs.dropPrepared()
+          await execs.dropAhead()
           await container.pause()
           return {}
         }),
@@ -245,7 +245,7 @@ export class Shim implements ShimContext {
   }
 
   async #delete(force: boolean): Promise<void> {
-    await this.#execs.dropPrepared()
+    await this.#execs.dropAhead()
     await this.#container.delete(force)
     this.#services.close()
     this.#container.process.abandon()
@@ -263,6 +263,7 @@ export class Shim implements ShimContext {
    */
   async #leave(): Promise<void> {
     await this.#container.unmounted
+    await Promise.race([keepersReaped(), sleep(goodbyeMs, undefined, { ref: false })])
     const deadline = performance.now() + goodbyeMs
     await this.#control.close(goodbyeMs)
     await this.#server?.close(Math.max(0, deadline - performance.now()))
@@ -273,7 +274,7 @@ export class Shim implements ShimContext {
 
 /** What a shim makes in its directory, and removes; config.json and shim.json are the supervisor's. */
 const ownFile =
-  /^(\.?state\.json(\.new)?|exit\.json|exec-.*\.exit\.json|(stdout|stderr)\.journal|log\.checkpoint|\.?(dns|relays)\.json(\.new)?|stage|shim\.sock)$/
+  /^(\.?state\.json(\.new)?|exit\.json|\.?exec-.*\.json(\.new)?|(stdout|stderr)\.journal|log\.checkpoint|\.?(dns|relays)\.json(\.new)?|stage|shim\.sock)$/
 
 function openLog(dir: string, spec: LogSpec, warn: (message: string) => void): OutputLog {
   return spec.driver === 'none' ? new NoLog() : new JsonLog(dir, spec, warn)

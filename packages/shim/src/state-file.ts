@@ -2,18 +2,9 @@
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { ExitRecord, Status } from '@holdfast/protocol'
-import type { AdoptionRecord, ContainerRecord } from './launched.ts'
+import type { ContainerRecord } from './launched.ts'
 
-const version = 3
-
-export interface ExecEntry {
-  id: string
-  /** Whether it reads what clients send. */
-  stdin: boolean
-  /** While it runs. */
-  adoption?: AdoptionRecord
-  exit?: ExitRecord
-}
+const version = 4
 
 export interface ShimStateFile {
   status: Status
@@ -22,20 +13,23 @@ export interface ShimStateFile {
   startedAt: string | null
   adoption?: ContainerRecord
   exit?: ExitRecord
-  execs: ExecEntry[]
 }
 
 /** By temporary file, fsync and rename: a reader finds a whole state or none. */
 export function writeState(dir: string, state: ShimStateFile): void {
-  const temporary = `${dir}/.state.json.new`
+  writeWhole(dir, 'state.json', { version, ...state })
+}
+
+export function writeWhole(dir: string, name: string, value: object): void {
+  const temporary = `${dir}/.${name}.new`
   const fd = openSync(temporary, 'w', 0o600)
   try {
-    writeSync(fd, JSON.stringify({ version, ...state }))
+    writeSync(fd, JSON.stringify(value))
     fsyncSync(fd)
   } finally {
     closeSync(fd)
   }
-  renameSync(temporary, `${dir}/state.json`)
+  renameSync(temporary, `${dir}/${name}`)
 }
 
 /** Undefined where no shim has written one. Throws HF_INVALID_CONFIG where it is damaged or of another version. */

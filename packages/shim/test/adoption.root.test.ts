@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ExitRecord } from '@holdfast/protocol'
@@ -134,6 +135,23 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     expect((await next.client.request('exec.state', { execId: 'x' })).running).toBe(true)
     const { exit } = await next.event('exec-exited')
     expect(exit.exitCode).toBe(9)
+    await next.delete()
+  })
+
+  it('knows how an exec ended although its keeper was killed, and could not write it down', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    const spec = { args: ['sleep', '1000'], env: [], user: '', tty: false, stdin: false, privileged: false }
+    await run.client.exec('x', spec)
+    const { adoption } = JSON.parse(readFileSync(join(run.dir, 'exec-x.json'), 'utf8')) as {
+      adoption: { keeperPid: number }
+    }
+    process.kill(adoption.keeperPid, 'SIGKILL')
+    await eventually(() => !alive(adoption.keeperPid))
+    await run.client.request('exec.kill', { execId: 'x', signal: 9 })
+    const { exit } = await run.event('exec-exited')
+    const next = await replaceShim(run)
+    expect((await next.client.request('exec.state', { execId: 'x' })).exit).toEqual(exit)
     await next.delete()
   })
 

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { afterAll, describe, expect, it } from 'vitest'
-import { closeFd, createNamespace, namespaceInode } from '@holdfast/core'
+import { closeFd, createNamespace, namespaceInode, receiveMessage } from '@holdfast/core'
 import type { NamespaceType } from '@holdfast/plan'
 import { ExecutorWorld, hostRoot, readable } from './executor-world.ts'
 
@@ -26,6 +26,17 @@ describe('a container', () => {
     await live.process.door.open()
     live.kill(9)
     expect(await live.finish()).toMatchObject({ exitCode: 137, signal: 9 })
+  })
+
+  it('is told of by its keeper, to whom entrusted it, before that ends itself', async () => {
+    const live = await world.create(world.plan({ args: ['sh', '-c', 'exit 3'] }))
+    await live.process.door.open()
+    const word = live.process.door.fds.trust!
+    await readable(word)
+    const { data } = receiveMessage(word, 1024)!
+    expect(JSON.parse(data.toString())).toMatchObject({ exitCode: 3, signal: null })
+    closeFd(word)
+    expect(await live.finish()).toMatchObject({ exitCode: 3 })
   })
 
   it('has not run its program before start', async () => {

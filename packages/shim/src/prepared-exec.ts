@@ -1,11 +1,11 @@
 /** The launch of an exec that was created and not started yet: it waits at its door, for a moment. */
 import { watchFd, type Watch } from '@holdfast/core'
 import type { ExecSpec } from '@holdfast/protocol'
-import { abandonLaunch } from './abandon-launch.ts'
+import { abandonResult } from './abandon-launch.ts'
 import type { LaunchResult } from './launch-result.ts'
 
 /** Whoever creates an exec starts it next, or takes his time. */
-const patienceMs = 300
+const patienceMs = 500
 
 interface Waiting {
   id: string
@@ -14,10 +14,10 @@ interface Waiting {
   record: string
   watch: Watch
   timer: NodeJS.Timeout
-  over(): void
+  over: () => void
 }
 
-export class LaunchAhead {
+export class PreparedExec {
   readonly #onError: (error: Error) => void
   #waiting: Waiting | undefined
   #dropped: Promise<void> = Promise.resolve()
@@ -37,7 +37,7 @@ export class LaunchAhead {
     { result, record }: { result: LaunchResult; record: string },
   ): Promise<void> {
     return new Promise((over) => {
-      const drop = (): void => void this.drop().catch(this.#onError)
+      const drop = (): void => void this.drop()
       this.#waiting = {
         id,
         spec: JSON.stringify(spec),
@@ -58,6 +58,7 @@ export class LaunchAhead {
     else if (waiting.spec !== JSON.stringify(spec)) await this.drop()
     else {
       this.#let(waiting)
+      waiting.over()
       return waiting.result
     }
     return undefined
@@ -68,13 +69,7 @@ export class LaunchAhead {
     const waiting = this.#waiting
     if (waiting === undefined) return this.#dropped
     this.#let(waiting)
-    const { init, keeper, ...others } = waiting.result.fds
-    this.#dropped = abandonLaunch({
-      init,
-      keeper: keeper!,
-      others: Object.values(others),
-      record: waiting.record,
-    })
+    this.#dropped = abandonResult(waiting.result, waiting.record).catch(this.#onError).finally(waiting.over)
     return this.#dropped
   }
 
@@ -82,6 +77,5 @@ export class LaunchAhead {
     this.#waiting = undefined
     waiting.watch.close()
     clearTimeout(waiting.timer)
-    waiting.over()
   }
 }
