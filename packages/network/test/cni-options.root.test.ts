@@ -198,6 +198,26 @@ describe.skipIf(process.getuid?.() !== 0)('the bridge', { timeout: 60_000 }, () 
     expect(await host.run('ip -o -4 addr show cni0')).not.toMatch(/10\.50\.0\.1/)
   })
 
+  it('has several gateways of one family, on a bridge that was there too; the first is the default route', async () => {
+    await host.run('ip link add cni0 type bridge; ip link set cni0 up')
+    const ranges = [[{ subnet: '10.77.0.0/24' }], [{ subnet: '10.78.0.0/24' }]]
+    for (const forceAddress of [false, true]) {
+      const config = host.config({ isDefaultGateway: true, forceAddress, ipam: { ranges } })
+      const netns = host.namespace()
+      const prevResult = await host.succeed('ADD', { netns, config })
+      expect(prevResult.ips.map(({ gateway }: { gateway: string }) => gateway)).toEqual([
+        '10.77.0.1',
+        '10.78.0.1',
+      ])
+      expect(prevResult.routes).toEqual([{ dst: '0.0.0.0/0', gw: '10.77.0.1' }])
+      await run(netns, 'busybox ping -c1 -W2 10.77.0.1')
+      await run(netns, 'busybox ping -c1 -W2 10.78.0.1')
+      await host.succeed('CHECK', { netns, config: { ...config, prevResult } })
+      await host.succeed('DEL', { netns, config })
+      await host.run('ip addr flush dev cni0')
+    }
+  })
+
   it('drops frames from another sender with macspoofchk, and the container’s own get through', async () => {
     const netns = host.namespace()
     const config = host.config({ ...v4, macspoofchk: true })

@@ -22,7 +22,7 @@ beforeEach(() => {
   ])
     mkdirSync(join(root, directory), { recursive: true })
   copyFileSync('/bin/busybox', join(root, 'rootfs/bin/busybox'))
-  for (const applet of ['sh', 'httpd', 'ip', 'ping', 'wget'])
+  for (const applet of ['sh', 'httpd', 'ip', 'nslookup', 'ping', 'wget'])
     symlinkSync('busybox', join(root, 'rootfs/bin', applet))
 })
 
@@ -30,17 +30,38 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true })
 })
 
+/** Podman's plugin for names, of Debian's golang-github-containernetworking-plugin-dnsname. */
+const dnsname = '/usr/lib/cni/dnsname'
+
 const has = (...programs: string[]) =>
   programs.every((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0)
 
-/** The network's configuration, with this plugin and no other. */
-function conflist(name: string): string {
+/** The network's configuration, with this plugin and no other; `chained`: but those behind it. */
+function conflist(name: string, ...chained: object[]): string {
   const ipam = { ranges: [[{ subnet: '10.88.0.0/16' }]], routes: [{ dst: '0.0.0.0/0' }] }
   const capabilities = { portMappings: true, ips: true, mac: true, aliases: true }
   const plugins = [
     { type: 'holdfast-bridge', bridge: 'cni0', isGateway: true, ipMasq: true, ipam, capabilities },
+    ...chained,
   ]
   return JSON.stringify({ cniVersion: '0.4.0', name, plugins })
+}
+
+/** `podman` and `run`, its shortest way to run something, as functions of the shell. */
+const podman = `podman() { command podman --root $ROOT/root --runroot $ROOT/run --tmpdir $ROOT/tmp --storage-driver vfs "$@"; }
+       run() { podman run --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 "$@"; }`
+
+/** Podman's configuration: plugins and networks of the test's own. */
+function podmanEnvironment(): Record<string, string> {
+  const file = join(root, 'containers.conf')
+  mkdirSync(join(root, 'cni'))
+  symlinkSync(plugin, join(root, 'cni/holdfast-bridge'))
+  writeFileSync(
+    file,
+    `[engine]\ncgroup_manager="cgroupfs"\nevents_logger="none"\nruntime="runc"\n[network]\nnetwork_backend="cni"\n` +
+      `cni_plugin_dirs=["${root}/cni"]\nnetwork_config_dir="${root}/net"\n`,
+  )
+  return { CONTAINERS_CONF: file, HOME: root }
 }
 
 function isolated(script: string, env: Record<string, string> = {}): string {
@@ -63,17 +84,10 @@ describe.skipIf(process.getuid?.() !== 0)('runtimes', { timeout: 180_000 }, () =
   it.skipIf(!has('podman', 'conmon', 'runc'))(
     'podman: ports, names of networks, reload, and nothing left',
     () => {
-      mkdirSync(join(root, 'cni'))
-      symlinkSync(plugin, join(root, 'cni/holdfast-bridge'))
+      const environment = podmanEnvironment()
       writeFileSync(join(root, 'net/87-podman.conflist'), conflist('podman'))
-      writeFileSync(
-        join(root, 'containers.conf'),
-        `[engine]\ncgroup_manager="cgroupfs"\nevents_logger="none"\nruntime="runc"\n[network]\nnetwork_backend="cni"\n` +
-          `cni_plugin_dirs=["${root}/cni"]\nnetwork_config_dir="${root}/net"\n`,
-      )
       const output = isolated(
-        `podman() { command podman --root $ROOT/root --runroot $ROOT/run --tmpdir $ROOT/tmp --storage-driver vfs "$@"; }
-       run() { podman run --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 "$@"; }
+        `${podman}
        mkdir $ROOT/www; echo hello >$ROOT/www/index.html
        run -d --name web -v $ROOT/www:/run -p 8080:80 --rootfs $ROOT/rootfs httpd -f -h /run >/dev/null
        fetch() { for try in 1 2 3 4 5 6 7 8 9; do busybox wget -q -O - "$1" && return; busybox usleep 200000; done; }
@@ -84,7 +98,7 @@ describe.skipIf(process.getuid?.() !== 0)('runtimes', { timeout: 180_000 }, () =
        echo "neighbour: $(run --rm --rootfs $ROOT/rootfs wget -q -O - http://10.88.0.2/)"
        podman rm -f -t 0 web >/dev/null
        ${leftovers}`,
-        { CONTAINERS_CONF: join(root, 'containers.conf'), HOME: root },
+        environment,
       )
       expect(output.split('\n')).toEqual(
         expect.arrayContaining([
@@ -94,6 +108,29 @@ describe.skipIf(process.getuid?.() !== 0)('runtimes', { timeout: 180_000 }, () =
           'neighbour: hello',
           'left: 0 0 0 0',
         ]),
+      )
+    },
+  )
+
+  it.skipIf(!has('podman', 'conmon', 'runc', 'dnsmasq') || !existsSync(dnsname))(
+    'podman: a dnsname behind it answers names and aliases',
+    () => {
+      const environment = podmanEnvironment()
+      symlinkSync(dnsname, join(root, 'cni/dnsname'))
+      const behind = { type: 'dnsname', domainName: 'dns.podman', capabilities: { aliases: true } }
+      writeFileSync(join(root, 'net/net1.conflist'), conflist('net1', behind))
+      const output = isolated(
+        `${podman}
+       run -d --name web --network net1 --network-alias www --rootfs $ROOT/rootfs httpd -f -h /tmp >/dev/null
+       for name in web www www.dns.podman; do
+         echo "$name: $(run --rm --network net1 --rootfs $ROOT/rootfs nslookup $name | grep -c 'Address: 10.88.0.2')"
+       done
+       podman rm -f -t 0 web >/dev/null
+       ${leftovers}`,
+        environment,
+      )
+      expect(output.split('\n')).toEqual(
+        expect.arrayContaining(['web: 1', 'www: 1', 'www.dns.podman: 1', 'left: 0 0 0 0']),
       )
     },
   )

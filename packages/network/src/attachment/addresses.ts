@@ -113,11 +113,15 @@ function withGateways({ link }: NetworkConfig, inside: InsideAddress[]): InsideA
   })
 }
 
-/** What the container's routes are: the configured ones, and by the gateway to everything where it is the default. */
+/**
+ * What the container's routes are: the configured ones, and by the gateway to everything where it is the default: the first
+ * of its family, where a network has several.
+ */
 export function routesOf({ link }: NetworkConfig, { inside, routes }: Addresses): Route[] {
   if (link.kind !== 'bridge' || !link.isDefaultGateway) return routes
-  const defaults = inside.flatMap(({ address, gateway }): Route[] => {
-    const dst = address.family === 4 ? '0.0.0.0/0' : '::/0'
+  const defaults = ([4, 6] as const).flatMap((family): Route[] => {
+    const dst = family === 4 ? '0.0.0.0/0' : '::/0'
+    const gateway = inside.find((each) => each.address.family === family && each.gateway)?.gateway
     return gateway && !routes.some((route) => route.dst === dst) ? [{ dst, gw: formatAddress(gateway) }] : []
   })
   return [...routes, ...defaults]

@@ -19,7 +19,7 @@ import {
   setLink,
   type Link,
 } from '../rtnetlink.ts'
-import { ensureGatewayAddress, ensureVlanInterface, type Gateway } from './gateway.ts'
+import { ensureGatewayAddresses, ensureVlanInterface, type Gateway } from './gateway.ts'
 import type { Host } from './host.ts'
 import type { InsideAddress } from './inside.ts'
 import type { BridgeLink } from './network-config.ts'
@@ -89,8 +89,7 @@ async function ensureGateway(
   const on =
     link.vlan > 0 ? await ensureVlanInterface(host, dir, { link, bridge, mac: macOf(gateways[0]!) }) : bridge
   try {
-    for (const address of gateways)
-      await ensureGatewayAddress(host, on, { address, force: link.forceAddress })
+    await ensureGatewayAddresses(host, on, { gateways, force: link.forceAddress })
     // A gateway forwards, masqueraded or not.
     const families = [...new Set(gateways.map(({ family }) => family))]
     inNetns(host.netns, () => enableForwarding(families, on.name))

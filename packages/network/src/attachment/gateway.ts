@@ -105,11 +105,22 @@ async function connect(
   if (!(await portForwards(host.route, portName, 10_000))) throw portStaysDown(portName, link.bridge)
 }
 
-/** As the reference plugin has it: an address that is there already and overlaps is in the way, unless forced. */
-export async function ensureGatewayAddress(
+/**
+ * An address that is there already and overlaps is in the way, unless forced: that is as in the reference plugin. The
+ * other gateways of the same network are not, where the reference plugin has any second IPv4 address in the way.
+ */
+export async function ensureGatewayAddresses(
   host: Host,
   on: Gateway,
-  { address: gateway, force }: { address: Prefix; force: boolean },
+  { gateways, force }: { gateways: readonly Prefix[]; force: boolean },
+): Promise<void> {
+  for (const gateway of gateways) await ensureGatewayAddress(host, on, { gateway, gateways, force })
+}
+
+async function ensureGatewayAddress(
+  host: Host,
+  on: Gateway,
+  { gateway, gateways, force }: { gateway: Prefix; gateways: readonly Prefix[]; force: boolean },
 ): Promise<void> {
   try {
     await host.route.request([{ ...addAddress(on.index, gateway), flags: NLM_F_CREATE | NLM_F_EXCL }])
@@ -118,10 +129,11 @@ export async function ensureGatewayAddress(
     throw error
   }
   if (on.created) return
+  const wanted = new Set(gateways.map(formatPrefix))
   const others = (await host.route.dump(dumpAddresses())).map(parseAddressReply).flatMap((each): Prefix[] => {
     if (each?.index !== on.index || each.address.family !== gateway.family) return []
     const prefix = { ...each.address, length: each.prefixLength }
-    return formatPrefix(prefix) === formatPrefix(gateway) || !inTheWay(prefix, gateway) ? [] : [prefix]
+    return wanted.has(formatPrefix(prefix)) || !inTheWay(prefix, gateway) ? [] : [prefix]
   })
   if (others.length === 0) return
   if (force) {
