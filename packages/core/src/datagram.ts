@@ -25,6 +25,11 @@ export interface DatagramOptions {
   freebind?: boolean
 }
 
+/** A socket that is there already, with what waits in it. It is taken over, also where that fails. */
+export interface DatagramDescriptor {
+  fd: number
+}
+
 export interface DatagramHandlers {
   /** Both are views that the next datagram overwrites: copy what is kept. */
   onMessage: (message: Uint8Array, peer: Peer) => void
@@ -33,6 +38,8 @@ export interface DatagramHandlers {
 }
 
 export interface DatagramSocket {
+  /** It stays the socket's. */
+  readonly fd: number
   /** false where the kernel did not take it: no buffer space, no route. A datagram may be lost anyway. */
   send(message: Uint8Array, peer?: Peer): boolean
   close(): void
@@ -49,8 +56,20 @@ const AF_INET = 2
 const AF_INET6 = 10
 
 /** Throws SyscallError where the address is taken or not there. Main thread only, for another namespace. */
-export function openDatagrams(options: DatagramOptions, handlers: DatagramHandlers): DatagramSocket {
-  const { netns, bind, connect, freebind = false } = options
+export function openDatagrams(
+  options: DatagramOptions | DatagramDescriptor,
+  handlers: DatagramHandlers,
+): DatagramSocket {
+  const fd = 'fd' in options ? options.fd : openSocket(options)
+  try {
+    return watched(fd, handlers)
+  } catch (error) {
+    closeFd(fd)
+    throw error
+  }
+}
+
+function openSocket({ netns, bind, connect, freebind = false }: DatagramOptions): number {
   const place = bind ?? connect
   if (!place) throw bad('bind', 'is missing')
   const family = place.address.includes(':') ? 'inet6' : 'inet'
@@ -66,7 +85,7 @@ export function openDatagrams(options: DatagramOptions, handlers: DatagramHandle
     const ambiguous = bind && (freebind || bind.address === '0.0.0.0' || bind.address === '::')
     if (ambiguous)
       check(native.tellLocalAddress(fd, family === 'inet6' ? AF_INET6 : AF_INET), 'setsockopt(PKTINFO)')
-    return watched(fd, handlers)
+    return fd
   } catch (error) {
     closeFd(fd)
     throw error
@@ -82,6 +101,7 @@ function watched(fd: number, handlers: DatagramHandlers): DatagramSocket {
     if (error && open) watch.update({ readable: true })
   })
   return {
+    fd,
     send: (message, to) => {
       if (!open) return false
       return native.sendTo(fd, message, to) >= 0

@@ -12,17 +12,23 @@ const answerBytes = 16_384
 
 /** What a table is owned by (NFT_TABLE_F_OWNER): nobody else changes or flushes it, and it goes when this is closed. */
 export interface Netfilter {
+  /** It stays the object's. Tables go when its last duplicate is closed. */
+  readonly fd: number
   /** `batch`: netlink messages in order, at least one with NLM_F_ACK. All of it or nothing: throws SyscallError. */
   apply(batch: Uint8Array): void
   close(): void
 }
 
-/** Needs CAP_NET_ADMIN over the namespace. Main thread only. Throws SyscallError. */
-export function openNetfilterIn(netnsFd: number): Netfilter {
-  const fd = openNetlinkSocketIn(netnsFd, NETLINK_NETFILTER)
-  setNonblocking(fd)
+/**
+ * Needs CAP_NET_ADMIN over the namespace. Main thread only. Throws SyscallError. `inherited`: a descriptor that such an
+ * object had, to be taken over; its tables are this one's then.
+ */
+export function openNetfilterIn(netnsFd: number, inherited?: number): Netfilter {
+  const fd = inherited ?? openNetlinkSocketIn(netnsFd, NETLINK_NETFILTER)
+  if (inherited === undefined) setNonblocking(fd)
   let open = true
   return {
+    fd,
     apply(batch) {
       writeFd(fd, batch) // the kernel carries it out, and answers, before it returns
       const errors = readAnswers(fd)

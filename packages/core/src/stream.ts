@@ -13,15 +13,34 @@ export interface StreamPlace {
   freebind?: boolean
 }
 
+/** A listening socket that is there already, with who waits to be accepted. It is taken over. */
+export interface ListenerDescriptor {
+  fd: number
+}
+
+export type ListeningServer = Server & {
+  /** It stays the server's. */
+  readonly fd: number
+}
+
 const backlog = 511
 
 /**
  * Listens; both directions of a connection end for themselves. Throws SyscallError where the address is taken or not
  * there. `onConnection` gets the socket, which reports its errors as Node's do.
  */
-export function listenIn(place: StreamPlace, onConnection: (socket: Socket) => void): Server {
-  const { netns, address, port, freebind = false } = place
-  const fd = openSocketIn(netns, {
+export function listenIn(
+  place: StreamPlace | ListenerDescriptor,
+  onConnection: (socket: Socket) => void,
+): ListeningServer {
+  const fd = 'fd' in place ? place.fd : openListener(place)
+  const server = createServer({ allowHalfOpen: true }, onConnection)
+  server.listen({ fd })
+  return Object.assign(server, { fd })
+}
+
+function openListener({ netns, address, port, freebind = false }: StreamPlace): number {
+  return openSocketIn(netns, {
     family: familyOf(address),
     type: 'stream',
     bind: { address, port },
@@ -29,9 +48,6 @@ export function listenIn(place: StreamPlace, onConnection: (socket: Socket) => v
     freebind,
     listen: backlog,
   })
-  const server = createServer({ allowHalfOpen: true }, onConnection)
-  server.listen({ fd })
-  return server
 }
 
 /** A connection that is being made: what is written waits for it; a failure is the socket's 'error'. */

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { openDatagrams, type DatagramHandlers } from '../src/datagram.ts'
-import { closeFd } from '../src/descriptor.ts'
+import { closeFd, dupCloexec } from '../src/descriptor.ts'
 import { createNamespace } from '../src/namespace.ts'
 import { connectIn, listenIn } from '../src/stream.ts'
 import { describeAsRoot } from './as-root.ts'
@@ -54,6 +54,35 @@ describeAsRoot('datagrams', () => {
     expect(client.messages).toEqual(['one', 'two'])
     socket.close()
     expect(socket.send(Buffer.from('closed'))).toBe(false)
+    server.close()
+    closeFd(netns)
+  })
+
+  it('waits, as a stream does, in a socket of which a duplicate is kept, for whoever takes it over', async () => {
+    const netns = createNamespace('net')
+    execFileSync('nsenter', [`--net=/proc/${process.pid}/fd/${netns}`, 'ip', 'link', 'set', 'lo', 'up'])
+    const place = { netns, address: '127.0.0.11', port: 53 }
+    const first = openDatagrams({ netns, bind: place, freebind: true }, collect().handlers)
+    const listener = listenIn({ ...place, freebind: true }, (stream) => stream.end('not this one'))
+    const kept = [dupCloexec(first.fd), dupCloexec(listener.fd)] as const
+    first.close()
+    listener.close()
+    const client = collect()
+    const socket = openDatagrams({ netns, connect: place }, client.handlers)
+    const stream = connectIn(place)
+    const answered = client.next()
+    socket.send(Buffer.from('asked meanwhile'))
+    const second = openDatagrams(
+      { fd: kept[0] },
+      collect((message, peer) => second.send(message, peer)).handlers,
+    )
+    const server = listenIn({ fd: kept[1] }, (accepted) => accepted.end('answered'))
+    await answered
+    expect(client.messages).toEqual(['asked meanwhile'])
+    expect(String((await once(stream, 'data'))[0])).toBe('answered')
+    stream.destroy()
+    socket.close()
+    second.close()
     server.close()
     closeFd(netns)
   })

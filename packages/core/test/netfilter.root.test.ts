@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { closeFd, createNamespace, openNetfilterIn } from '../src/index.ts'
+import { closeFd, createNamespace, dupCloexec, openNetfilterIn } from '../src/index.ts'
 
 const hex = (bytes: string) => Buffer.from(bytes.replaceAll(/\s/g, ''), 'hex')
 const begin = hex('14000000 1000 0100 00000000 00000000 0000000a')
@@ -32,6 +32,24 @@ describe.skipIf(process.getuid?.() !== 0)('nftables of another network namespace
       netfilter.close()
       expect(tables()).toBe('')
       expect(readdirSync('/proc/self/fd')).toHaveLength(before)
+    } finally {
+      closeFd(netns)
+    }
+  })
+
+  it('stay where a duplicate of the owner is kept, and are changed by whoever takes it over', () => {
+    const netns = createNamespace('net')
+    try {
+      const first = openNetfilterIn(netns)
+      first.apply(Buffer.concat([begin, table, end]))
+      const kept = dupCloexec(first.fd)
+      first.close()
+      const second = openNetfilterIn(netns, kept)
+      expect(() => second.apply(Buffer.concat([begin, table, end]))).toThrow(/EEXIST/) // and not EPERM
+      second.close()
+      const third = openNetfilterIn(netns)
+      third.apply(Buffer.concat([begin, table, end]))
+      third.close()
     } finally {
       closeFd(netns)
     }

@@ -2,7 +2,7 @@
 import { connectIn, listenIn, openDatagrams, openNetfilterIn } from '@holdfast/core'
 import { DnsServer, type DnsServerOptions, type DnsTable, type Upstream } from '@holdfast/resolver'
 
-export type ResolverOptions = Omit<DnsServerOptions, 'sockets'>
+export type ResolverOptions = Omit<DnsServerOptions, 'sockets' | 'inherited'>
 
 export interface Resolver {
   /** Throws HF_BAD_REQUEST, and goes on with the table it has. */

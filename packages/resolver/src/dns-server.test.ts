@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { DnsServer, type DnsServerOptions } from './dns-server.ts'
 import { a, answer, question } from './message.test-support.ts'
-import type { DnsSockets } from './sockets.ts'
+import type { Descriptor, DnsSockets } from './sockets.ts'
 
 /** Sockets without a network: what is sent is kept, what comes is said by the test. */
 class Wire implements DnsSockets {
@@ -9,8 +9,8 @@ class Wire implements DnsSockets {
   readonly sent: Uint8Array[] = []
   readonly upstream: { question: Uint8Array; answer: (message: Uint8Array) => void; isOpen: boolean }[] = []
 
-  readonly openDatagrams: DnsSockets['openDatagrams'] = ({ bind }, { onMessage }) => {
-    if (bind) {
+  readonly openDatagrams: DnsSockets['openDatagrams'] = (options, { onMessage }) => {
+    if ('bind' in options) {
       this.ask = onMessage
       return { send: (message) => this.sent.push(message) > 0, close: () => {} }
     }
@@ -41,8 +41,8 @@ class WireWithRules extends Wire {
     this.#refusal = refusal
   }
 
-  override readonly openDatagrams: DnsSockets['openDatagrams'] = ({ bind }) => {
-    this.bound.push(bind!.port)
+  override readonly openDatagrams: DnsSockets['openDatagrams'] = (options) => {
+    if ('bind' in options) this.bound.push(options.bind!.port)
     if (this.bound.length === 1 && !this.#refusal) throw Object.assign(new Error(), { code: 'EADDRINUSE' })
     return { send: () => true, close: () => {} }
   }
@@ -86,6 +86,30 @@ it('listens on port 53 where nftables cannot do that, and says what that means',
   open({ sockets: wire, onProblem: (message) => problems.push(message) })
   expect(wire.bound.at(-1)).toBe(53)
   expect(problems).toEqual([expect.stringContaining('EOPNOTSUPP')])
+})
+
+it('goes on with what another one listened on, and closes the redirect first', () => {
+  const calls: string[] = []
+  const close = (what: string) => () => void calls.push(`close ${what}`)
+  const sockets: DnsSockets = {
+    connectIn: new Wire().connectIn,
+    openDatagrams: (options) => ({
+      fd: (options as Descriptor).fd,
+      send: () => true,
+      close: close('datagrams'),
+    }),
+    listenIn: (options) => ({ fd: (options as Descriptor).fd, on: () => {}, close: close('listener') }),
+    openNetfilterIn: (_netns, fd) => ({
+      ...(fd !== undefined && { fd }),
+      apply: close('a redirect again'),
+      close: close('redirect'),
+    }),
+  }
+  const descriptors = { datagrams: 7, listener: 8, redirect: 9 }
+  const { server } = open({ sockets, inherited: () => descriptors })
+  expect(server.descriptors).toEqual(descriptors)
+  server.close()
+  expect(calls).toEqual(['close redirect', 'close datagrams', 'close listener'])
 })
 
 it('is refused where the address leads to another resolver', () => {

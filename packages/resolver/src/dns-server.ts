@@ -6,7 +6,7 @@ import { answerQuery, failureReply } from './answer.ts'
 import type { Transport, Upstream } from './forward.ts'
 import { Forwarder } from './forwarder.ts'
 import { frame, FrameReader } from './frames.ts'
-import { openListening, type Listening } from './listening.ts'
+import { openListening, type Listening, type ListeningDescriptors } from './listening.ts'
 import { NameIndex } from './name-index.ts'
 import { payloadLimit, readQuery, type Query } from './query.ts'
 import type { ByteStream, Datagrams, DnsSockets } from './sockets.ts'
@@ -20,6 +20,11 @@ export interface DnsServerOptions {
   /** What clients ask at. Default: 127.0.0.11, port 53, which it need not listen on itself (see `DnsSockets`). */
   address?: string
   port?: number
+  /**
+   * Asked once, when all else is ready: gives duplicates of what an earlier server's `descriptors` named, or nothing. They
+   * are taken over, and `address` and `port` are as there.
+   */
+  inherited?: () => ListeningDescriptors | undefined
   table: DnsTable
   /** In the order in which they are to be asked. None: what the table doesn't know is refused (SERVFAIL). */
   upstreams: readonly Upstream[]
@@ -57,12 +62,12 @@ export class DnsServer {
   #forwarder: Forwarder
 
   constructor(options: DnsServerOptions) {
-    const { sockets, netns, address = defaultAddress, port = 53, table } = options
+    const { sockets, netns, address = defaultAddress, port = 53, inherited, table } = options
     this.#options = options
     this.#index = new NameIndex(table)
     this.#forwarder = this.#makeForwarder(options.upstreams)
     this.#listening = openListening(
-      { sockets, netns, address, port },
+      { sockets, netns, address, port, inherited },
       {
         onMessage: (message, peer) => this.#onDatagram(message, peer),
         onStream: (stream) => this.#onStream(stream),
@@ -70,6 +75,11 @@ export class DnsServer {
       },
     )
     this.#datagrams = this.#listening.datagrams
+  }
+
+  /** They stay the server's. Where they outlive it in duplicates, questions wait for whoever inherits them. */
+  get descriptors(): ListeningDescriptors | undefined {
+    return this.#listening.descriptors
   }
 
   /** Throws HF_BAD_REQUEST, and goes on with the table it has. */

@@ -1,4 +1,5 @@
 export { DnsServer, defaultAddress, type DnsServerOptions } from './dns-server.ts'
+export type { ListeningDescriptors } from './listening.ts'
 export type { DnsSockets } from './sockets.ts'
 export { changeTable, type DnsChange, type DnsHost, type DnsTable } from './table.ts'
 export { Forwarding, UpstreamOrder, type Action, type Transport, type Upstream } from './forward.ts'

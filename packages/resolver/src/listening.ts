@@ -1,13 +1,22 @@
 /** The sockets that a resolver listens on, and the redirect that leads to them from where it is asked. */
 import { SyscallError } from '@holdfast/errors'
 import { redirectBatch } from './port-redirect.ts'
-import type { ByteStream, Datagrams, DnsSockets, StreamServer } from './sockets.ts'
+import type { ByteStream, Datagrams, DnsSockets } from './sockets.ts'
 
 export interface ListeningOptions {
   sockets: DnsSockets
   netns: number
   address: string
   port: number
+  inherited?: (() => ListeningDescriptors | undefined) | undefined
+}
+
+/** What a server listens on. Whoever has duplicates of them can go on with what waits there once it is gone. */
+export interface ListeningDescriptors {
+  datagrams: number
+  listener: number
+  /** Of the socket that owns the redirect; absent where there is none. */
+  redirect?: number
 }
 
 export interface ListeningHandlers {
@@ -18,6 +27,8 @@ export interface ListeningHandlers {
 
 export interface Listening {
   datagrams: Datagrams
+  /** Undefined where the sockets have none. */
+  descriptors: ListeningDescriptors | undefined
   close(): void
 }
 
@@ -30,6 +41,8 @@ const dns = 53
 /** Throws SyscallError: EADDRINUSE where another resolver answers at the address, or something listens there. */
 export function openListening(options: ListeningOptions, handlers: ListeningHandlers): Listening {
   const { sockets, address, port } = options
+  const inherited = options.inherited?.()
+  if (inherited) return takeOver(options, inherited, handlers)
   if (!sockets.openNetfilterIn || port !== dns || address.includes(':')) return openAt(options, handlers)
   try {
     return openBeside(options, handlers)
@@ -56,15 +69,39 @@ function openBeside(options: ListeningOptions, handlers: ListeningHandlers): Lis
       listening.close()
       throw error
     }
-    return {
-      datagrams: listening.datagrams,
-      close() {
-        netfilter.close() // first: nobody is to be led to a port that is somebody else's by then
-        listening.close()
-      },
-    }
+    return redirected(listening, netfilter)
   } catch (error) {
     netfilter.close()
+    throw error
+  }
+}
+
+function redirected(listening: Listening, redirect: { readonly fd?: number; close(): void }): Listening {
+  const { datagrams, descriptors } = listening
+  return {
+    datagrams,
+    descriptors:
+      descriptors && redirect.fd !== undefined ? { ...descriptors, redirect: redirect.fd } : undefined,
+    close() {
+      redirect.close() // first: nobody is to be led to a port that is somebody else's by then
+      listening.close()
+    },
+  }
+}
+
+/** What an earlier server listened on, with the questions that wait there, and the redirect that leads to it. */
+function takeOver(
+  { sockets, netns }: ListeningOptions,
+  inherited: ListeningDescriptors,
+  handlers: ListeningHandlers,
+): Listening {
+  const redirect =
+    inherited.redirect === undefined ? undefined : sockets.openNetfilterIn!(netns, inherited.redirect)
+  try {
+    const listening = listenOn(sockets, [{ fd: inherited.datagrams }, { fd: inherited.listener }], handlers)
+    return redirect ? redirected(listening, redirect) : listening
+  } catch (error) {
+    redirect?.close()
     throw error
   }
 }
@@ -86,23 +123,38 @@ function openSomewhere(
 }
 
 function openAt({ sockets, netns, address, port }: ListeningOptions, handlers: ListeningHandlers): Listening {
-  const datagrams = sockets.openDatagrams(
-    { netns, bind: { address, port }, freebind: true },
-    {
+  const freebind = true
+  const datagrams = { netns, bind: { address, port }, freebind }
+  return listenOn(sockets, [datagrams, { netns, address, port, freebind }], handlers)
+}
+
+function listenOn(
+  sockets: DnsSockets,
+  [datagramsOn, listenOnPlace]: [
+    Parameters<DnsSockets['openDatagrams']>[0],
+    Parameters<DnsSockets['listenIn']>[0],
+  ],
+  handlers: ListeningHandlers,
+): Listening {
+  const listener = sockets.listenIn(listenOnPlace, handlers.onStream)
+  listener.on('error', (error) => handlers.onProblem(`listening: ${error.message}`))
+  let datagrams: Datagrams
+  try {
+    datagrams = sockets.openDatagrams(datagramsOn, {
       onMessage: handlers.onMessage,
       onError: (code) => handlers.onProblem(`receiving a question: ${code}`),
-    },
-  )
-  let listener: StreamServer
-  try {
-    listener = sockets.listenIn({ netns, address, port, freebind: true }, handlers.onStream)
-    listener.on('error', (error) => handlers.onProblem(`listening: ${error.message}`))
+    })
   } catch (error) {
-    datagrams.close()
+    listener.close()
     throw error
   }
+  const { fd: listening } = listener
   return {
     datagrams,
+    descriptors:
+      datagrams.fd === undefined || listening === undefined
+        ? undefined
+        : { datagrams: datagrams.fd, listener: listening },
     close() {
       datagrams.close()
       listener.close()

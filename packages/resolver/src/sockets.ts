@@ -8,6 +8,8 @@ export interface Place {
 }
 
 export interface Datagrams {
+  /** Its descriptor, where it has one. */
+  readonly fd?: number
   /** `peer` as it came with a message; absent: to whom the socket is connected. false: not sent. */
   send(message: Uint8Array, peer?: Uint8Array): boolean
   close(): void
@@ -26,26 +28,41 @@ export interface ByteStream {
 }
 
 export interface StreamServer {
+  readonly fd?: number
   close(): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
+}
+
+/** A socket that is there already, to be taken over. */
+export interface Descriptor {
+  fd: number
 }
 
 export interface DnsSockets {
   /** Message and peer are views that the next message overwrites. */
   openDatagrams(
-    options: {
-      netns?: number | undefined
-      bind?: { address: string; port: number }
-      connect?: { address: string; port: number }
-      freebind?: boolean
-    },
+    options:
+      | {
+          netns?: number | undefined
+          bind?: { address: string; port: number }
+          connect?: { address: string; port: number }
+          freebind?: boolean
+        }
+      | Descriptor,
     handlers: { onMessage: (message: Uint8Array, peer: Uint8Array) => void; onError: (code: string) => void },
   ): Datagrams
-  listenIn(place: Place & { freebind?: boolean }, onConnection: (stream: ByteStream) => void): StreamServer
+  listenIn(
+    place: (Place & { freebind?: boolean }) | Descriptor,
+    onConnection: (stream: ByteStream) => void,
+  ): StreamServer
   connectIn(place: Place): ByteStream
   /**
    * nftables of a network namespace, for a redirect from port 53 to where it listens. Absent, or where it throws: it
-   * listens on port 53, which then nothing in there can listen on for all addresses.
+   * listens on port 53, which then nothing in there can listen on for all addresses. `inherited`: a descriptor of such
+   * an object, to be taken over.
    */
-  openNetfilterIn?(netns: number): { apply(batch: Uint8Array): void; close(): void }
+  openNetfilterIn?(
+    netns: number,
+    inherited?: number,
+  ): { readonly fd?: number; apply(batch: Uint8Array): void; close(): void }
 }

@@ -55,8 +55,8 @@ export class ContainedProcess {
     return this.#live?.init
   }
 
-  get keeperPid(): number {
-    return this.#live?.keeper?.pid ?? 0
+  get keeper(): KeeperHandle | undefined {
+    return this.#live?.keeper
   }
 
   /**

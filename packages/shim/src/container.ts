@@ -23,6 +23,7 @@ import { launchedInside, launchedProcess } from './launch-result.ts'
 import { poststop } from './launches.ts'
 import { oomKills } from './oom.ts'
 import type { ShimContext } from './shim-context.ts'
+import { SocketVault } from './socket-vault.ts'
 
 /** SIGKILL: the one signal that can't be caught, and that ends a frozen process only once it is thawed on v1. */
 const SIGKILL = 9
@@ -142,6 +143,13 @@ export class Container {
         return [type, { fd, ino: Number(fstat(fd).ino), origin }]
       }),
     )
+  }
+
+  /** For sockets in its network. Undefined where it has ended, or its keeper was killed. */
+  vault(): SocketVault | undefined {
+    const { keeper } = this.process
+    const record = this.adoption?.vault
+    return keeper && record ? SocketVault.open(keeper.pidfd, record) : undefined
   }
 
   /** Everything that `create` made goes; a failure of one part doesn't keep the others. */

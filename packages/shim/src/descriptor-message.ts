@@ -32,7 +32,16 @@ export function sendJson(socket: number, body: unknown, fds: Readonly<Record<str
 
 /** Undefined where there is none yet, `end` where none will come. The descriptors are the caller's. */
 export function receiveJson(socket: number): DescriptorMessage | 'end' | undefined {
-  const message = receiveMessage(socket, inlineBytes)
+  return receive(socket, { peek: false })
+}
+
+/** As `receiveJson`; the message stays where it is, and the descriptors are duplicates. */
+export function peekJson(socket: number): DescriptorMessage | 'end' | undefined {
+  return receive(socket, { peek: true })
+}
+
+function receive(socket: number, options: { peek: boolean }): DescriptorMessage | 'end' | undefined {
+  const message = receiveMessage(socket, inlineBytes, options)
   if (message === undefined) return undefined
   const { data, fds } = message
   if (data.length === 0) return 'end'

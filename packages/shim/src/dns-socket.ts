@@ -2,17 +2,27 @@
 import { connectIn, listenIn, openDatagrams, openNetfilterIn } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { DnsSpec } from '@holdfast/protocol'
-import { DnsServer } from '@holdfast/resolver'
+import { DnsServer, type ListeningDescriptors } from '@holdfast/resolver'
 
 export { changeTable } from '@holdfast/resolver'
 
-/** `netns`: its descriptor; it stays the caller's. Throws HF_NETWORK_FAILED where the container listens there. */
-export function openDns(netns: number, spec: DnsSpec, onProblem: (message: string) => void): DnsServer {
+export interface DnsOptions {
+  /** Of the network namespace; it stays the caller's. */
+  netns: number
+  spec: DnsSpec
+  /** Gives duplicates of what an earlier shim's server listened on; they are taken over. */
+  inherited: () => ListeningDescriptors | undefined
+  onProblem: (message: string) => void
+}
+
+/** Throws HF_NETWORK_FAILED where the container listens there. */
+export function openDns({ netns, spec, inherited, onProblem }: DnsOptions): DnsServer {
   try {
     return new DnsServer({
       sockets: { openDatagrams, listenIn, connectIn, openNetfilterIn },
       netns,
       ...spec,
+      inherited,
       onProblem,
     })
   } catch (error) {

@@ -10,6 +10,7 @@
  */
 import type { ContainerPlan, NamespaceType } from '@holdfast/plan'
 import type { BehindDoor, Door } from './door.ts'
+import type { VaultRecord } from './socket-vault.ts'
 
 /** A process held by descriptor: a pid alone may be reused. */
 export interface ProcessHandle {
@@ -118,6 +119,8 @@ export interface ContainerRecord extends AdoptionRecord {
   /** Whether hooks run after `start` or `delete`: then the configuration is read again. */
   hooks: boolean
   startable: boolean
+  /** Absent where the network is the host's. */
+  vault?: VaultRecord
 }
 
 /** A container found again through its keeper. */

@@ -16,6 +16,7 @@ import { runHooks, runPoststop } from './hooks.ts'
 import type { ContainerRecord, LaunchedContainer } from './launched.ts'
 import { describeLaunch, type LaunchResult } from './launch-result.ts'
 import { handOverListener } from './seccomp-listener.ts'
+import { makeVaultEnds, splitVault } from './socket-vault.ts'
 import { closeAll, keeperCopies, makeStdio } from './stdio.ts'
 
 export interface CreateJob {
@@ -42,6 +43,7 @@ export async function createJob(
   const bundle = readBundle(dir, spec)
   const plan = planBundle(bundle)
   const stdio = makeStdio({ terminal: plan.terminal, stdin: spec.stdin.open, owner: hostOwner(bundle) })
+  const vault = plan.namespaces.net === 'host' ? undefined : makeVaultEnds()
   let hooksBegan = false
   try {
     let result: LaunchResult<ContainerRecord> | undefined
@@ -49,7 +51,7 @@ export async function createJob(
       name: spec.name,
       directory: dir,
       stdio: stdio.child,
-      keep: keeperCopies(stdio),
+      keep: { ...keeperCopies(stdio), ...vault },
       recordName: 'exit.json',
       signal,
       onBorn: ({ pidfd, pid }) => {
@@ -73,7 +75,7 @@ export async function createJob(
     if (hooksBegan || isHookFailure(error)) await poststop(plan, bundle)
     throw error
   } finally {
-    closeAll(stdio.child)
+    closeAll({ ...stdio.child, ...vault })
   }
 }
 
@@ -97,6 +99,7 @@ function containerResult(
   const { namespaces, hooks, startable, warnings = [] } = plan
   const record = {
     ...adoptionRecord(launched),
+    ...splitVault(launched.keeperFds),
     namespaces,
     startable,
     hooks: hooks.poststart.length + hooks.poststop.length > 0,

@@ -5,11 +5,12 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { DnsSpec, NamespaceHandle, NetworkRequests, RelaySpec } from '@holdfast/protocol'
-import type { DnsServer } from '@holdfast/resolver'
+import type { DnsServer, ListeningDescriptors } from '@holdfast/resolver'
 import type { Handlers } from './control.ts'
 import { Mutex } from './mutex.ts'
 import type { Relay } from './relay.ts'
 import type { ShimContext } from './shim-context.ts'
+import type { SocketVault } from './socket-vault.ts'
 
 const dnsFile = 'dns.json'
 const relaysFile = 'relays.json'
@@ -18,6 +19,7 @@ const relaysFile = 'relays.json'
 export interface Networked {
   check(method: keyof NetworkRequests): void
   namespaces(): { net?: NamespaceHandle }
+  vault(): SocketVault | undefined
 }
 
 export class NetworkServices {
@@ -26,6 +28,8 @@ export class NetworkServices {
   /** One after the other: each loads code, and replaces what the one before it made. */
   readonly #mutex = new Mutex()
   #dns: { server: DnsServer; spec: DnsSpec } | undefined
+  /** Where duplicates of what names are answered on lie. */
+  #vault: SocketVault | undefined
   #relays: Relay[] = []
   #closed = false
 
@@ -62,15 +66,13 @@ export class NetworkServices {
   /** The container has ended, and its network is to go: a socket in there would keep it. */
   close(): void {
     this.#closed = true
-    this.#dns?.server.close()
-    this.#dns = undefined
+    this.#closeDns()
     for (const relay of this.#relays.splice(0)) relay.close()
   }
 
   async #setDns(spec: DnsSpec | null): Promise<void> {
     if (spec === null) {
-      this.#dns?.server.close()
-      this.#dns = undefined
+      this.#closeDns()
       rmSync(`${this.#context.dir}/${dnsFile}`, { force: true })
       return
     }
@@ -102,8 +104,38 @@ export class NetworkServices {
     }
     const { openDns } = await import('./dns-socket.ts')
     if (this.#closed) throw ended()
-    const server = openDns(netns.fd, spec, (message) => this.#context.log('warn', `dns: ${message}`))
-    this.#dns = { server, spec }
+    const onProblem = (message: string) => this.#context.log('warn', `dns: ${message}`)
+    const vault = this.#container.vault()
+    let found: ListeningDescriptors | undefined
+    const inherited = () => (found = vault?.peek() as ListeningDescriptors | undefined)
+    try {
+      this.#dns = { server: openDns({ netns: netns.fd, spec, inherited, onProblem }), spec }
+    } catch (error) {
+      vault?.empty()
+      vault?.close()
+      throw error
+    }
+    if (found) this.#vault = vault
+    else this.#putAway(this.#dns.server, vault)
+  }
+
+  /** Without it names go on, and are refused while there is no shim. */
+  #putAway({ descriptors }: DnsServer, vault: SocketVault | undefined): void {
+    this.#vault = vault
+    try {
+      if (descriptors) vault?.put({ ...descriptors })
+    } catch (error) {
+      this.#context.log('warn', `names will not outlive this shim: ${String(error)}`)
+    }
+  }
+
+  /** The duplicates first: then the server's are the last, and it closes them in their order. */
+  #closeDns(): void {
+    this.#vault?.empty()
+    this.#vault?.close()
+    this.#vault = undefined
+    this.#dns?.server.close()
+    this.#dns = undefined
   }
 
   async #setRelays(specs: RelaySpec[]): Promise<void> {

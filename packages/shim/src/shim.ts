@@ -235,7 +235,7 @@ export class Shim implements ShimContext {
       shimPid: process.pid,
       status,
       pid: own.pid,
-      keeperPid: own.keeperPid,
+      keeperPid: own.keeper?.pid ?? 0,
       startedAt,
       exit: exit ?? null,
       namespaces: this.#container.namespaces(),

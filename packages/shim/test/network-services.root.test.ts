@@ -112,7 +112,7 @@ describe.skipIf(process.getuid?.() !== 0)("a shim on its container's network", (
     const before = descriptors(run)
     await run.client.request('dns.set', { dns })
     await run.client.request('relays.set', { relays: [relay] })
-    expect(descriptors(run).length).toBe(before.length + 4) // udp, tcp, the redirect to them, and the relay
+    expect(descriptors(run).length).toBe(before.length + 6) // udp, tcp, the redirect to them, the vault, and the relay
     const { namespaces } = await run.client.request('state', {})
     await run.client.request('kill', { signal: 9 })
     await run.event('exited')
