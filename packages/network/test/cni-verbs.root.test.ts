@@ -151,7 +151,10 @@ describe.skipIf(process.getuid?.() !== 0)('errors', { timeout: 60_000 }, () => {
       code: 7,
       msg: expect.stringContaining('valid-attachments'),
     })
-    expect(await host.fail('ADD', config({ ipam: { type: 'no-such-ipam' } }))).toMatchObject({ code: 7 })
+    expect(await host.call('ADD', config({ ipam: { type: 'no-such-ipam' } }))).toMatchObject({
+      json: { code: 7, msg: expect.stringContaining('no-such-ipam') },
+      stderr: '', // and nothing about addresses that were never given
+    })
     expect(await host.leftovers()).toEqual([])
     expect(await host.run('ip -o link')).not.toContain('cni0')
   })
@@ -270,6 +273,16 @@ describe.skipIf(process.getuid?.() !== 0)('CHECK', { timeout: 60_000 }, () => {
     expect((await host.fail('CHECK', check)).msg).toContain('has MAC address 0a:00:00:00:00:09')
     prevResult.interfaces[2].mac = '0a:00:00:00:00:09'
     await host.succeed('CHECK', check)
+  })
+
+  it('finds routes that a later plugin of the chain, as sbr does, moved to a table of its own', async () => {
+    const netns = host.namespace()
+    const config = host.config()
+    const prevResult = await host.succeed('ADD', { netns, config })
+    const moved =
+      'ip route add default via 10.77.0.1 table 100; ip -6 route add default via fd00:77::1 table 100'
+    await run(netns, `${moved}; ip route flush table main; ip -6 route flush table main`)
+    await host.succeed('CHECK', { netns, config: { ...config, prevResult } })
   })
 
   it('writes rules again that somebody flushed', async () => {

@@ -104,7 +104,8 @@ async function lookAtAddresses(
     const found = routes.some(
       ({ destination, gateway, table: inTable }) =>
         formatPrefix(destination) === formatPrefix(wish.destination) &&
-        inTable === (wish.table ?? 254) &&
+        // A later plugin of the chain (sbr) moves routes to a table of its own.
+        (wish.table === undefined || inTable === wish.table) &&
         sameAddress(gateway, wish.gateway),
     )
     if (!found) problems.push(`the route to ${formatPrefix(wish.destination)} is gone`)

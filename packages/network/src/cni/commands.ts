@@ -56,6 +56,7 @@ async function add(invocation: Invocation): Promise<object> {
   if (!delegation || chained) {
     return encodeResult(await setup({ ...request, ...(previous && { previous }) }), version)
   }
+  findPlugin(delegation.type, environment.path) // or it would be asked to undo, too
   try {
     const ipam = decodeResult(await delegate('ADD', delegation), 'ipam result')
     return encodeResult(await setup({ ...request, ipam, ...(previous && { previous }) }), version)
