@@ -172,9 +172,3 @@ export interface BridgeNetwork {
 
 /** Makes or adopts the bridge and its base ruleset. */
 export type OpenBridgeNetwork = (options: BridgeOptions) => Promise<BridgeNetwork>
-
-/**
- * First free subnet of `pool` that no route or address of the host overlaps. Reserved until this process
- * opens a network with it, or ends, so that two processes at once do not choose the same.
- */
-export type ChooseSubnet = (pool: string, prefixLength: number, hostNetns?: number) => Promise<string>
