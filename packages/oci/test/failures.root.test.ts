@@ -158,6 +158,7 @@ describe.skipIf(!root)('a create that fails', () => {
     const hook = sleepingHook(world, id, '3')
     const front = world.start(['create', '--bundle', world.bundle(['sleep', '100'], hook.add), id])
     await eventually(() => existsSync(hook.marker))
+    expect(world.leftovers(id).length).toBeGreaterThan(1)
     front.kill('SIGKILL')
     await eventually(() => world.leftovers(id).length === 0)
   })
@@ -186,11 +187,14 @@ describe.skipIf(!root)('a create that fails', () => {
     world.must(['delete', other])
   })
 
-  it('whenever the planner is killed', { timeout: 60_000 }, async () => {
+  it.each([
+    ['of its own', () => {}],
+    ["that is its caller's", shareMounts],
+  ])('whenever the planner is killed, with a mount namespace %s', { timeout: 60_000 }, async (_, change) => {
     for (let delayMs = 0; delayMs < 24; delayMs += 4) {
       const id = world.id()
       world.must(['features']) // there is a planner
-      const ended = ending(world.start(['create', '--bundle', world.bundle(['sleep', '100']), id]))
+      const ended = ending(world.start(['create', '--bundle', world.bundle(['sleep', '100'], change), id]))
       await new Promise((resolve) => setTimeout(resolve, delayMs))
       killPlanner(world)
       if ((await ended) === 0) world.must(['delete', '--force', id])
@@ -239,6 +243,10 @@ describe.skipIf(!root)('a start that fails', () => {
     expect(world.leftovers(id)).toEqual([])
   })
 })
+
+function shareMounts(config: Json): void {
+  config.linux.namespaces = config.linux.namespaces.filter(({ type }: Json) => type !== 'mount')
+}
 
 /** A createRuntime hook that makes `marker`, and takes its time. */
 function sleepingHook(world: OciWorld, id: string, seconds: string) {

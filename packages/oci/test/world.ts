@@ -123,6 +123,8 @@ export class OciWorld {
     const found = existsSync(join(this.root, id)) ? [`state directory of ${id}`] : []
     const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     if (mounts.includes(id)) found.push('a mount')
+    // Of a container that has its root in this mount namespace.
+    if (mounts.includes(` ${this.rootfs} `)) found.push('a root')
     return [...found, ...cgroupsNamed(id)]
   }
 
