@@ -127,7 +127,8 @@ static long copy_directory(struct launch *launch, int from, int to, int depth)
 	result = stat_fd(from, "", &status);
 	if (result >= 0)
 		result = sys(fchown, to, status.uid, status.gid);
-	if (result >= 0)
+	// That of the file system's root its options have said, or else what it covers.
+	if (result >= 0 && depth > 0)
 		result = sys(fchmod, to, status.mode & 07777);
 	return result < 0 ? failed(launch, "fchown", "", result) : 0;
 }

@@ -30,7 +30,7 @@ export function execProcess(own: OciProcess | undefined, args: string[], options
   return readProcess(process, 'process')
 }
 
-/** As runc: in every set but the ambient one, which the inheritable set alone would not make. */
+/** In every set: only what is inheritable too can be ambient, and without that a user other than root gets nothing (as with runc). */
 function withCapabilities({ capabilities }: OciProcess, added: string[]): object {
   const { bounding = [], effective = [], inheritable = [], permitted = [], ambient = [] } = capabilities ?? {}
   return {

@@ -394,8 +394,19 @@ describe('mounts', () => {
       type: 'tmpfs',
       options,
     })
-    const mounts = [tmpfs('/tmp'), tmpfs('/etc'), tmpfs('/new'), tmpfs('/root', 'mode=750')]
-    expect(await run('stat -c %a /tmp /etc /new /root', { mounts })).toBe('1777\n755\n1777\n750')
+    for (const copied of [[], ['tmpcopyup']]) {
+      const mode = 'mode=1750'
+      const mounts = [
+        tmpfs('/tmp'),
+        tmpfs('/etc'),
+        tmpfs('/new'),
+        tmpfs('/root', mode),
+        tmpfs('/other', mode),
+      ]
+      for (const { options } of mounts) (options as string[]).push(...copied)
+      const modes = await run('stat -c %a /tmp /etc /new /root /other', { mounts })
+      expect(modes.split('\n')).toEqual(['1777', '755', '1777', '1750', '1750'])
+    }
   })
 
   it('lie one over the other, in order, and are files where their source is one', async () => {
