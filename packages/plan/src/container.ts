@@ -22,7 +22,7 @@ export interface Container {
 /** Checks what concerns more than one section; sections were checked when the configuration was read. */
 export function resolveContainer(config: OciConfig, options: PlanOptions): Container {
   checkOptions(options)
-  const namespaces = resolveNamespaces(config, options.plants)
+  const namespaces = resolveNamespaces(config, options)
   const { linux, process } = config
   if (options.rootfs?.idmap && namespaces.origin.user === 'host')
     throw new HoldfastError('HF_BAD_REQUEST', 'an idmapped root needs a user namespace', {

@@ -1,9 +1,9 @@
 /** Which of its namespaces a container makes, joins, or shares with the host, and how it gets there. */
 import { invalid } from './config/reader.ts'
 import { unsupported } from './config/unsupported.ts'
-import { normalize } from './paths.ts'
+import { fromBundle, normalize } from './paths.ts'
 import type { OciConfig } from './config/config.ts'
-import type { Preparation } from './plan.ts'
+import type { PlanOptions, Preparation } from './plan.ts'
 import type { FdName, NamespaceType, Step, TimeOffset } from './step.ts'
 
 export type Origin = 'new' | 'joined' | 'host'
@@ -33,8 +33,7 @@ const joinOrder: NamespaceType[] = ['mnt', 'net', 'ipc', 'uts', 'pid', 'cgroup',
 /** clone3(2) makes these for the init; user, cgroup and time come otherwise. */
 const clonedTypes: NamespaceType[] = ['mnt', 'net', 'ipc', 'uts', 'pid']
 
-/** `plants`: the caller can keep a root mounted in a namespace that isn't the container's own. */
-export function resolveNamespaces(config: OciConfig, plants = false): Namespaces {
+export function resolveNamespaces(config: OciConfig, options: PlanOptions): Namespaces {
   const origin: Record<NamespaceType, Origin> = {
     cgroup: 'host',
     ipc: 'host',
@@ -51,12 +50,16 @@ export function resolveNamespaces(config: OciConfig, plants = false): Namespaces
     origin[type] = each.path ? 'joined' : 'new'
     if (each.path) joined[type] = { path: each.path, field: `linux.namespaces[${index}].path` }
   }
-  const planted =
-    plants && origin.mnt !== 'new' && config.root !== undefined && normalize(config.root.path) !== '/'
+  const planted = origin.mnt !== 'new' && hasPlantableRoot(config, options)
   if (planted && origin.mnt === 'host') joined.mnt = { path: '/proc/self/ns/mnt', field: 'linux.namespaces' }
   const namespaces = { origin, joined, planted }
   checkCombinations(config, namespaces)
   return namespaces
+}
+
+/** One that is the host's own is taken as it stands. */
+function hasPlantableRoot({ root }: OciConfig, { plants, bundle }: PlanOptions): boolean {
+  return plants === true && root !== undefined && normalize(fromBundle(bundle, root.path)) !== '/'
 }
 
 /** Everything that asks for a namespace the container doesn't have. */

@@ -274,6 +274,12 @@ describe('a root in a mount namespace that is not new', () => {
     expect(stepsOf(steps, 'clone')[0]?.namespaces).toEqual(['pid'])
   })
 
+  it('is the bundle itself, where the configuration says so, and never the host', () => {
+    const at = (path: string, bundle: string) =>
+      plan(configJson({ root: { path } }, { namespaces: [] }), { plants: true, bundle }).plantedAt
+    expect([at('.', '/b'), at('x/..', '/b'), at('/', '/b')]).toEqual(['/b', '/b', undefined])
+  })
+
   it('needs rights over it that a user namespace does not have', () => {
     const namespaces = (ownUser.namespaces as { type: string }[]).filter(({ type }) => type !== 'mount')
     const json = configJson({}, { ...ownUser, namespaces })
