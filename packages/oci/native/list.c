@@ -51,13 +51,18 @@ static const char *owner_of(const struct container *container)
 	return text;
 }
 
-// The planner's JSON has its lines indented; no text in it contains a line's end.
-static void put_flat(const char *json, size_t length)
+// The planner's JSON is indented; as runc has it, a list is not.
+static void put_compact(const char *json, size_t length)
 {
+	bool text = false;
+
 	for (const char *at = json; at < json + length; at++) {
-		putchar(*at == '\n' ? ' ' : *at);
-		while (*at == '\n' && at + 1 < json + length && at[1] == ' ')
-			at++;
+		if (*at == '"')
+			text = !text;
+		if (text && *at == '\\' && at + 1 < json + length)
+			putchar(*at++);
+		if (text || (*at != ' ' && *at != '\n'))
+			putchar(*at);
 	}
 }
 
@@ -66,11 +71,11 @@ static void put_json(const struct container *container)
 	const char *owner = strstr(container->tail, "  \"owner\": \"\"\n}"); // the last field, which `state` leaves empty
 	size_t length = owner ? (size_t)(owner - container->tail) : strlen(container->tail);
 
-	put_flat(container->head, strlen(container->head));
-	printf("\"pid\": %d, \"status\": \"%s\", ", pid_of(container), status_name(container->status));
-	put_flat(container->tail, length);
+	put_compact(container->head, strlen(container->head));
+	printf("\"pid\":%d,\"status\":\"%s\",", pid_of(container), status_name(container->status));
+	put_compact(container->tail, length);
 	if (owner)
-		printf("\"owner\": \"%s\"}", owner_of(container));
+		printf("\"owner\":\"%s\"}", owner_of(container));
 }
 
 static void print_json(const struct listed *all)

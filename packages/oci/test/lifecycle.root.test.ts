@@ -181,7 +181,9 @@ describe.skipIf(process.getuid?.() !== 0)('a container', () => {
     world.must(['kill', ended, 'KILL'])
     const state = world.state(id)
     expect(world.must(['list', '-q']).split('\n')).toEqual(expect.arrayContaining([id, ended]))
-    const listed = JSON.parse(world.must(['list', '--format=json'])) as Json[]
+    const json = world.must(['list', '--format=json'])
+    const listed = JSON.parse(json) as Json[]
+    expect(json).toBe(`${JSON.stringify(listed)}\n`)
     expect(listed.find((each) => each.id === id)).toEqual({ ...state, owner: 'root' })
     const rows = world
       .must(['list'])
