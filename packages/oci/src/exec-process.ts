@@ -30,6 +30,20 @@ export function execProcess(own: OciProcess | undefined, args: string[], options
   return readProcess(process, 'process')
 }
 
+/**
+ * What a `--process` file leaves out is the container's own, as with runc: rights, and what the kernel thinks of ending it
+ * when memory is short. An engine's own score may be one that is never ended.
+ */
+export function withDefaults(process: OciProcess, own: OciProcess | undefined): OciProcess {
+  const { capabilities, oomScoreAdj, selinuxLabel } = own ?? {}
+  return {
+    ...(capabilities && { capabilities }),
+    ...(oomScoreAdj !== undefined && { oomScoreAdj }),
+    ...process,
+    ...(!process.selinuxLabel && selinuxLabel && { selinuxLabel }),
+  }
+}
+
 /** In every set: only what is inheritable too can be ambient, and without that a user other than root gets nothing (as with runc). */
 function withCapabilities({ capabilities }: OciProcess, added: string[]): object {
   const { bounding = [], effective = [], inheritable = [], permitted = [], ambient = [] } = capabilities ?? {}
@@ -47,7 +61,7 @@ function userOf(own: OciProcess, options: Options): object {
   const additionalGids = [...(own.user?.additionalGids ?? []), ...gids]
   const asked = options.value['user']
   if (asked === undefined) return { ...own.user, additionalGids }
-  const [uid = '', gid] = asked.split(':')
+  const [, uid = '', gid] = /^([^:]*)(?::(.*))?$/s.exec(asked) ?? []
   return {
     ...own.user,
     uid: idOf(uid, '--user'),

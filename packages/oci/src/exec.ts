@@ -26,7 +26,7 @@ import { openInit } from './ending.ts'
 import { withHome, withListenFds } from './environment.ts'
 import { messageOf } from './error-text.ts'
 import { execCgroups } from './exec-cgroup.ts'
-import { execProcess } from './exec-process.ts'
+import { execProcess, withDefaults } from './exec-process.ts'
 import { launchBy } from './launch.ts'
 import { numberOption, parseOptions, usage, type Options } from './options.ts'
 import { planHost } from './plan-host.ts'
@@ -103,7 +103,7 @@ async function processOf(
   } catch (error) {
     throw usage(`process file ${file}: ${(error as Error).message}`)
   }
-  const process = readProcess(json, 'process')
+  const process = withDefaults(readProcess(json, 'process'), config.process)
   if (!process.args?.length) throw usage('process args cannot be empty')
   return options.on.has('tty') ? { ...process, terminal: true } : process
 }

@@ -84,6 +84,26 @@ describe.skipIf(process.getuid?.() !== 0)('exec', () => {
     expect(world.call(['exec', id]).status).toBe(255)
   })
 
+  it('has from the container what a process file leaves out, and no more than the file says', () => {
+    const other = world.running(['sleep', '100'], (config) => (config.process.oomScoreAdj = 300))
+    const file = join(world.base, 'defaults.json')
+    const seen = (process: object) => {
+      const args = ['sh', '-c', 'grep CapEff /proc/self/status; cat /proc/self/oom_score_adj']
+      writeFileSync(file, JSON.stringify({ cwd: '/', args, ...process }))
+      return world.must(['exec', '--process', file, other]).split(/\s+/).slice(1, 3)
+    }
+    const own = world.must(['exec', other, 'grep', 'CapEff', '/proc/self/status']).split(/\s+/)[1]
+    expect(Number(`0x${own}`)).not.toBe(0)
+    expect(seen({})).toEqual([own, '300'])
+    expect(seen({ capabilities: {}, oomScoreAdj: 400 })).toEqual(['0000000000000000', '400'])
+    world.must(['delete', '--force', other])
+  })
+
+  it('refuses a user of three parts', () => {
+    const outcome = world.call(['exec', '--user', '1:2:3', id, 'true'])
+    expect(outcome).toMatchObject({ status: 255, stderr: expect.stringContaining('--user takes numbers') })
+  })
+
   it('leaves with --detach, and the pid file names a process of the container', async () => {
     const pidFile = join(world.base, 'exec.pid')
     world.must(['exec', '--detach', '--pid-file', pidFile, id, 'sleep', '777'], { detached: true })
