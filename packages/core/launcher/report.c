@@ -119,6 +119,7 @@ long await_answer(struct launch *launch)
 		if (size == 1)
 			return 0;
 		if (size != -EINTR)
-			return failed(launch, "read", "the shim and the keeper are gone", size < 0 ? size : -EPIPE);
+			return size < 0 ? failed(launch, "read", "the word to go on", size)
+					: failed(launch, "read", "whoever would say to go on is gone", -EPIPE);
 	}
 }

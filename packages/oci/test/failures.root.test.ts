@@ -236,6 +236,17 @@ describe.skipIf(!root)('a start that fails', () => {
     world.must(['delete', id])
   })
 
+  it('at a filter that leaves the launcher no way to wait leaves nothing, and says why', () => {
+    const id = world.id()
+    const bundle = world.bundle(['true'], (c) => {
+      const allowed = { names: ['execve', 'write', 'exit_group'], action: 'SCMP_ACT_ALLOW' }
+      c.linux.seccomp = { defaultAction: 'SCMP_ACT_ERRNO', syscalls: [allowed] }
+    })
+    const outcome = world.call(['run', '--bundle', bundle, id])
+    expect(outcome).toMatchObject({ status: 1, stderr: expect.stringContaining('refuses read(2)') })
+    expect(world.leftovers(id)).toEqual([])
+  })
+
   it('in `run` leaves nothing', () => {
     const id = world.id()
     const bundle = world.bundle(['sleep', '100'], (c) => (c.hooks = { poststart: [{ path: '/bin/false' }] }))

@@ -20,6 +20,7 @@ const advice: Partial<Record<Step['do'], Advice>> = {
     ENOMEM: 'Out of memory, or the pid namespace that was joined has no init any more.',
     EBUSY: 'The cgroup has controllers enabled for its children, so no process may be in it itself.',
   },
+  door: { EPERM: 'The seccomp profile refuses read(2), with which the program is waited for: allow it.' },
   rlimit: { EPERM: 'Raising a hard limit takes CAP_SYS_RESOURCE, which this machine does not give.' },
   'oom-score-adj': {
     EACCES: 'Lowering oom_score_adj takes CAP_SYS_RESOURCE, which this machine does not give.',
