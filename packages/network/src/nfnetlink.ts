@@ -119,6 +119,14 @@ export function dumpElements(set: SetName, tolerate: string[] = []): Request {
   }
 }
 
+/** The element with this key, where there is one. */
+export function getElement({ elements, ...set }: ElementRequest): Request {
+  return {
+    ...dumpElements(set, ['ENOENT']),
+    payload: [familyHeader(set), ...setName(set), elementList(elements, false)],
+  }
+}
+
 export interface FoundElement {
   /** Key, last key and data as one buffer each, their parts still padded. */
   key: Buffer
@@ -202,15 +210,15 @@ function elementRequest(
     type: (NFNL_SUBSYS_NFTABLES << 8) | message,
     flags,
     what: `${name} ${request.table} ${request.set}`,
-    payload: [
-      familyHeader(request),
-      ...setName(request),
-      nested(
-        NFTA_SET_ELEM_LIST_ELEMENTS,
-        request.elements.map((element) => nested(NFTA_LIST_ELEM, elementAttributes(element, adds))),
-      ),
-    ],
+    payload: [familyHeader(request), ...setName(request), elementList(request.elements, adds)],
   }
+}
+
+function elementList(elements: SetElement[], adds: boolean): Buffer {
+  return nested(
+    NFTA_SET_ELEM_LIST_ELEMENTS,
+    elements.map((element) => nested(NFTA_LIST_ELEM, elementAttributes(element, adds))),
+  )
 }
 
 function elementAttributes({ key, end, flags, data, timeout }: SetElement, adds: boolean): Buffer[] {

@@ -65,7 +65,10 @@ describe.skipIf(process.getuid?.() !== 0)('addresses', { timeout: 60_000 }, () =
       config: host.config({ ...v4, ...change }),
       env,
     })
-    const one = await host.succeed('ADD', { id: 'a', ...ask({ runtimeConfig: { ips: ['10.77.0.50/24'] } }) })
+    const one = await host.succeed('ADD', {
+      id: 'a',
+      ...ask({ runtimeConfig: { ips: ['10.77.0.50/24', '10.77.0.50'] } }),
+    })
     expect(one.ips[0].address).toBe('10.77.0.50/24')
     expect(
       await host.fail('ADD', { id: 'b', ...ask({ runtimeConfig: { ips: ['10.77.0.50'] } }) }),
@@ -313,8 +316,49 @@ describe.skipIf(process.getuid?.() !== 0)('published ports', { timeout: 60_000 }
       code: 2,
       msg: expect.stringContaining('::1'),
     })
+    // Neither who failed nor the end of what never was has taken it away.
+    await host.succeed('DEL', conflict)
+    expect(await fetchTcp(host.netns, '127.0.0.1', 8080)).toBe('web 10.77.0.1')
     await host.succeed('DEL', { netns: a })
     expect(await fetchTcp(host.netns, '127.0.0.1', 8080, 1)).toBe('')
+  })
+
+  it('of a container in two networks lead to one of its addresses, and when that goes to the other', async () => {
+    const netns = host.namespace()
+    const fetch = () => fetchTcp(host.netns, '127.0.0.1', 8080)
+    const published = publish(port(8080), port(5353, { protocol: 'udp' }))
+    const first = { netns, config: host.config({ ...v4, ...published }) }
+    const second = {
+      netns,
+      interface: 'eth1',
+      config: host.config({ name: 'net2', bridge: 'cni1', ipam: { subnet: '10.78.0.0/24' }, ...published }),
+    }
+    const results = [await host.succeed('ADD', first), await host.succeed('ADD', second)]
+    await host.serve(netns, 'web', 80)
+    expect(await fetch()).toBe('web 10.77.0.1')
+    const other = { id: 'c2', netns: host.namespace(), config: host.config({ ...v4, ...published }) }
+    expect(await host.fail('ADD', other)).toMatchObject({ code: 101, msg: expect.stringContaining('c1') })
+    const check = async () => {
+      const said: string[] = []
+      for (const [index, { config, ...call }] of [first, second].entries()) {
+        const prevResult = results[index]
+        const { status, stderr } = await host.call('CHECK', { ...call, config: { ...config, prevResult } })
+        said.push(`${status} ${stderr.split('\n').filter((line) => line.includes(':8080/')).length}`)
+      }
+      return said
+    }
+    expect(await check()).toEqual(['0 0', '0 0'])
+    await host.succeed('DEL', first)
+    expect(await fetch()).toBe('web 10.78.0.1')
+    results[0] = await host.succeed('ADD', first)
+    expect(await fetch()).toBe('web 10.78.0.1')
+    await host.run('nft flush ruleset')
+    expect(await check()).toEqual(['0 1', '0 0'])
+    expect(await fetch()).toBe('web 10.77.0.1')
+    await host.succeed('DEL', second)
+    expect(await fetch()).toBe('web 10.77.0.1')
+    await host.succeed('DEL', first)
+    expect(await host.leftovers()).toEqual([])
   })
 
   it('of a container that died without a word are had by the next one', async () => {

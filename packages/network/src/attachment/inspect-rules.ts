@@ -1,17 +1,17 @@
 /** The rules of one attachment, compared with what its setup wrote, and written again. */
-import { addressBytes, formatAddress, networkOf, parseAddress } from '../address.ts'
-import { elementKey, elementsOf } from '../port-elements.ts'
+import { formatAddress, networkOf } from '../address.ts'
+import type { PublishedPort } from '../bridge.ts'
 import type { AttachmentRecord } from './attachment-file.ts'
 import { install, rulesAmiss, type RuleNeeds } from './base-rules.ts'
-import { table, type Host } from './host.ts'
+import type { Host } from './host.ts'
 import { addressesOf, type InsideAddress } from './inside.ts'
 import { guardMac, isGuarded } from './mac-guard.ts'
 import type { NetworkConfig } from './network-config.ts'
-import { publishPorts } from './ports.ts'
+import { collide, publishedPorts, publishPorts } from './ports.ts'
 import { networkRules } from './rules-name.ts'
+import { sharedPorts, siblingsOf } from './siblings.ts'
 import { hostLinkName, type AttachmentKey } from './stable-name.ts'
 import type { StateDir } from './state-dir.ts'
-import { publishedTo } from './take-down.ts'
 
 export interface RulesLook {
   host: Host
@@ -61,15 +61,15 @@ function chainedRules({ rules, trunk }: AttachmentRecord): Omit<RuleNeeds, 'subn
   return { name: rules, pointToPoint: rules.startsWith('net-'), trunk, ipMasq: false }
 }
 
-async function missingPorts({ host, record }: RulesLook): Promise<AttachmentRecord['ports']> {
-  if (record.ports.length === 0) return []
-  const own = record.addresses.map((text) => addressBytes(parseAddress(text, 'address')))
-  const present = (await publishedTo(host, (address) => own.some((each) => each.equals(address)))).map(
-    elementKey,
-  )
-  return record.ports.filter((port) =>
-    elementsOf({ options: { table } }, record.addresses, [port]).some(
-      (element) => !present.includes(elementKey(element)),
-    ),
-  )
+/** One that leads to another attachment of the container is not missing. */
+async function missingPorts({ host, dir, key, record }: RulesLook): Promise<PublishedPort[]> {
+  const without = async (left: PublishedPort[], of: AttachmentRecord) => {
+    const { addresses } = of
+    const published = await publishedPorts(host, { addresses, ports: sharedPorts(of, left) })
+    return left.filter((port) => !published.some((each) => collide(each, port)))
+  }
+  let missing = await without(record.ports, record)
+  if (missing.length === 0) return missing
+  for (const sibling of siblingsOf(dir, key)) missing = await without(missing, sibling.record)
+  return missing
 }

@@ -7,8 +7,8 @@ import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatAddress, isLoopback, isUnspecified, parseAddress, type Address } from '../address.ts'
 import type { PortMapping, PublishedPort } from '../bridge.ts'
 import { HeldSockets } from '../held-sockets.ts'
-import { changeElements, type ElementRequest } from '../nfnetlink.ts'
-import { elementsOf } from '../port-elements.ts'
+import { changeElements, getElement, parseElements, type ElementRequest } from '../nfnetlink.ts'
+import { elementKey, elementsOf } from '../port-elements.ts'
 import { deletePresent } from '../publish.ts'
 import { forgetFlows } from '../udp-flows.ts'
 import type { AttachmentRecord } from './attachment-file.ts'
@@ -90,15 +90,42 @@ export async function publishPorts(
   await forgetFlows(host, record.addresses, ports, 'publish')
 }
 
-/** Idempotent. */
-export async function withdrawPorts(host: Host, record: AttachmentRecord): Promise<void> {
+/** Idempotent. What is another's stays: this one may have failed for want of the port. Returns what was published. */
+export async function withdrawPorts(host: Host, record: AttachmentRecord): Promise<PublishedPort[]> {
   const { addresses, ports } = record
-  if (ports.length === 0) return
-  await deletePresent(host, [
-    ...elementsOf({ options: { table } }, addresses, ports),
-    ...exitElements(record),
-  ])
-  await forgetFlows(host, addresses, ports, 'withdraw')
+  if (ports.length === 0) return []
+  const published = await publishedPorts(host, record)
+  const elements = elementsOf({ options: { table } }, addresses, published)
+  await deletePresent(host, [...elements, ...exitElements(record)])
+  await forgetFlows(host, addresses, published, 'withdraw')
+  return published
+}
+
+/** Answers to so many questions fit into a socket's buffer. */
+const askedAtOnce = 64
+
+/** Those that lead to its addresses; asked for one by one, so that the ports of others cost nothing. */
+export async function publishedPorts(
+  host: Host,
+  { addresses, ports }: Pick<AttachmentRecord, 'addresses' | 'ports'>,
+): Promise<PublishedPort[]> {
+  const wanted = ports.flatMap((port) =>
+    elementsOf({ options: { table } }, addresses, [port]).map((element) => ({ port, element })),
+  )
+  const found: PublishedPort[] = []
+  for (let at = 0; at < wanted.length; at += askedAtOnce) {
+    const asked = wanted.slice(at, at + askedAtOnce)
+    const replies = await host.netfilter.request(asked.map(({ element }) => getElement(element)))
+    asked.forEach(({ port, element }, index) => {
+      const leads = replies[index]!.flatMap(parseElements).some(
+        ({ key, data }) =>
+          data &&
+          elementKey({ ...element, elements: [{ key: [key], data: [data] }] }) === elementKey(element),
+      )
+      if (leads) found.push(port)
+    })
+  }
+  return found
 }
 
 /** What leaves by these links from 127.0.0.1 is masqueraded: bridges are among them by the network's own rules. */

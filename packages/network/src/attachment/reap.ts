@@ -3,6 +3,7 @@
  * are wanted by somebody else now. What is looked at is the lock, so that nobody's work in progress is taken away.
  */
 import { hasCode } from '@holdfast/errors'
+import type { PublishedPort } from '../bridge.ts'
 import {
   AttachmentFile,
   attachmentNames,
@@ -16,6 +17,7 @@ import { findNetns } from './netns-path.ts'
 import { collide, isClash, portInUse, publishPorts } from './ports.ts'
 import type { Work } from './work.ts'
 import type { AttachmentKey } from './stable-name.ts'
+import { apartFrom, siblingsOf } from './siblings.ts'
 import type { StateDir } from './state-dir.ts'
 import { takeDown } from './take-down.ts'
 
@@ -30,25 +32,24 @@ export async function retryAfterReaping<T>(work: Work, attempt: () => Promise<T>
   }
 }
 
-/** HF_PORT_IN_USE with the container whose it is. */
+/** All of them, but for those that another attachment of the container has. HF_PORT_IN_USE with the container whose it is. */
 export async function publishOrReap(work: Work, record: AttachmentRecord, needs: RuleNeeds): Promise<void> {
-  const { host, dir } = work
-  const publish = () => publishPorts(host, record)
-  try {
-    await publish()
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) {
-      using _ = await dir.installing()
-      await install(host, needs) // somebody flushed them a moment ago
-    } else if (!isClash(error)) {
-      throw error
-    } else if ((await reapDead(host, dir.beside())) === 0) {
-      throw clash(work, record, error)
-    }
+  const { host, dir, key } = work
+  let { ports } = record
+  for (let remedies = 3; ; remedies--) {
     try {
-      await publish()
-    } catch (again) {
-      throw isClash(again) ? clash(work, record, again) : again
+      return await publishPorts(host, record, ports)
+    } catch (error) {
+      if (hasCode(error, 'ENOENT') && remedies > 0) {
+        using _ = await dir.installing()
+        await install(host, needs) // somebody flushed them a moment ago
+        continue
+      }
+      if (!isClash(error)) throw error
+      const others = apartFrom(siblingsOf(dir, key), ports)
+      const helps = others.length < ports.length || (remedies > 0 && (await reapDead(host, dir.beside())) > 0)
+      if (!helps) throw clash(work, ports, error)
+      ports = others
     }
   }
 }
@@ -86,12 +87,11 @@ function networkOf({ dir, key }: Work): Network {
   return { name: key.network, dir }
 }
 
-function clash(work: Work, { ports }: AttachmentRecord, cause: unknown): Error {
+function clash(work: Work, ports: PublishedPort[], cause: unknown): Error {
   for (const { dir } of work.dir.beside()) {
     for (const entry of attachmentNames(dir)) {
       const other = readRecord(dir, entry)
-      if (!other || (dir.path === work.dir.path && splitName(entry).containerId === work.key.containerId))
-        continue
+      if (!other || splitName(entry).containerId === work.key.containerId) continue
       const port = ports.find((each) => other.ports.some((theirs) => collide(each, theirs)))
       if (port) return portInUse(port, `container ${other.containerId}`, { container: other.containerId })
     }

@@ -16,6 +16,7 @@ import { linkInside } from './inside.ts'
 import { LeaseFiles } from './lease-files.ts'
 import { unguardLink, unguardMac } from './mac-guard.ts'
 import { withdrawPorts } from './ports.ts'
+import { handOn, siblingsOf } from './siblings.ts'
 import { attachmentAlias, hostLinkName, shaperName, type AttachmentKey } from './stable-name.ts'
 import type { StateDir } from './state-dir.ts'
 import { openOwnNetns } from './netns-path.ts'
@@ -38,7 +39,11 @@ export async function takeDown(host: Host, dir: StateDir, remains: Remains): Pro
   const steps = new Steps()
   const { attempt } = steps
   const known = record?.addresses ?? [...remains.addresses, ...leases.addressesOf(key)]
-  await attempt(() => (record ? withdrawPorts(host, record) : withdrawWhatLeadsTo(host, known)))
+  await attempt(async () => {
+    if (!record) return await withdrawWhatLeadsTo(host, known)
+    const withdrawn = await withdrawPorts(host, record)
+    if (withdrawn.length > 0) await handOn(host, siblingsOf(dir, key), withdrawn)
+  })
   await attempt(() => removeHostLink(host, key, record))
   await attempt(() => removeLink(host, record?.shaper ?? shaperName(key), attachmentAlias(key)))
   const { mac } = record ?? {}

@@ -1,5 +1,5 @@
 /** What a runtime adds to a network's configuration: capabilities (`runtimeConfig`), `args`, CNI_ARGS. */
-import { macBytes, parseAddress, parseInterfaceAddress, type Address } from '../address.ts'
+import { formatAddress, macBytes, parseAddress, parseInterfaceAddress, type Address } from '../address.ts'
 import type { PortMapping } from '../bridge.ts'
 import { Fields, inPath, invalid } from './fields.ts'
 import type { Bandwidth, Dns, RuntimeConfig } from './network-config.ts'
@@ -25,19 +25,20 @@ export function validateRuntime(json: unknown, args: Record<string, string> = {}
   }
 }
 
-/** With or without a prefix length, which the ranges know better. */
+/** With or without a prefix length, which the ranges know better. One that is named twice (podman does) is one. */
 function wishes(runtime: Fields, cniArgs: Fields, args: Record<string, string>): Address[] {
   const named = runtime.texts('ips').map((text) => [text, runtime.at('ips')])
   if (named.length === 0) named.push(...cniArgs.texts('ips').map((text) => [text, cniArgs.at('ips')]))
   if (named.length === 0 && args['IP'])
     named.push(...args['IP'].split(',').map((text) => [text, 'CNI_ARGS IP']))
-  return named.map(([text, path]) =>
+  const addresses = named.map(([text, path]) =>
     inPath(path!, () => {
       if (!text!.includes('/')) return parseAddress(text!, 'ips')
       const { family, value } = parseInterfaceAddress(text!, 'ips')
       return { family, value }
     }),
   )
+  return [...new Map(addresses.map((address) => [formatAddress(address), address])).values()]
 }
 
 /** A runtime gives a mapping without a host port for what is exposed only: nothing is to be done. */
