@@ -66,10 +66,11 @@ export function pidfdWait(pidfd: number): ProcessExit | undefined {
   return pid === 0 ? undefined : exitOf(out)
 }
 
-/** Reaps what has ended where it is a child of ours, and leaves it to its parent where it isn't. */
-export function pidfdReap(pidfd: number): void {
+/** Reaps what has ended where it is a child of ours, and leaves it to its parent where it isn’t. False: a child that runs. */
+export function pidfdReap(pidfd: number): boolean {
   const result = native.pidfdWait(checkFd(pidfd, 'pidfd'), new Int32Array(2))
   if (result < 0 && errnoName(-result) !== 'ECHILD') check(result, 'waitid')
+  return result !== 0
 }
 
 /** Each child that has ended, by pid. For a process that starts children by no other means: it takes any. */

@@ -53,8 +53,7 @@ const leaving = new Set<Promise<void>>()
 
 function reapLater(keeper: number): void {
   const reaped = new Promise((resolve) => setTimeout(resolve, reapAfterMs))
-    .then(() => readable(keeper))
-    .then(() => reap(keeper))
+    .then(() => (pidfdReap(keeper) ? closeFd(keeper) : readable(keeper).then(() => reap(keeper))))
     .finally(() => leaving.delete(reaped))
   leaving.add(reaped)
 }
