@@ -66,7 +66,7 @@ export function pidfdWait(pidfd: number): ProcessExit | undefined {
   return pid === 0 ? undefined : exitOf(out)
 }
 
-/** Reaps what has ended where it is a child of ours, and leaves it to its parent where it isn’t. False: a child that runs. */
+/** Reaps what has ended where it is a child of ours, and leaves it to its parent where not. False: a child that runs. */
 export function pidfdReap(pidfd: number): boolean {
   const result = native.pidfdWait(checkFd(pidfd, 'pidfd'), new Int32Array(2))
   if (result < 0 && errnoName(-result) !== 'ECHILD') check(result, 'waitid')

@@ -8,6 +8,7 @@ import {
   watchFd,
   type ProcessExit,
 } from '@holdfast/core'
+import { hasCode } from '@holdfast/errors'
 import type { ExitRecord } from '@holdfast/protocol'
 import { nowRfc3339 } from './clock.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
@@ -37,16 +38,27 @@ export async function processEnd(
 ): Promise<EndRecord | undefined> {
   if (keeper?.word !== undefined) {
     await readable(keeper.word)
-    const word = receiveMessage(keeper.word, maxRecord)
+    const record = receiveRecord(keeper.word)
     closeFd(keeper.word)
-    if (word !== undefined && word.data.length > 0) {
+    if (record !== undefined) {
       reapLater(keeper.pidfd)
       if (init) closeFd(init.pidfd)
-      return JSON.parse(word.data.toString('latin1')) as EndRecord
+      return record
     }
   }
   if (init) await readable(init.pidfd)
   return undefined
+}
+
+/** Undefined where the keeper was killed; before it had read that it was entrusted, the kernel calls that a reset. */
+function receiveRecord(word: number): EndRecord | undefined {
+  try {
+    const text = receiveMessage(word, maxRecord)?.data.toString('latin1')
+    return text ? (JSON.parse(text) as EndRecord) : undefined
+  } catch (error) {
+    if (!hasCode(error, 'ECONNRESET')) throw error
+    return undefined
+  }
 }
 
 const leaving = new Set<Promise<void>>()

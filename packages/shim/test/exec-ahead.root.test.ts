@@ -122,6 +122,17 @@ asRoot('an exec that was created', () => {
     expect(performance.now() - began).toBeLessThan(400) // it would wait for half a second
   })
 
+  it('is told of at its end although its keeper was killed before it had read that it was entrusted', async () => {
+    const { pid } = await prepare('p', spec(['sleep', '1000']))
+    const keeper = Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))![1])
+    process.kill(keeper, 'SIGSTOP')
+    await run.client.request('exec.start', { execId: 'p', spec: spec(['sleep', '1000']) })
+    process.kill(keeper, 'SIGKILL')
+    await run.client.request('exec.kill', { execId: 'p', signal: 9 })
+    const { exit } = await run.event('exec-exited')
+    expect([137, null]).toContain(exit.exitCode) // null: a kernel before 6.15
+  })
+
   it('ends with its shim', async () => {
     const { pid, over } = await prepare('p', spec(['true']))
     over.catch(() => {}) // it is never answered
