@@ -1,7 +1,7 @@
 /** Routes of any form that CNI has: by a gateway or on the link, with metrics, in any table. */
 import { formatRoute, MessageType, RouteScope } from 'netlink/dist/rt/gen_structs.js'
 import { addressBytes, formatPrefix, type Address, type Prefix } from './address.ts'
-import { NLM_F_CREATE, NLM_F_EXCL, type Request } from './netlink.ts'
+import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, type Request } from './netlink.ts'
 import { attribute, nested } from './netlink-attributes.ts'
 import { RT_TABLE_MAIN, u32 } from './rtnetlink.ts'
 
@@ -23,7 +23,11 @@ export interface NewRoute {
   scope?: number | undefined
 }
 
-/** EEXIST is as good: an address of the same network brought it, or another interface of the container's. */
+/**
+ * One to the same destination by another interface of the container's goes before it, and it is there when that is gone.
+ * (Not so where two would share the load: IPv6 routes by a gateway differ in `priority`, or EEXIST is tolerated.) A route on
+ * the link may be there already: an address of the same network brought it.
+ */
 export function addRoute(route: NewRoute): Request {
   const { index, destination, gateway, mtu, advmss, priority, table = RT_TABLE_MAIN } = route
   const scope = route.scope ?? (gateway || destination.family === 6 ? 0 : RouteScope.LINK)
@@ -41,7 +45,7 @@ export function addRoute(route: NewRoute): Request {
   })
   return {
     type: MessageType.NEWROUTE,
-    flags: NLM_F_CREATE | NLM_F_EXCL,
+    flags: NLM_F_CREATE | (gateway && destination.family === 4 ? NLM_F_APPEND : NLM_F_EXCL),
     what: `RTM_NEWROUTE ${formatPrefix(destination)} on link ${index}`,
     tolerate: ['EEXIST'],
     hints: { ENETUNREACH: 'Its gateway is on no network of the interface.' },

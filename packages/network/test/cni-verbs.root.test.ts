@@ -112,6 +112,24 @@ describe.skipIf(process.getuid?.() !== 0)('ADD and DEL', { timeout: 60_000 }, ()
     await host.succeed('DEL', { netns, interface: 'eth1', config: second })
     expect(await host.leftovers()).toEqual([])
   })
+
+  it('two networks that both are a way to everywhere: the first is it, and the other when that is gone', async () => {
+    const netns = host.namespace()
+    const ranges = [[{ subnet: '10.78.0.0/24' }], [{ subnet: 'fd00:78::/64' }]]
+    const config = host.config({ name: 'net2', bridge: 'cni1', isDefaultGateway: true, ipam: { ranges } })
+    await host.succeed('ADD', { netns })
+    const second = { netns, interface: 'eth1', config }
+    const prevResult = await host.succeed('ADD', second)
+    const ways = async () => [
+      (await run(netns, 'ip route get 192.0.2.9')).split(' ')[2],
+      (await run(netns, 'ip -6 route get 2001:db8::9')).split(' ')[4],
+    ]
+    expect(await ways()).toEqual(['10.77.0.1', 'fd00:77::1'])
+    await host.succeed('CHECK', { ...second, config: { ...config, prevResult } })
+    await host.succeed('DEL', { netns })
+    expect(await ways()).toEqual(['10.78.0.1', 'fd00:78::1'])
+    await host.succeed('DEL', second)
+  })
 })
 
 describe.skipIf(process.getuid?.() !== 0)('errors', { timeout: 60_000 }, () => {

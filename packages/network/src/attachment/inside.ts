@@ -1,5 +1,5 @@
 /** The interface inside the container: its settings, addresses and routes, and its announcement. */
-import { HoldfastError } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 import {
   formatAddress,
   networkOf,
@@ -72,15 +72,39 @@ export async function configureInside(
   { index, options }: { index: number; options: InsideOptions },
 ): Promise<void> {
   const { addresses, routes, dad, noPrefixRoute } = options
+  const ranked = routes.filter(isRanked)
   await configureInterface(socket, {
     index,
     addresses: addresses.map(({ address }) => address),
-    routes: routes.map((route) => addRoute({ ...route, index })),
+    routes: routes.filter((route) => !isRanked(route)).map((route) => addRoute({ ...route, index })),
     dad,
     noPrefixRoute,
     withoutIpv6:
       host.hasIpv6 && addresses.length > 0 && !addresses.some(({ address }) => address.family === 6),
   })
+  for (const route of ranked) await addBehind(socket, { ...route, index })
+}
+
+function isRanked({ destination, gateway, priority }: NewRouteWish): boolean {
+  return destination.family === 6 && gateway !== undefined && priority === undefined
+}
+
+/** The kernel's own for IPv6 routes. */
+const usualPriority = 1024
+/** No container has as many interfaces. */
+const ranks = 256
+
+/** Behind those to the same destination by other interfaces: of the same priority, the kernel would use them in turn. */
+async function addBehind(socket: NetlinkSocket, route: NewRoute): Promise<void> {
+  for (let rank = 0; ; rank++) {
+    const request = addRoute({ ...route, priority: usualPriority + rank })
+    try {
+      await socket.request([{ ...request, tolerate: [] }])
+      return
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST') || rank === ranks) throw error
+    }
+  }
 }
 
 /** So that nobody goes on sending to whoever had its addresses before. */
