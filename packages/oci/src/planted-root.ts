@@ -2,7 +2,7 @@
  * The root of a container whose mount namespace is its caller's: it is mounted there, at `root.path`, as long as the
  * container is. In a namespace that was joined it stays until that one ends: from here it is out of sight.
  */
-import { readFileSync, realpathSync } from 'node:fs'
+import { readFileSync, readlinkSync, realpathSync } from 'node:fs'
 import { umount } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 
@@ -11,18 +11,24 @@ const MNT_DETACH = 2
 export interface PlantedRoot {
   /** Without links. */
   path: string
-  /** The mounts that lay there before, by their ids: an engine's own root file system may be one. */
+  /** The mount namespace in which it was looked for what lay there. */
+  namespace: string
+  /** Those mounts, by their ids: an engine's own root file system may be one. */
   before: number[]
 }
 
 /** Of the directory `root`, before anything is mounted. */
 export function plantingAt(root: string): PlantedRoot {
   const path = realpathSync(root)
-  return { path, before: mountsAt(path) }
+  return { path, namespace: ownNamespace(), before: mountsAt(path) }
 }
 
-/** Unmounts what has come to lie there. Does nothing where there is nothing. */
-export function uproot({ path, before }: PlantedRoot): void {
+/**
+ * Unmounts what has come to lie there. Does nothing where there is nothing, nor in another mount namespace than the one it
+ * was made for: there the same path, and the same ids, are others' mounts.
+ */
+export function uproot({ path, namespace, before }: PlantedRoot): void {
+  if (namespace !== ownNamespace()) return
   const known = new Set(before)
   for (const id of mountsAt(path)) {
     if (known.has(id)) continue
@@ -33,6 +39,8 @@ export function uproot({ path, before }: PlantedRoot): void {
     }
   }
 }
+
+const ownNamespace = (): string => readlinkSync('/proc/self/ns/mnt')
 
 /** Ids of the mounts at this very path (proc_pid_mountinfo(5)). */
 function mountsAt(path: string): number[] {

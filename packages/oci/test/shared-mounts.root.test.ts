@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { umount } from '@holdfast/core'
 import { afterAll, describe, expect, it } from 'vitest'
 import { OciWorld, type Json } from './world.ts'
 
@@ -54,6 +55,21 @@ describe.skipIf(process.getuid?.() !== 0)('without a mount namespace of its own,
     })
     const run = world.inNewMountNamespace(script, [bundle, id])
     expect(run).toMatchObject({ status: 0, stdout: '1\n' })
+  })
+
+  it('leaves alone what lies at its root in another mount namespace, from where it is deleted', () => {
+    const id = world.running(['sleep', '100'], without())
+    const script = [
+      `mount --bind /etc ${world.rootfs}`,
+      `"$0" --root ${world.root} delete --force "$1"`,
+      `test ${world.rootfs} -ef /etc && echo same`,
+    ].join(' && ')
+    try {
+      expect(world.inNewMountNamespace(script, [id])).toMatchObject({ status: 0, stdout: 'same\n' })
+    } finally {
+      while (mountsAt(world.rootfs) > 0) umount(world.rootfs, 2)
+    }
+    expect(world.leftovers(id)).toEqual([])
   })
 
   it('leaves no mount where its start fails behind them', () => {
