@@ -60,6 +60,7 @@ interface Making {
 }
 
 async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
+  refuseRootless()
   const { request } = call
   const options = parseOptions(request.args, makingOptions)
   const id = onlyId(verb, options)
@@ -84,6 +85,15 @@ async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
     store.forget(request.root, id)
     throw error
   }
+}
+
+/** Namespaces, mounts and cgroups are made with the host's rights, before the container's user namespace is entered. */
+function refuseRootless(): void {
+  if (process.getuid?.() === 0) return
+  throw new HoldfastError('HF_UNSUPPORTED', 'rootless containers are not supported: only root can make one', {
+    hint: 'Run it as root; a user namespace in the configuration makes the container itself unprivileged.',
+    details: { field: 'uid' },
+  })
 }
 
 function readConfig(bundle: string): string {
