@@ -44,6 +44,14 @@ long op_set_propagation(struct launch *launch, struct reader *reader)
 	return result < 0 ? failed(launch, "mount_setattr", path, result) : 0;
 }
 
+static long make_unbindable(struct launch *launch, int tree, const char *path)
+{
+	struct mount_attr attr = {.propagation = MS_UNBINDABLE};
+	long result = sys(mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr);
+
+	return result < 0 ? failed(launch, "mount_setattr", path, result) : 0;
+}
+
 long op_stage_area(struct launch *launch, struct reader *reader)
 {
 	const char *path = read_text(reader);
@@ -67,6 +75,10 @@ long op_stage_area(struct launch *launch, struct reader *reader)
 	result = attach_tree(launch, (int)tree, (int)target, path);
 	sys(close, target);
 	launch->stage = (int)tree;
+	// A recursive bind of a directory above would take the area along with all that is staged in it: shown to the
+	// container, and refused an id map, as the layers have one already. What can't be bound is left out of such a copy.
+	if (result == 0)
+		result = make_unbindable(launch, (int)tree, path);
 	for (uint32_t i = 0; i < launch->pending_count && result == 0; i++) {
 		result = attach_staged(launch, launch->pending[i].tree, launch->pending[i].as);
 		sys(close, launch->pending[i].tree);
