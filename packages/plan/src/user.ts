@@ -102,11 +102,11 @@ function findGroup(name: string, groups: GroupEntry[]): number {
 }
 
 function parseId(text: string): number | null {
-  return /^[0-9]{1,15}$/.test(text) ? Number(text) : null
+  return /^-?[0-9]{1,15}$/.test(text) ? Number(text) : null
 }
 
 function checkRange(id: number, name: string): void {
-  if (id > maxId) throw refuse(`uids and gids must be in range 0-${maxId}`, name)
+  if (id < 0 || id > maxId) throw refuse(`uids and gids must be in range 0-${maxId}`, name)
 }
 
 function refuse(message: string, value: string): HoldfastError {

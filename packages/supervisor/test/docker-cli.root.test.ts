@@ -72,6 +72,7 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
 
   it.each([
     ['nosuch', 127, 'executable file not found'],
+    ['', 127, 'executable file not found'],
     ['/etc', 126, 'permission denied'],
   ])('ends run of %s with %d', async (command, code, message) => {
     const outcome = await docker(['run', '--rm', 'busybox', command])
@@ -130,6 +131,9 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
     })
     expect(await docker(['exec', '-i', 'cc', 'cat'], 'abc')).toMatchObject({ code: 0, out: 'abc' })
     expect((await docker(['exec', 'cc', 'nosuch'])).code).toBe(127)
+    expect((await docker(['exec', 'cc', ''])).code).toBe(127)
+    const relative = await docker(['exec', '-w', 'tmp', 'cc', 'true'])
+    expect(relative).toMatchObject({ code: 126, out: 'Cwd must be an absolute path\r\n' })
     const nobody = await docker(['exec', '-u', 'nosuch', 'cc', 'true'])
     expect(nobody.code).toBe(126)
     expect(nobody.out).toBe('unable to find user nosuch: no matching entries in passwd file\r\n')
@@ -139,6 +143,7 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
       'chdir to cwd ("/nosuch") set in config.json failed: no such file or directory',
     )
     expect(await docker(['logs', 'cc'])).toEqual({ code: 0, out: 'hello\n', err: 'err\n' })
+    expect(await docker(['logs', '--details', 'cc'])).toEqual({ code: 0, out: ' hello\n', err: ' err\n' })
     expect(
       (await docker(['logs', '-t', '--tail', '1', 'cc'])).err +
         (await docker(['logs', '-t', '--tail', '1', 'cc'])).out,
@@ -267,6 +272,34 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
     expect(out).toMatch(/^[\d.]+\tbox\.example\.org box$/m)
     expect(lines).toEqual(expect.arrayContaining(['192.0.2.9\tdb', 'nameserver 192.0.2.1', 'search a.b']))
     expect(lines).toContain(`${lines.at(-1)}\tgw`)
+  })
+
+  it('takes any name of up to 64 bytes for a hostname, as the kernel does', async () => {
+    const { out } = await docker(['run', '--rm', '--hostname', 'a bä', 'busybox', 'hostname'])
+    expect(out).toBe('a bä\n')
+    for (const name of ['x'.repeat(65), 'ä'.repeat(33), 'a\n127.0.0.1 b']) {
+      const { code, err } = await docker(['create', '--hostname', name, 'busybox'])
+      expect([code, err]).toEqual([1, expect.stringContaining('invalid hostname')])
+    }
+  })
+
+  it("binds a directory above the engine's own, and nothing that is being prepared in there", async () => {
+    const script = "grep -c ' /above' /proc/self/mountinfo; ls /above"
+    for (const flags of [[], ['--userns=host']]) {
+      const { out, err } = await docker([
+        'run',
+        '--rm',
+        ...flags,
+        '-v',
+        `${supervisor.root}:/above:ro`,
+        'busybox',
+        'sh',
+        '-c',
+        script,
+      ])
+      expect(err).toBe('')
+      expect(out.split('\n')).toEqual(expect.arrayContaining(['1', 'data', 'run']))
+    }
   })
 
   it.skipIf(!blockDevice)("limits what goes through a block device, by the device's path", async () => {

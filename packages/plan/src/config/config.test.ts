@@ -68,7 +68,6 @@ describe('the top level', () => {
 describe('the process', () => {
   it.each<[string, Json, string]>([
     ['no arguments', { args: [] }, 'process.args'],
-    ['an empty program', { args: [''] }, 'process.args[0]'],
     ['a relative working directory', { cwd: 'tmp' }, 'process.cwd'],
     ['an unknown limit', { rlimits: [{ type: 'RLIMIT_TEST', soft: 1, hard: 1 }] }, 'process.rlimits[0].type'],
     [

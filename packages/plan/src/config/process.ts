@@ -118,7 +118,6 @@ export type OciCapabilities = NonNullable<OciProcess['capabilities']>
 export function readProcess(value: unknown, path = 'process'): OciProcess {
   const result = process(value, path)
   if (!result.args?.length) throw invalid(`${path}.args`, 'must name the program to run')
-  if (result.args[0] === '') throw invalid(`${path}.args[0]`, 'must not be empty')
   refuseDuplicates(result.rlimits ?? [], (limit) => limit.type, `${path}.rlimits`, 'type')
   result.rlimits?.forEach((limit, index) => {
     if (BigInt(limit.soft) > BigInt(limit.hard))

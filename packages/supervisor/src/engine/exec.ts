@@ -32,7 +32,7 @@ export async function execCreate(
   container: Container,
   options: ExecOptions,
 ): Promise<string> {
-  if (options.args.length === 0 || options.args[0] === '') {
+  if (options.args.length === 0) {
     throw new HoldfastError('HF_BAD_REQUEST', 'No exec command specified', { details: { field: 'Cmd' } })
   }
   const { client } = await shimOf(container)
@@ -81,9 +81,17 @@ function specOf(options: ExecOptions): ExecSpec {
     tty,
     privileged,
     stdin: attachStdin,
-    ...(workingDir !== '' && { cwd: workingDir }),
+    ...(workingDir.startsWith('/') && { cwd: workingDir }), // `checkDirectory` refuses the others
     ...(consoleSize && { consoleSize }),
   }
+}
+
+/** Docker's runtime finds this out when it starts the exec, which then has an exit code: 126. */
+function checkDirectory({ workingDir }: ExecOptions): void {
+  if (workingDir === '' || workingDir.startsWith('/')) return
+  throw new HoldfastError('HF_COMMAND_NOT_EXECUTABLE', 'Cwd must be an absolute path', {
+    details: { field: 'WorkingDir', value: workingDir },
+  })
 }
 
 export async function execStart(
@@ -101,6 +109,7 @@ export async function execStart(
   containerEvent(context, container, `exec_start: ${exec.record.args.join(' ')}`, { execID: execId })
   exec.record = { ...exec.record, running: true }
   try {
+    checkDirectory(exec.options)
     const spec = consoleSize && tty ? { ...exec.spec, consoleSize } : exec.spec
     const { pid, attachment } = await client.exec(
       execId,
