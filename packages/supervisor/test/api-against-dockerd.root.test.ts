@@ -188,6 +188,61 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', () => {
     await compare('GET', '/images//json')
   })
 
+  it.each(faults)('finds the same fault with %j, before it looks for the image', async (host) => {
+    const body = { Image: 'nosuch', Cmd: ['true'], HostConfig: host }
+    const { docker, ours } = await compare('POST', '/containers/create', body)
+    expect(words(ours)).toBe(words(docker))
+  })
+
+  it.each([
+    { Driver: 'local', DriverOpts: { foo: 'bar' } },
+    { DriverOpts: { type: 'tmpfs' } },
+    { Name: 'a' },
+    { Name: 'a b' },
+  ])('refuses the volume %j in the same words', async (volume) => {
+    const { docker, ours } = await compare('POST', '/volumes/create', { Name: 'v2', ...volume })
+    expect(words(ours)).toBe(words(docker))
+  })
+
+  it('finds the same containers by name, port, time and state', async () => {
+    const names = ['filter-a', 'filter-b', 'other']
+    for (const [index, name] of names.entries()) {
+      const ports = { '80/tcp': [{ HostPort: String(20_080 + index) }] }
+      const published = { ExposedPorts: { '80/tcp': {} }, HostConfig: { PortBindings: ports } }
+      await compare('POST', `/containers/create?name=${name}`, { ...sleeper, ...(index !== 1 && published) })
+      await compare('POST', `/containers/${name}/start`)
+    }
+    for (const filters of [
+      { name: ['^/filter-[ab]$'] },
+      { name: ['(b|other)$'] },
+      { name: ['['] },
+      { publish: ['80'] },
+      { publish: ['20080'] },
+      { publish: ['20000-20090/tcp'] },
+      { publish: ['20080/udp'] },
+      { expose: ['80'] },
+      { before: ['filter-b'] },
+      { since: ['filter-a'] },
+      { health: ['none'] },
+      { health: ['odd'] },
+    ]) {
+      const path = `/containers/json?all=1&filters=${encodeURIComponent(JSON.stringify(filters))}`
+      const { docker, ours } = await compare('GET', path)
+      if (docker.status === 200) expect([filters, namesOf(ours)]).toEqual([filters, namesOf(docker)])
+    }
+    for (const name of names) await compare('DELETE', `/containers/${name}?force=1`)
+  })
+
+  it("shows an image's id where its name has gone", async () => {
+    await compare('POST', '/images/busybox/tag?repo=passing')
+    await compare('POST', '/containers/create?name=nameless', { ...sleeper, Image: 'passing' })
+    await compare('POST', '/containers/nameless/start')
+    await compare('DELETE', '/images/passing')
+    const { docker, ours } = await compare('GET', '/containers/json')
+    for (const { json } of [docker, ours]) expect(json[0].Image).toBe(json[0].ImageID)
+    await compare('DELETE', '/containers/nameless?force=1')
+  })
+
   it('refuses in the same words', async () => {
     for (const name of ['still', 'other']) await compare('POST', `/containers/create?name=${name}`, image)
     for (const [method, path] of [
@@ -203,6 +258,37 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', () => {
     for (const name of ['still', 'other']) await compare('DELETE', `/containers/${name}`)
   })
 })
+
+const sleeper = { Image: 'busybox', Cmd: ['sleep', '1000'] }
+const bind = { Type: 'bind', Source: '/tmp', Target: '/b' }
+
+/** Of a HostConfig. */
+const faults = [
+  { Memory: 1024 },
+  { MemoryReservation: 1 },
+  { MemorySwappiness: 101 },
+  { CpusetCpus: '1-0' },
+  { CapAdd: ['NOSUCH'] },
+  { OomScoreAdj: 2000 },
+  { Runtime: 'nosuch' },
+  { RestartPolicy: { Name: 'nosuch' } },
+  { RestartPolicy: { Name: 'no', MaximumRetryCount: 3 } },
+  { RestartPolicy: { Name: 'on-failure', MaximumRetryCount: -1 } },
+  { RestartPolicy: { Name: 'always' }, AutoRemove: true },
+  { Mounts: [{ ...bind, Type: 'magic' }] },
+  { Mounts: [{ ...bind, Source: '' }] },
+  { Mounts: [{ ...bind, Source: 'relative' }] },
+  { Mounts: [{ ...bind, Source: '/nosuch/directory' }] },
+  { Mounts: [{ ...bind, Target: '' }] },
+  { Mounts: [{ ...bind, BindOptions: { Propagation: 'odd' } }] },
+  { Mounts: [{ ...bind, VolumeOptions: { NoCopy: true } }] },
+  { Mounts: [{ ...bind, Type: 'volume', Source: 'v2', BindOptions: { Propagation: 'rprivate' } }] },
+  { Mounts: [{ ...bind, Type: 'tmpfs' }] },
+]
+
+function namesOf({ json }: Answer): string[] {
+  return (json as { Names: string[] }[]).map(({ Names }) => Names[0]!)
+}
 
 const image = { Image: 'busybox', Cmd: ['true'] }
 

@@ -20,6 +20,7 @@ const known = [
   'status',
   'volume',
 ]
+const healths = ['none', 'starting', 'healthy', 'unhealthy']
 const statuses = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead']
 
 export interface ListOptions {
@@ -45,9 +46,16 @@ export class ContainerQuery {
     const filters = Filters.parse(options.filters, known)
     this.#filters = filters
     for (const status of filters.values('status')) {
-      if (!statuses.includes(status)) throw badValue('status', status)
+      if (!statuses.includes(status)) throw bad(`invalid filter 'status=${status}'`)
     }
-    for (const code of filters.values('exited')) if (!/^-?\d+$/.test(code)) throw badValue('exited', code)
+    for (const health of filters.values('health')) {
+      if (!healths.includes(health)) throw bad(`unrecognised filter value for health: ${health}`)
+    }
+    for (const name of ['expose', 'publish'] as const) {
+      for (const wanted of filters.values(name)) portRange(name, wanted)
+    }
+    for (const code of filters.values('exited'))
+      if (!/^-?\d+$/.test(code)) throw bad(`invalid filter 'exited=[${code}]'`)
     filters.boolean('is-task')
     this.#ancestors = filters.has('ancestor') ? this.#imageIds(filters.values('ancestor')) : undefined
     this.#before = this.#only('before')
@@ -77,9 +85,7 @@ export class ContainerQuery {
     const filters = this.#filters
     return (
       filters.some('id', (id) => record.id.startsWith(id)) &&
-      // Docker takes the value for a regular expression. As text in the name it finds the same for every plain name,
-      // and a client can't stop the engine with it; ^ and $ are understood.
-      filters.some('name', (name) => nameMatches(name, record.name)) &&
+      filters.matches('name', [`/${record.name}`, record.name]) &&
       (!filters.has('label') || filters.labels('label', this.#labels(record))) &&
       (this.#ancestors === undefined || this.#ancestors.has(record.imageId)) &&
       (this.#before === undefined || record.created < this.#before.created) &&
@@ -112,9 +118,16 @@ export class ContainerQuery {
           ([name, { networkId }]) => name === wanted || networkId.startsWith(wanted),
         ),
       ) &&
-      filters.some('expose', (wanted) => ports.some(([key]) => inPortRange(key, wanted))) &&
+      filters.some('expose', (wanted) =>
+        ports.some(([key]) => isInRange(key, portRange('expose', wanted))),
+      ) &&
+      // The port on the host, not the container's.
       filters.some('publish', (wanted) =>
-        ports.some(([key, bindings]) => (bindings?.length ?? 0) > 0 && inPortRange(key, wanted)),
+        ports.some(([key, bindings]) =>
+          bindings?.some(({ HostPort }) =>
+            isInRange(`${HostPort}/${key.split('/')[1]}`, portRange('publish', wanted)),
+          ),
+        ),
       )
     )
   }
@@ -154,24 +167,27 @@ function hasExited({ state }: ContainerRecord): boolean {
   return state.finishedAt !== '' && state.status !== 'running' && state.status !== 'paused'
 }
 
-function nameMatches(pattern: string, name: string): boolean {
-  const [, start = '', middle = '', end = ''] = /^(\^?\/?)(.*?)(\$?)$/s.exec(pattern) ?? []
-  const plain = middle.replaceAll('\\', '')
-  if (start.startsWith('^') && end === '$') return name === plain
-  if (start.startsWith('^')) return name.startsWith(plain)
-  if (end === '$') return name.endsWith(plain)
-  return name.includes(plain)
+interface PortRange {
+  first: number
+  last: number
+  protocol: string
 }
 
-/** `80`, `80/udp`, `8000-8010/tcp`. */
-function inPortRange(key: string, wanted: string): boolean {
+/** `80`, `80/udp`, `8000-8010/tcp`. Throws HF_BAD_REQUEST. */
+function portRange(filter: string, wanted: string): PortRange {
   const match = /^(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/.exec(wanted)
-  if (!match) throw badValue('port', wanted)
-  const [port = '', protocol = 'tcp'] = key.split('/')
-  const [, first, last = first, wantedProtocol = 'tcp'] = match
-  return protocol === wantedProtocol && Number(port) >= Number(first) && Number(port) <= Number(last)
+  const [first, last] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])]
+  if (!match || first > last || last > 65_535)
+    throw bad(`error while looking up for ${filter} ${wanted}: it is no port, nor a range of ports`)
+  return { first, last, protocol: match[3] ?? 'tcp' }
 }
 
-function badValue(filter: string, value: string): HoldfastError {
-  return new HoldfastError('HF_BAD_REQUEST', `invalid filter '${filter}=[${value}]'`)
+/** `key`: `80/tcp`. */
+function isInRange(key: string, { first, last, protocol }: PortRange): boolean {
+  const [port, own = 'tcp'] = key.split('/')
+  return own === protocol && Number(port) >= first && Number(port) <= last
+}
+
+function bad(message: string): HoldfastError {
+  return new HoldfastError('HF_BAD_REQUEST', message)
 }

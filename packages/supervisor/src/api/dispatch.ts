@@ -46,6 +46,10 @@ export class Dispatcher {
         })
         return undefined
       }
+      if (request.method === 'OPTIONS') {
+        new RequestCall(this.#service, noTarget, request, response).empty(200)
+        return undefined
+      }
       resolved = this.#resolve(request)
     } catch (error) {
       this.#fail(new RequestCall(this.#service, noTarget, request, response), error, request)

@@ -6,10 +6,22 @@ describe('Filters', () => {
     expect(Filters.parse('{"name":{"c1":true,"c2":false}}', ['name']).values('name')).toEqual(['c1'])
     expect(Filters.parse('{"name":["c1"]}', ['name']).values('name')).toEqual(['c1'])
     expect(Filters.parse('', []).has('name')).toBe(false)
+    expect(Filters.parse('null', []).has('name')).toBe(false)
   })
 
-  it.each(['{', '[]', '{"nosuch":["x"]}', '{"name":"c1"}', '{"name":[1]}'])('refuses %s', (text) => {
-    expect(() => Filters.parse(text, ['name'])).toThrow('invalid filter')
+  it.each(['{', '[]', '{"nosuch":["x"]}', '{"name":"c1"}', '{"name":[1]}', '{"name":{"a":"true"}}'])(
+    'refuses %s',
+    (text) => {
+      expect(() => Filters.parse(text, ['name'])).toThrow('invalid filter')
+    },
+  )
+
+  it('finds a regular expression, or itself, in a name', () => {
+    const finds = (value: string) =>
+      Filters.parse(JSON.stringify({ name: [value] }), ['name']).matches('name', ['/web[1', 'web[1'])
+    for (const value of ['web', '^/web', '^web', '(web|db)', 'web[1', '\\[1$', 'e.'])
+      expect(finds(value)).toBe(true)
+    for (const value of ['^db', 'web$', '[2', 'WEB']) expect(finds(value)).toBe(false)
   })
 
   it('wants every label given, with its value where one is given', () => {

@@ -1,8 +1,11 @@
 import { HoldfastError } from '@holdfast/errors'
+import { linearRegExp, type LinearRegExp } from './linear-regexp.ts'
 
 /** The `filters` of a list: name → accepted values. A filter that isn't given accepts everything. */
 export class Filters {
   readonly #values: Map<string, string[]>
+  /** By their text: a list asks for the same ones for each of its rows. */
+  readonly #patterns = new Map<string, LinearRegExp | undefined>()
 
   /**
    * Reads both forms in use, `{"name":{"c1":true}}` and `{"label":["a=b"]}`. Throws HF_BAD_REQUEST for anything
@@ -16,7 +19,8 @@ export class Filters {
     } catch (cause) {
       throw new HoldfastError('HF_BAD_REQUEST', `invalid filters: ${(cause as Error).message}`, { cause })
     }
-    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    if (parsed === null) return new Filters(new Map())
+    if (typeof parsed !== 'object' || Array.isArray(parsed)) {
       throw new HoldfastError('HF_BAD_REQUEST', 'invalid filters: expected an object')
     }
     const values = new Map<string, string[]>()
@@ -45,6 +49,22 @@ export class Filters {
     return values.length === 0 || values.some(test)
   }
 
+  /**
+   * Whether one of the filter's values, taken for a regular expression as Docker does, is found in one of the texts, or
+   * none was given. What is malformed matches only itself.
+   */
+  matches(name: string, texts: string[]): boolean {
+    return this.some(
+      name,
+      (value) => texts.includes(value) || texts.some((text) => this.#pattern(value)?.test(text)),
+    )
+  }
+
+  #pattern(value: string): LinearRegExp | undefined {
+    if (!this.#patterns.has(value)) this.#patterns.set(value, linearRegExp(value))
+    return this.#patterns.get(value)
+  }
+
   /** Whether all of `label=key` and `label=key=value` hold. */
   labels(name: string, labels: Record<string, string>): boolean {
     return this.values(name).every((wanted) => {
@@ -69,7 +89,9 @@ export class Filters {
 function acceptedValues(name: string, accepted: unknown): string[] {
   if (Array.isArray(accepted) && accepted.every((value) => typeof value === 'string')) return accepted
   if (typeof accepted === 'object' && accepted !== null && !Array.isArray(accepted)) {
-    return Object.entries(accepted).flatMap(([value, on]) => (on === true ? [value] : []))
+    const entries = Object.entries(accepted)
+    if (entries.every(([, on]) => typeof on === 'boolean'))
+      return entries.flatMap(([value, on]) => (on ? [value] : []))
   }
   throw new HoldfastError('HF_BAD_REQUEST', `invalid filters: '${name}' must be a list or a set of strings`)
 }

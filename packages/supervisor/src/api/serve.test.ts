@@ -329,8 +329,6 @@ describe('requests', () => {
       status: 201,
       json: { Name: 'v2', Driver: 'local', Labels: { a: 'b' }, Scope: 'local' },
     })
-    const refused = await ask('POST', '/volumes/create', { Name: 'v2', Driver: 'nfs' })
-    expect(refused).toMatchObject({ status: 501, json: { details: { field: 'Driver' } } })
     expect((await ask('DELETE', '/volumes/v2?force=1')).status).toBe(204)
     expect(engine.calls.at(-1)).toEqual({ verb: 'removeVolume', arguments: ['v2', { force: true }] })
     expect((await ask('POST', '/v1.51/volumes/prune')).json).toEqual({
@@ -340,6 +338,34 @@ describe('requests', () => {
     expect((await ask('POST', '/v1.41/volumes/prune')).json).toEqual({
       VolumesDeleted: ['v1'],
       SpaceReclaimed: 0,
+    })
+  })
+
+  it.each([
+    [{ Driver: 'nfs' }, 404, 'create v2: error looking up volume plugin nfs: plugin "nfs" not found'],
+    [{ DriverOpts: { foo: 'bar' } }, 400, 'create v2: invalid option: "foo"'],
+    [{ DriverOpts: { type: 'tmpfs' } }, 400, 'create v2: missing required option: "device"'],
+    [{ DriverOpts: { type: 'tmpfs', device: 'tmpfs' } }, 501, 'DriverOpts is not supported'],
+    [{ clusterVolumeSpec: { Group: 'g' } }, 501, 'ClusterVolumeSpec is not supported'],
+  ])('refuses a volume with %j in the words of dockerd', async (more, status, message) => {
+    const answer = await ask('POST', '/volumes/create', { Name: 'v2', ...more })
+    expect(answer.status).toBe(status)
+    expect(answer.json.message).toContain(message)
+    expect(engine.calls.at(-1)?.verb).not.toBe('createVolume')
+  })
+
+  it('makes no volume where the body is missing', async () => {
+    expect((await ask('POST', '/volumes/create')).status).toBe(400)
+  })
+
+  it('answers every OPTIONS with nothing, as dockerd does', async () => {
+    expect(await ask('OPTIONS', '/v1.41/containers/json')).toMatchObject({ status: 200, body: '' })
+  })
+
+  it('refuses events of a time that ends before it begins', async () => {
+    expect(await ask('GET', '/events?since=5&until=1')).toMatchObject({
+      status: 400,
+      json: { message: '`since` time (5) cannot be after `until` time (1)' },
     })
   })
 
@@ -368,7 +394,14 @@ describe('requests', () => {
     expect(await names(`all=1&${filter({ name: { '^/sec': true } })}`)).toEqual(['/second'])
     expect(await names(`all=1&${filter({ ancestor: ['busybox'], before: ['second'] })}`)).toEqual(['/first'])
     expect(await names(`all=1&${filter({ ancestor: ['nosuch'] })}`)).toEqual([])
-    expect((await ask('GET', `/containers/json?${filter({ status: ['odd'] })}`)).status).toBe(400)
+    for (const bad of [
+      { status: ['odd'] },
+      { health: ['odd'] },
+      { publish: ['80-70'] },
+      { publish: ['http'] },
+      { expose: ['1-99999'] },
+    ])
+      expect((await ask('GET', `/containers/json?${filter(bad)}`)).status).toBe(400)
   })
 
   it('prunes containers that do not run, and leaves the others', async () => {

@@ -33,6 +33,10 @@ export interface MountRequest {
 
 const volumeName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/
 const propagations = new Set<string>(['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'])
+export function isPropagation(text: string): text is Propagation {
+  return propagations.has(text)
+}
+
 /** Docker's options about SELinux labels and macOS: nothing follows from them here. */
 const ignored = new Set(['z', 'Z', 'consistent', 'cached', 'delegated'])
 
@@ -45,13 +49,8 @@ export function parseBind(text: string): MountRequest {
   const request: MountRequest = { ...anonymousVolume(destination), source, anonymous: false, mode }
   if (source.startsWith('/')) {
     Object.assign(request, { type: 'bind', source: posix.normalize(source), createSource: true })
-  } else if (!volumeName.test(source)) {
-    throw new HoldfastError(
-      'HF_BAD_REQUEST',
-      `create ${source}: "${source}" includes invalid characters for a local volume name, only ` +
-        '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
-      { details: { field: 'HostConfig.Binds', value: text } },
-    )
+  } else {
+    checkVolumeName(source, 'HostConfig.Binds')
   }
   if (mode !== '') applyOptions(request, mode, text)
   return request
@@ -107,16 +106,19 @@ export function checkDestination(path: string): string {
   return clean
 }
 
-/** Throws HF_BAD_REQUEST. */
-export function checkVolumeName(name: string): string {
-  if (volumeName.test(name) && name.length <= 255) return name
-  throw new HoldfastError(
-    'HF_BAD_REQUEST',
-    `"${name}" is no valid volume name: use [a-zA-Z0-9][a-zA-Z0-9_.-]`,
-    {
-      details: { field: 'HostConfig.Mounts', value: name },
-    },
-  )
+/** Docker's grammar and words. `field`: of the request, for the error. Throws HF_BAD_REQUEST. */
+export function checkVolumeName(name: string, field: string): void {
+  const reason =
+    name.length === 1
+      ? 'volume name is too short, names should be at least two alphanumeric characters'
+      : name.length > 255
+        ? 'volume name is too long, a directory of its name is made: 255 characters are the most'
+        : volumeName.test(name)
+          ? undefined
+          : `"${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are ` +
+            'allowed. If you intended to pass a host directory, use absolute path'
+  if (reason === undefined) return
+  throw new HoldfastError('HF_BAD_REQUEST', `create ${name}: ${reason}`, { details: { field, value: name } })
 }
 
 function invalid(text: string): HoldfastError {

@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { hostname as hostHostname } from 'node:os'
 import { join } from 'node:path'
-import type { Snapshot } from '@holdfast/images'
+import type { Image, Snapshot } from '@holdfast/images'
 import { emptyBookkeeping } from '../records/container-store.ts'
 import { chooseAtCreate, joinedById } from './container-choices.ts'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
@@ -67,17 +67,46 @@ function check(
   asked: HostConfig,
   networking: NetworkingConfig,
 ): Checked {
-  const image = context.images.get(config.Image)
-  const merged = mergeImageDefaults(config, image.config.config)
   const host = joinedById(context, asked)
   const choices = chooseAtCreate(context, host)
   validateRequest(config, host, networking, choices)
   logSpec(host, '')
-  portMappings(merged, host, [])
-  const mounts = mountRequests(merged, host, (ref) => context.containers.get(ref).record)
-  checkSources(mounts)
-  const { warnings } = checkSpec(context, merged, host, choices, mounts)
+  const image = imageOf(context, config, host, choices)
+  const merged = mergeImageDefaults(config, image.config.config)
+  const { mounts, warnings } = checkMerged(context, merged, host, choices)
   return { config: merged, host, networking, choices, imageId: image.id, mounts, warnings }
+}
+
+/**
+ * Docker finds fault with the request before it finds that the image is missing, and its command pulls only then:
+ * nobody shall wait for a pull to hear that the memory is too little.
+ */
+function imageOf(
+  context: EngineContext,
+  config: ContainerConfig,
+  host: HostConfig,
+  choices: NamespaceChoices,
+): Image {
+  try {
+    return context.images.get(config.Image)
+  } catch (error) {
+    const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]
+    checkMerged(context, command.length > 0 ? config : { ...config, Cmd: ['sh'] }, host, choices)
+    throw error
+  }
+}
+
+/** `config`: with what the image says. */
+function checkMerged(
+  context: EngineContext,
+  config: ContainerConfig,
+  host: HostConfig,
+  choices: NamespaceChoices,
+): Pick<Checked, 'mounts' | 'warnings'> {
+  portMappings(config, host, [])
+  const mounts = mountRequests(config, host, (ref) => context.containers.get(ref).record)
+  checkSources(mounts)
+  return { mounts, warnings: checkSpec(context, config, host, choices, mounts).warnings }
 }
 
 async function make(

@@ -124,9 +124,18 @@ export interface LogOptions {
 }
 
 /** Entry by entry, or (fast: no object for each line) as the bytes that Docker's logs endpoint sends. Use one of the two. */
+export interface FrameOptions {
+  /** Each line begins with its time. */
+  timestamps: boolean
+  /** What the log driver was told to add to each line, and a blank, before the text. */
+  details?: boolean
+  /** With Docker's stream headers. */
+  multiplexed: boolean
+}
+
 export interface LogStream extends AsyncIterable<LogEntry> {
   /** `multiplexed`: each entry with Docker's 8-byte stream header; else raw, as for a container with a terminal. */
-  frames(options: { timestamps: boolean; multiplexed: boolean }): AsyncIterable<Buffer>
+  frames(options: FrameOptions): AsyncIterable<Buffer>
 }
 
 export interface LogEntry {

@@ -36,12 +36,12 @@ function commandOf(
   }
 }
 
-/** The image's variables first, each unless the request sets it; a request's `NAME` without `=` unsets it. */
+/** The request's variables, then those of the image that it doesn't set; a request's `NAME` without `=` unsets it. */
 function mergeEnvironment(image: string[], request: string[]): string[] {
   const nameOf = (entry: string): string => entry.split('=', 1)[0]!
   const names = new Set(request.map(nameOf))
   return [
-    ...image.filter((entry) => !names.has(nameOf(entry))),
     ...request.filter((entry) => entry.includes('=')),
+    ...image.filter((entry) => !names.has(nameOf(entry))),
   ]
 }

@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { LogOptions } from './engine.ts'
+import type { FrameOptions, LogOptions } from './engine.ts'
 import { readLog } from './logs.ts'
 import { parseTime } from './time.ts'
 
@@ -34,7 +34,7 @@ async function texts(changes: Partial<LogOptions> = {}, ended: Promise<void> = o
   return found
 }
 
-async function bytes(how: { timestamps: boolean; multiplexed: boolean }, changes = {}): Promise<Buffer> {
+async function bytes(how: FrameOptions, changes = {}): Promise<Buffer> {
   const chunks: Buffer[] = []
   for await (const chunk of readLog(path, options(changes), over).frames(how)) chunks.push(chunk)
   return Buffer.concat(chunks)
@@ -45,6 +45,16 @@ describe('reading a log', () => {
     const nasty = 'tab\there "quoted" back\\slash \u0001 ü 😀 \u2028\r\n'
     writeFileSync(path, line('one\n') + line(nasty, 1, 'stderr') + line('no newline'))
     expect(await texts()).toEqual(['stdout:one\n', `stderr:${nasty}`, 'stdout:no newline'])
+  })
+
+  it('sets the text off by a blank where details are asked for, behind the time', async () => {
+    writeFileSync(path, line('one\n') + line('two', 1).replace('.123456789Z', '.5Z'))
+    expect(String(await bytes({ timestamps: false, details: true, multiplexed: false }))).toBe(' one\n two')
+    expect(String(await bytes({ timestamps: true, details: true, multiplexed: false }))).toMatch(
+      /^2026-01-02T03:04:00.123456789Z  one\n2026-01-02T03:04:01.5\d*Z  two$/,
+    )
+    const framed = await bytes({ timestamps: false, details: true, multiplexed: true })
+    expect([framed[7], String(framed.subarray(8, 13))]).toEqual([5, ' one\n'])
   })
 
   it('reads JSON of another order of fields', async () => {

@@ -2,7 +2,7 @@
 import { watch } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { LogEntry, LogOptions, LogStream } from './engine.ts'
+import type { FrameOptions, LogEntry, LogOptions, LogStream } from './engine.ts'
 import { findTail, isCurrent, newerThan, openLogFiles } from './log-files.ts'
 import { decodeLine, headroom, newLine, timeLength, type DecodedLine } from './log-line.ts'
 import { parseTime } from './time.ts'
@@ -33,7 +33,7 @@ async function* frames(
   path: string,
   options: LogOptions,
   ended: Promise<void>,
-  how: { timestamps: boolean; multiplexed: boolean },
+  how: FrameOptions,
 ): AsyncIterable<Buffer> {
   for await (const block of blocks(path, options, ended)) {
     const { data, finished } = renderBlock(block, options, how)
@@ -46,7 +46,7 @@ async function* frames(
 function renderBlock(
   { data, from, to }: Block,
   options: LogOptions,
-  how: { timestamps: boolean; multiplexed: boolean },
+  how: FrameOptions,
 ): { data: Buffer; finished: boolean } {
   const output = Buffer.allocUnsafe(to - from + headroom)
   const line = newLine()
@@ -57,12 +57,15 @@ function renderBlock(
     const headerEnd = how.multiplexed ? end + 8 : end
     // The time stands behind the text in the file and before it in the answer: leave room for the usual length.
     const room = how.timestamps ? timeLength(data, stop) + 1 : 0
-    decodeLine(data, at, stop, output, headerEnd + room, line)
+    // Of details there are none yet, but the blank that sets them off from the text.
+    const gap = how.details ? 1 : 0
+    decodeLine(data, at, stop, output, headerEnd + room + gap, line)
     at = stop + 1
     if (line.stream === 0 || !(line.stream === 1 ? options.stdout : options.stderr)) continue
     const verdict = withinTimes(data, line, options)
     if (verdict === 'after') return { data: output.subarray(0, end), finished: true }
     if (verdict === 'before') continue
+    if (how.details) output[headerEnd + room] = 0x20
     if (how.timestamps) writeTime(output, headerEnd, room, data, line)
     if (how.multiplexed) writeHeader(output, end, line.stream, line.end - headerEnd)
     end = line.end

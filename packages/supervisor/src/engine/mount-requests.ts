@@ -4,6 +4,7 @@ import {
   anonymousVolume,
   checkDestination,
   checkVolumeName,
+  isPropagation,
   parseBind,
   type MountRequest,
   type Propagation,
@@ -40,8 +41,33 @@ export function namedRequests(host: HostConfig): MountRequest[] {
   return [...host.Binds.map(parseBind), ...host.Mounts.map(mountOf)]
 }
 
+/** The options that a type of mount has. */
+const optionsOf = { bind: 'BindOptions', volume: 'VolumeOptions', tmpfs: 'TmpfsOptions' } as const
+
+/** Docker's checks in its words: an option of another type is no slip to be passed over. */
+function checkMount(mount: Mount, field: string): void {
+  const invalid = (name: string, reason: string): HoldfastError =>
+    new HoldfastError('HF_BAD_REQUEST', `invalid mount config for type "${mount.Type}": ${reason}`, {
+      details: { field: `${field}.${name}` },
+    })
+  if (mount.Target === '') throw invalid('Target', 'field Target must not be empty')
+  for (const [type, name] of Object.entries(optionsOf)) {
+    if (type !== mount.Type && mount[name]) throw invalid(name, `field ${name} must not be specified`)
+  }
+  if (mount.Type === 'tmpfs' && mount.Source !== '')
+    throw invalid('Source', 'field Source must not be specified')
+  if (mount.Type !== 'bind') return
+  if (mount.Source === '') throw invalid('Source', 'field Source must not be empty')
+  if (!mount.Source.startsWith('/') || mount.Source.includes('\0'))
+    throw invalid('Source', `invalid mount path: '${mount.Source}' mount path must be absolute`)
+  const propagation = mount.BindOptions?.Propagation
+  if (propagation && !isPropagation(propagation))
+    throw invalid('BindOptions.Propagation', `invalid propagation mode: ${propagation}`)
+}
+
 function mountOf(mount: Mount, index: number): MountRequest {
   const field = `HostConfig.Mounts[${index}]`
+  checkMount(mount, field)
   const request: MountRequest = {
     ...anonymousVolume(mount.Target),
     type: mount.Type,
@@ -50,9 +76,9 @@ function mountOf(mount: Mount, index: number): MountRequest {
     anonymous: mount.Type === 'volume' && mount.Source === '',
   }
   if (mount.Type === 'bind') return bindOf(request, mount, field)
-  if (mount.Type === 'tmpfs') return tmpfsOf(request, mount, field)
+  if (mount.Type === 'tmpfs') return tmpfsOf(request, mount)
   const options = mount.VolumeOptions
-  if (mount.Source !== '') checkVolumeName(mount.Source)
+  if (mount.Source !== '') checkVolumeName(mount.Source, `${field}.Source`)
   const subpath = options?.Subpath ?? ''
   checkSubpath(subpath)
   const driver = options?.DriverConfig
@@ -63,13 +89,6 @@ function mountOf(mount: Mount, index: number): MountRequest {
 }
 
 function bindOf(request: MountRequest, mount: Mount, field: string): MountRequest {
-  if (!mount.Source.startsWith('/') || mount.Source.includes('\0')) {
-    throw new HoldfastError(
-      'HF_BAD_REQUEST',
-      `invalid mount config for type "bind": invalid mount path: '${mount.Source}' mount path must be absolute`,
-      { details: { field: `${field}.Source` } },
-    )
-  }
   const { Propagation, NonRecursive, CreateMountpoint, ReadOnlyNonRecursive, ReadOnlyForceRecursive } =
     mount.BindOptions ?? {}
   if (ReadOnlyNonRecursive && ReadOnlyForceRecursive) {
@@ -88,16 +107,7 @@ function bindOf(request: MountRequest, mount: Mount, field: string): MountReques
   }
 }
 
-function tmpfsOf(request: MountRequest, mount: Mount, field: string): MountRequest {
-  if (mount.Source !== '') {
-    throw new HoldfastError(
-      'HF_BAD_REQUEST',
-      'invalid mount config for type "tmpfs": field Source must not be specified',
-      {
-        details: { field: `${field}.Source` },
-      },
-    )
-  }
+function tmpfsOf(request: MountRequest, mount: Mount): MountRequest {
   const { SizeBytes, Mode } = mount.TmpfsOptions ?? {}
   const tmpfs = [...(SizeBytes ? [`size=${SizeBytes}`] : []), ...(Mode ? [`mode=${Mode.toString(8)}`] : [])]
   return { ...request, tmpfs }

@@ -135,7 +135,7 @@ describe('the image’s defaults', () => {
 
   it('fill what the request leaves open', () => {
     expect(mergeImageDefaults({ ...config, Env: ['B=3', 'C=4'] }, image)).toMatchObject({
-      Env: ['A=1', 'B=3', 'C=4'],
+      Env: ['B=3', 'C=4', 'A=1'],
       Cmd: ['serve'],
       Entrypoint: ['/entry'],
       User: 'www',

@@ -22,34 +22,47 @@ export function validateRequest(
 }
 
 function checkConfig(config: ContainerConfig): void {
-  const { WorkingDir, Hostname, Domainname, StopSignal, StopTimeout, Env } = config
+  const { WorkingDir, Hostname, Domainname, StopSignal, Env } = config
   if (WorkingDir !== '' && !WorkingDir.startsWith('/')) {
     throw bad(
       'WorkingDir',
       `the working directory '${WorkingDir}' is invalid, it needs to be an absolute path`,
     )
   }
-  // sethostname(2): 64 bytes; hostname(7): letters, digits, hyphens and dots.
-  if (Hostname.length > 64 || !/^[\w.-]*$/.test(Hostname))
-    throw bad('Hostname', `invalid hostname: ${Hostname}`)
-  if (Domainname.length > 64 || !/^[\w.-]*$/.test(Domainname))
-    throw bad('Domainname', `invalid domainname: ${Domainname}`)
+  if (!isKernelName(Hostname)) throw bad('Hostname', `invalid hostname: ${Hostname}`)
+  if (!isKernelName(Domainname)) throw bad('Domainname', `invalid domainname: ${Domainname}`)
   if (StopSignal) parseSignal(StopSignal)
-  if (StopTimeout !== undefined && StopTimeout < -1)
-    throw bad('StopTimeout', `invalid stop timeout: ${StopTimeout}`)
   for (const entry of Env)
     if (entry.startsWith('=') || entry === '') throw bad('Env', `invalid environment variable: ${entry}`)
   for (const port of Object.keys(config.ExposedPorts)) parseContainerPorts(port)
 }
 
+/**
+ * sethostname(2) takes 64 bytes, whatever they are, and Docker passes them on: blanks and umlauts too. A line break
+ * would end the line that the name has in the container's /etc/hosts.
+ */
+function isKernelName(name: string): boolean {
+  return Buffer.byteLength(name) <= 64 && !/[\r\n]/.test(name)
+}
+
+const restartPolicies = new Set(['always', 'unless-stopped', 'on-failure'])
+
+function checkRestartPolicy({ RestartPolicy, AutoRemove }: HostConfig): void {
+  const field = 'HostConfig.RestartPolicy'
+  const { Name, MaximumRetryCount } = RestartPolicy
+  const isNone = Name === '' || Name === 'no'
+  if (!isNone && !restartPolicies.has(Name)) throw bad(field, `invalid restart policy '${Name}'`)
+  if (MaximumRetryCount !== 0 && Name !== 'on-failure')
+    throw bad(field, `maximum retry count cannot be used with restart policy '${Name}'`)
+  if (MaximumRetryCount < 0) throw bad(field, 'maximum retry count cannot be negative')
+  if (isNone) return
+  if (AutoRemove) throw bad(field, "can't create 'AutoRemove' container with restart policy")
+  throw unsupported(field, `restart policy '${Name}' is not supported yet`)
+}
+
 function checkHostConfig(host: HostConfig): void {
-  const { RestartPolicy, ExtraHosts, ShmSize, OomScoreAdj, Dns } = host
-  if (RestartPolicy.Name !== '' && RestartPolicy.Name !== 'no') {
-    throw unsupported(
-      'HostConfig.RestartPolicy',
-      `restart policy '${RestartPolicy.Name}' is not supported yet`,
-    )
-  }
+  const { ExtraHosts, ShmSize, OomScoreAdj, Dns } = host
+  checkRestartPolicy(host)
   for (const text of ExtraHosts) parseExtraHost(text)
   for (const server of Dns)
     if (!/^[\d.]+$|^[\da-fA-F:.%]+$/.test(server))

@@ -1,9 +1,8 @@
 /** Volumes by themselves; those that a container brings along are made by its mounts. */
 import { HoldfastError } from '@holdfast/errors'
+import { checkVolumeName } from './binds.ts'
 import type { EngineContext } from './context.ts'
 import type { VolumeRecord } from './engine.ts'
-
-const grammar = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/
 
 /** The volume of this name, made where there is none; '' makes up a name. Throws HF_BAD_REQUEST. */
 export function createVolume(
@@ -11,13 +10,7 @@ export function createVolume(
   name: string,
   labels: Record<string, string>,
 ): VolumeRecord {
-  if (name !== '' && !grammar.test(name)) {
-    throw new HoldfastError(
-      'HF_BAD_REQUEST',
-      `create ${name}: "${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed`,
-      { details: { field: 'Name' } },
-    )
-  }
+  if (name !== '') checkVolumeName(name, 'Name')
   return context.volumes.ensure(name, labels).volume
 }
 

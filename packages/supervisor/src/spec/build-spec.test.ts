@@ -142,7 +142,7 @@ describe('capabilities', () => {
     expect(refused({ CapAdd: ['FLY'] })).toEqual({
       code: 'HF_BAD_REQUEST',
       field: 'HostConfig.CapAdd',
-      message: 'invalid CapAdd: unknown capability: "FLY"',
+      message: 'invalid CapAdd: unknown capability: "CAP_FLY"',
     })
   })
 
@@ -398,6 +398,7 @@ describe('limits', () => {
     [{ CpuPeriod: 5 }, 'HostConfig.CpuPeriod'],
     [{ CpuQuota: 5 }, 'HostConfig.CpuQuota'],
     [{ CpusetCpus: '0-' }, 'HostConfig.CpusetCpus'],
+    [{ CpusetCpus: '1-0' }, 'HostConfig.CpusetCpus'],
     [{ CpusetCpus: '2-7' }, 'HostConfig.CpusetCpus'],
     [{ CpusetMems: '1' }, 'HostConfig.CpusetMems'],
     [{ CpuRealtimeRuntime: 5 }, 'HostConfig.CpuRealtimeRuntime'],

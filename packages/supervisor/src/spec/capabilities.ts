@@ -36,7 +36,7 @@ function normalize(name: string, field: string): string {
   if (upper === 'ALL') return upper
   const full = upper.startsWith('CAP_') ? upper : `CAP_${upper}`
   if (allCapabilities.includes(full)) return full
-  throw badRequest(field, `invalid ${field.replace('HostConfig.', '')}: unknown capability: "${name}"`)
+  throw badRequest(field, `invalid ${field.replace('HostConfig.', '')}: unknown capability: "${full}"`)
 }
 
 function unique(names: string[]): string[] {

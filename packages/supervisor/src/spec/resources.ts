@@ -28,7 +28,7 @@ function memoryOf(host: HostConfig, { cgroupVersion, swapLimit }: SpecHost): Oci
   for (const field of ['Memory', 'MemoryReservation'] as const) {
     if (host[field] < 0) throw bad(field, `invalid ${field}: ${host[field]}`)
     if (host[field] > 0 && host[field] < minimumMemory)
-      throw bad(field, `Minimum ${field === 'Memory' ? 'memory' : 'memory reservation'} limit allowed is 6MB`)
+      throw bad(field, `Minimum memory ${field === 'Memory' ? 'limit' : 'reservation'} allowed is 6MB`)
   }
   if (MemorySwap < -1) throw bad('MemorySwap', `invalid MemorySwap: ${MemorySwap}`)
   if (Memory > 0 && MemorySwap > 0 && MemorySwap < Memory)
@@ -109,12 +109,28 @@ function checkCpu(host: HostConfig, { cpus, cpuset, cgroupVersion }: SpecHost): 
     throw unsupported('HostConfig.CpuRealtimePeriod', 'cgroup v2 has no such limit')
   if (cgroupVersion === 2 && CpuRealtimeRuntime !== 0)
     throw unsupported('HostConfig.CpuRealtimeRuntime', 'cgroup v2 has no such limit')
+  if (CpuRealtimePeriod !== 0 && CpuRealtimeRuntime > CpuRealtimePeriod)
+    throw bad('CpuRealtimeRuntime', 'cpu real-time runtime cannot be higher than cpu real-time period')
   for (const field of ['CpusetCpus', 'CpusetMems'] as const) {
-    if (!/^(\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*)?$/.test(host[field]))
-      throw bad(field, `Invalid value ${host[field]} for cpuset ${field === 'CpusetCpus' ? 'cpus' : 'mems'}`)
+    if (!isNumberList(host[field]))
+      throw bad(
+        field,
+        `Invalid value ${host[field]} for cpuset ${field === 'CpusetCpus' ? 'cpus' : 'mems'}: invalid format: ${host[field]}`,
+      )
   }
   checkAvailable('CpusetCpus', 'CPUs', host.CpusetCpus, cpuset.cpus)
   checkAvailable('CpusetMems', 'memory nodes', host.CpusetMems, cpuset.mems)
+}
+
+/** `0-2,5`; no range runs backwards. */
+function isNumberList(text: string): boolean {
+  return (
+    text === '' ||
+    text.split(',').every((part) => {
+      const [, first, last = first] = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part) ?? []
+      return first !== undefined && Number(first) <= Number(last)
+    })
+  )
 }
 
 function checkAvailable(field: string, noun: string, wanted: string, available: string): void {

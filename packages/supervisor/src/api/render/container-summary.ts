@@ -7,6 +7,8 @@ export interface SummaryOptions {
   api: number
   /** Milliseconds since the epoch. */
   now: number
+  /** The image that the container was made from still has the name that it was made by. */
+  isNamed: boolean
   /** The image's labels, for those that the container inherits. */
   imageLabels: Record<string, string>
   sizes?: { rw: number; rootFs: number } | undefined
@@ -17,7 +19,8 @@ export function renderSummary(record: ContainerRecord, options: SummaryOptions):
   return {
     Id: record.id,
     Names: [`/${record.name}`],
-    Image: record.config.Image,
+    // A name that has gone, or on to another image, would tell of the wrong one.
+    Image: options.isNamed ? record.config.Image : record.imageId,
     ImageID: record.imageId,
     Command: commandLine(record),
     Created: unixSeconds(record.created),

@@ -69,11 +69,22 @@ async function list(call: Call): Promise<void> {
     renderSummary(record, {
       api,
       now,
+      isNamed: isNamed(engine, record),
       imageLabels: imageOf(engine, record)?.config.config.Labels ?? {},
       sizes: withSizes ? await engine.sizes(record.id) : undefined,
     }),
   )
   call.send(200, await Promise.all(rows))
+}
+
+/** Whether the name that the container was made by still means its image. */
+export function isNamed({ images }: Engine, record: ContainerRecord): boolean {
+  try {
+    return images.get(record.config.Image).id === record.imageId
+  } catch (error) {
+    if (hasCode(error, 'HF_IMAGE_NOT_FOUND')) return false
+    throw error
+  }
 }
 
 async function inspect(call: Call): Promise<void> {

@@ -1,3 +1,4 @@
+import { HoldfastError } from '@holdfast/errors'
 import type { EngineEvent } from '../../engine/events.ts'
 import { Filters } from '../filters.ts'
 import { parseTimestamp } from '../go-time.ts'
@@ -28,6 +29,13 @@ async function events(call: Call): Promise<void> {
   const filters = Filters.parse(call.query.get('filters'), known)
   const since = parseTimestamp('since', call.query.get('since'))
   const until = parseTimestamp('until', call.query.get('until'))
+  if (since !== undefined && until !== undefined && since > until) {
+    const [from, to] = [call.query.get('since'), call.query.get('until')]
+    throw new HoldfastError(
+      'HF_BAD_REQUEST',
+      `\`since\` time (${from}) cannot be after \`until\` time (${to})`,
+    )
+  }
   const filter = {
     ...(since === undefined ? {} : { since }),
     ...(until === undefined ? {} : { until }),
@@ -57,7 +65,7 @@ export function eventMatches(filters: Filters, event: EngineEvent): boolean {
 }
 
 function isActor({ Actor }: EngineEvent, wanted: string): boolean {
-  return Actor.ID.startsWith(wanted) || Actor.Attributes['name'] === wanted
+  return Actor.ID.startsWith(wanted) || (Actor.Attributes['name'] ?? '').startsWith(wanted)
 }
 
 /** An image's own events, and those of containers made from it. The tag may be left out. */

@@ -28,7 +28,11 @@ async function logs(call: Call): Promise<void> {
     signal: call.gone,
   })
   const { Tty: tty } = record.config
-  const frames = log.frames({ timestamps: flag(call.query, 'timestamps'), multiplexed: !tty })
+  const frames = log.frames({
+    timestamps: flag(call.query, 'timestamps'),
+    details: flag(call.query, 'details'),
+    multiplexed: !tty,
+  })
   const out = call.begin(200, streamType(call.api, tty))
   for await (const bytes of frames) {
     if (call.gone.aborted) return

@@ -20,7 +20,7 @@ function list(call: Call): void {
     (network) =>
       filters.some('driver', (driver) => network.driver === driver) &&
       filters.some('id', (id) => network.id.startsWith(id)) &&
-      filters.some('name', (name) => network.name.includes(name)) &&
+      filters.matches('name', [network.name]) &&
       filters.some('scope', (scope) => scope === 'local') &&
       filters.some('type', (type) => type === 'builtin') &&
       filters.labels('label', {}) &&

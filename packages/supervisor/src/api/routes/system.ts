@@ -7,6 +7,7 @@ import { renderImageSummary } from '../render/image.ts'
 import { renderSummary } from '../render/container-summary.ts'
 import { renderVolume } from '../render/volume.ts'
 import type { Call, Route } from '../route.ts'
+import { isNamed } from './containers.ts'
 
 export const systemRoutes: Route[] = [
   { method: 'HEAD', path: '/_ping', handle: ping },
@@ -85,7 +86,13 @@ async function diskUsage(call: Call): Promise<void> {
   const now = Date.now()
   const containers = await Promise.all(
     records.map(async (record) =>
-      renderSummary(record, { api, now, imageLabels: {}, sizes: await engine.sizes(record.id) }),
+      renderSummary(record, {
+        api,
+        now,
+        isNamed: isNamed(engine, record),
+        imageLabels: {},
+        sizes: await engine.sizes(record.id),
+      }),
     ),
   )
   const users = (volume: string) =>

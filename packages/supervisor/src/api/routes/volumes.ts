@@ -5,8 +5,8 @@ import { Filters } from '../filters.ts'
 import { flag } from '../query.ts'
 import { renderVolume } from '../render/volume.ts'
 import type { Call, Route } from '../route.ts'
-import { parseBody, text, textMap } from '../schema/primitives.ts'
-import { isZero, oneOf, refuseUnsupported } from '../schema/refuse-unsupported.ts'
+import { foldBody, parseFolded, text, textMap } from '../schema/primitives.ts'
+import { isZero, refuseUnsupported, unsupported } from '../schema/refuse-unsupported.ts'
 
 export const volumeRoutes: Route[] = [
   { method: 'GET', path: '/volumes', handle: list },
@@ -28,7 +28,7 @@ function list(call: Call): void {
       (volume) =>
         (dangling === undefined || dangling !== used.has(volume.name)) &&
         filters.some('driver', (driver) => driver === 'local') &&
-        filters.some('name', (name) => volume.name.includes(name)) &&
+        filters.matches('name', [volume.name]) &&
         filters.labels('label', volume.labels),
     )
   call.send(200, { Volumes: wanted.map((volume) => renderVolume(volume)), Warnings: null })
@@ -45,14 +45,38 @@ function inspect(call: Call): void {
   call.send(200, renderVolume(volume))
 }
 
-const createSchema = v.object({ Name: text, Labels: textMap })
+const createSchema = v.object({ Name: text, Driver: text, DriverOpts: textMap, Labels: textMap })
 
 async function create(call: Call): Promise<void> {
-  const body = (await call.json()) ?? {}
-  refuseUnsupported('', body, { Driver: oneOf('local'), DriverOpts: isZero, ClusterVolumeSpec: isZero })
-  const { Name, Labels } = parseBody(createSchema, body)
+  const body = foldBody(createSchema, await call.json(), ['ClusterVolumeSpec'])
+  refuseUnsupported('', body, { ClusterVolumeSpec: isZero })
+  const { Name, Driver, DriverOpts, Labels } = parseFolded(createSchema, body)
+  checkDriver(Name, Driver, DriverOpts)
   call.send(201, renderVolume(await call.engine.createVolume(Name, Labels)))
 }
+
+/** In dockerd's words, and with its statuses. */
+function checkDriver(name: string, driver: string, options: Record<string, string>): void {
+  const invalid = (reason: string): HoldfastError =>
+    new HoldfastError('HF_BAD_REQUEST', `create ${name}: ${reason}`, { details: { field: 'DriverOpts' } })
+  if (driver !== '' && driver !== 'local') {
+    const reason = `error looking up volume plugin ${driver}: plugin "${driver}" not found`
+    throw new HoldfastError('HF_VOLUME_NOT_FOUND', `create ${name}: ${reason}`, {
+      details: { field: 'Driver' },
+    })
+  }
+  for (const option of Object.keys(options)) {
+    if (!localOptions.has(option)) throw invalid(`invalid option: "${option}"`)
+  }
+  if (Object.keys(options).length === 0) return
+  for (const needed of ['type', 'device']) {
+    if (!options[needed]) throw invalid(`missing required option: "${needed}"`)
+  }
+  throw unsupported('DriverOpts')
+}
+
+/** What dockerd's local driver mounts by; a volume is a directory here. */
+const localOptions = new Set(['type', 'o', 'device', 'size'])
 
 async function remove(call: Call): Promise<void> {
   await call.engine.removeVolume(call.params['name'] ?? '', { force: flag(call.query, 'force') })

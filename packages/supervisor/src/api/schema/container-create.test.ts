@@ -67,6 +67,34 @@ describe('parseCreate', () => {
     expect(parsed.host.PortBindings).toEqual({})
   })
 
+  it("takes a field's name in any mix of capitals, as Go does, and leaves the keys of maps alone", () => {
+    const body = {
+      image: 'x',
+      CMD: ['a'],
+      labels: { Key: '1', key: '2' },
+      hostconfig: {
+        privileged: true,
+        portbindings: { '80/tcp': [{ hostip: '127.0.0.1', hostport: '1' }] },
+        mounts: [{ type: 'bind', source: '/a', target: '/b', bindoptions: { nonrecursive: true } }],
+      },
+      networkingconfig: { endpointsconfig: { bridge: { macaddress: '02:00:00:00:00:01' } } },
+    }
+    expect(parseCreate(body)).toMatchObject({
+      config: { Image: 'x', Cmd: ['a'], Labels: { Key: '1', key: '2' } },
+      host: {
+        Privileged: true,
+        PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: '1' }] },
+        Mounts: [{ Type: 'bind', Source: '/a', Target: '/b', BindOptions: { NonRecursive: true } }],
+      },
+      networking: { EndpointsConfig: { bridge: { MacAddress: '02:00:00:00:00:01' } } },
+    })
+  })
+
+  it("shows null for limits that docker's command sends where nobody asked for any", () => {
+    const { host } = parseCreate({ ...minimal, HostConfig: { MemorySwappiness: -1, PidsLimit: 0 } })
+    expect(host).toMatchObject({ MemorySwappiness: null, PidsLimit: null })
+  })
+
   it('takes a command as one string or as a list', () => {
     expect(parseCreate({ ...minimal, Cmd: 'ls', Entrypoint: ['sh', '-c'] }).config).toMatchObject({
       Cmd: ['ls'],
@@ -114,7 +142,16 @@ describe('parseCreate', () => {
     ],
     [{ HostConfig: { PortBindings: { '0/tcp': [] } } }, 'invalid port specification: "0/tcp"'],
     [{ ExposedPorts: { '80/icmp': {} } }, 'invalid port specification: "80/icmp"'],
-    [{ HostConfig: { Mounts: [{ Type: 'magic', Target: '/x' }] } }, 'mount type unknown: "magic"'],
+    [
+      { HostConfig: { Mounts: [{ Type: 'magic', Target: '/x' }] } },
+      'invalid mount config for type "magic": mount type unknown',
+    ],
+    [{ HostConfig: { Runtime: 'runsc' } }, 'unknown runtime specified runsc'],
+    [{ HostConfig: [] }, 'HostConfig: expected an object'],
+    [
+      { NetworkingConfig: { EndpointsConfig: { n: [] } } },
+      'NetworkingConfig.EndpointsConfig.n: expected an object',
+    ],
   ])('refuses %j with 400 and names the place', (more, message) => {
     const error = failure({ ...minimal, ...more })
     expect(error.code).toBe('HF_BAD_REQUEST')
@@ -124,7 +161,8 @@ describe('parseCreate', () => {
   it.each([
     [{ HostConfig: { DeviceRequests: [{ Count: -1 }] } }, 'HostConfig.DeviceRequests'],
     [{ HostConfig: { Links: ['a:b'] } }, 'HostConfig.Links'],
-    [{ HostConfig: { Runtime: 'runsc' } }, 'HostConfig.Runtime'],
+    [{ healthcheck: { Test: ['CMD', 'true'] } }, 'Healthcheck'],
+    [{ hostconfig: { storageopt: { size: '1G' } } }, 'HostConfig.StorageOpt'],
     [{ HostConfig: { StorageOpt: { size: '1G' } } }, 'HostConfig.StorageOpt'],
     [{ HostConfig: { Mounts: [{ Type: 'image', Target: '/x' }] } }, 'HostConfig.Mounts.0.Type'],
     [{ Healthcheck: { Test: ['CMD', 'true'] } }, 'Healthcheck'],

@@ -1,6 +1,12 @@
 import * as v from 'valibot'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from '../../engine/container-config.ts'
-import { checkHostConfig, hostConfigSchema, refuseInHostConfig, withDefaults } from './host-config.ts'
+import {
+  checkHostConfig,
+  hostConfigSchema,
+  refuseInHostConfig,
+  refusedInHostConfig,
+  withDefaults,
+} from './host-config.ts'
 import { checkPortKey } from './port-key.ts'
 import {
   command,
@@ -9,7 +15,8 @@ import {
   keySet,
   mapOf,
   optionalText,
-  parseBody,
+  foldBody,
+  parseFolded,
   text,
   textList,
   textMap,
@@ -65,6 +72,13 @@ const unsupportedEndpointFields: Unsupported = {
   DNSNames: isZero,
 }
 
+const refusedNames = [
+  ...Object.keys(unsupportedFields),
+  ...Object.keys(unsupportedEndpointFields),
+  'LinkLocalIPs',
+  ...refusedInHostConfig,
+]
+
 export interface CreateRequest {
   config: ContainerConfig
   host: HostConfig
@@ -72,13 +86,14 @@ export interface CreateRequest {
 }
 
 /** The body of a create request, checked and with every default. Throws HF_BAD_REQUEST and HF_UNSUPPORTED. */
-export function parseCreate(body: unknown): CreateRequest {
+export function parseCreate(given: unknown): CreateRequest {
+  const body = foldBody(createSchema, given, refusedNames)
   refuseUnsupported('', body, unsupportedFields)
-  const { HostConfig: rawHost, NetworkingConfig: rawNetworking } = (body ?? {}) as Record<string, unknown>
+  const { HostConfig: rawHost, NetworkingConfig: rawNetworking } = body
   refuseInHostConfig(rawHost)
   refuseInEndpoints((rawNetworking as { EndpointsConfig?: unknown } | null | undefined)?.EndpointsConfig)
 
-  const { HostConfig: parsedHost, NetworkingConfig: networking, ...config } = parseBody(createSchema, body)
+  const { HostConfig: parsedHost, NetworkingConfig: networking, ...config } = parseFolded(createSchema, body)
   for (const key of Object.keys(config.ExposedPorts)) checkPortKey(`ExposedPorts.${key}`, key)
   checkHostConfig(parsedHost)
   return {

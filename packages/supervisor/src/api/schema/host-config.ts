@@ -134,15 +134,24 @@ const unsupportedFields: Unsupported = {
   LxcConf: isZero,
   Capabilities: isZero,
   StorageOpt: isZero,
-  Runtime: oneOf('holdfast'),
   Isolation: oneOf('default'),
 }
+
+/** All the names that `refuseInHostConfig` looks for. */
+export const refusedInHostConfig = [
+  ...Object.keys(unsupportedFields),
+  'Runtime',
+  'ImageOptions',
+  'ClusterOptions',
+  'Options',
+]
 
 const mountTypes = new Set(['bind', 'volume', 'tmpfs'])
 
 /** Looks at the raw body, before the schema has dropped what it doesn't know. Throws HF_UNSUPPORTED, HF_BAD_REQUEST. */
 export function refuseInHostConfig(body: unknown): void {
   refuseUnsupported('HostConfig.', body, unsupportedFields)
+  checkRuntime((body as { Runtime?: unknown } | null | undefined)?.Runtime)
   const mounts = (body as { Mounts?: unknown } | null | undefined)?.Mounts
   for (const [index, mount] of (Array.isArray(mounts) ? mounts : []).entries()) {
     const where = `HostConfig.Mounts.${index}.`
@@ -151,6 +160,15 @@ export function refuseInHostConfig(body: unknown): void {
       Options: isZero,
     })
   }
+}
+
+/** As with dockerd a runtime that was not set up is a slip in the request, not a thing still to be built. */
+function checkRuntime(runtime: unknown): void {
+  if (isZero(runtime) || runtime === 'holdfast') return
+  const field = 'HostConfig.Runtime'
+  throw new HoldfastError('HF_BAD_REQUEST', `unknown runtime specified ${String(runtime)}`, {
+    details: { field },
+  })
 }
 
 export type ParsedHostConfig = v.InferOutput<typeof hostConfigSchema>
@@ -163,9 +181,13 @@ export function checkHostConfig(host: ParsedHostConfig): void {
     if (mountTypes.has(mount.Type)) continue
     if (['image', 'cluster', 'npipe'].includes(mount.Type))
       throw unsupported(field, `"${mount.Type}" is not supported`)
-    throw new HoldfastError('HF_BAD_REQUEST', `${field}: mount type unknown: "${mount.Type}"`, {
-      details: { field },
-    })
+    throw new HoldfastError(
+      'HF_BAD_REQUEST',
+      `invalid mount config for type "${mount.Type}": mount type unknown`,
+      {
+        details: { field },
+      },
+    )
   }
   if (!['', 'host', 'private'].includes(host.CgroupnsMode)) {
     throw new HoldfastError('HF_BAD_REQUEST', `invalid cgroup namespace mode: ${host.CgroupnsMode}`)
@@ -180,5 +202,8 @@ export function withDefaults(host: ParsedHostConfig): ParsedHostConfig {
     RestartPolicy: { ...host.RestartPolicy, Name: host.RestartPolicy.Name || 'no' },
     LogConfig: { ...host.LogConfig, Type: host.LogConfig.Type || 'json-file' },
     ShmSize: host.ShmSize || defaultShmSize,
+    // What docker's command sends where nobody asked for anything; `inspect` shows null for that.
+    MemorySwappiness: host.MemorySwappiness === -1 ? null : host.MemorySwappiness,
+    PidsLimit: (host.PidsLimit ?? 0) <= 0 ? null : host.PidsLimit,
   }
 }

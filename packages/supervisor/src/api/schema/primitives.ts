@@ -1,5 +1,6 @@
 import { HoldfastError } from '@holdfast/errors'
 import * as v from 'valibot'
+import { foldKeys, isMapOf } from './fold-keys.ts'
 
 /**
  * The building blocks of request schemas. As in Go, from which Docker's clients take their habits, null stands for
@@ -65,7 +66,9 @@ export function mapOf<T extends v.BaseSchema<unknown, unknown, v.BaseIssue<unkno
       return result
     }),
   )
-  return v.nullish(schema, () => Object.create(null) as Record<string, v.InferOutput<T>>) as never
+  const whole = v.nullish(schema, () => Object.create(null) as Record<string, v.InferOutput<T>>)
+  isMapOf(whole, item)
+  return whole as never
 }
 
 export const textMap = mapOf(text)
@@ -82,12 +85,28 @@ function isPlainObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Parses and freezes. Throws HF_BAD_REQUEST that names the field by its JSON path. */
+/** Folds, parses and freezes. Throws HF_BAD_REQUEST that names the field by its JSON path. */
 export function parseBody<T extends v.BaseSchema<unknown, unknown, v.BaseIssue<unknown>>>(
   schema: T,
   body: unknown,
 ): v.InferOutput<T> {
+  return parseFolded(schema, foldBody(schema, body))
+}
+
+/** `others`: names of fields that the schema doesn't have. Throws HF_BAD_REQUEST for what is no object. */
+export function foldBody(
+  schema: v.BaseSchema<unknown, unknown, v.BaseIssue<unknown>>,
+  body: unknown,
+  others: readonly string[] = [],
+): Record<string, unknown> {
   if (!isPlainObject(body)) throw new HoldfastError('HF_BAD_REQUEST', 'the body must be a JSON object')
+  return foldKeys(schema, body, others) as Record<string, unknown>
+}
+
+export function parseFolded<T extends v.BaseSchema<unknown, unknown, v.BaseIssue<unknown>>>(
+  schema: T,
+  body: unknown,
+): v.InferOutput<T> {
   const parsed = v.safeParse(schema, body, { abortEarly: true })
   if (parsed.success) return deepFreeze(parsed.output)
   const [issue] = parsed.issues
