@@ -157,8 +157,10 @@ export type ShimEvent =
   | { event: 'paused' }
   | { event: 'resumed' }
   | { event: 'oom' }
-  /** Sent when the log is complete and every attached client has been given all output, or has lagged too far. */
+  /** Sent when the log is complete. What a client has not read by then still comes in its channel. */
   | { event: 'exited'; exit: ExitRecord }
+  /** After `delete`: the root's layers, and the directory's name, are free for another container. */
+  | { event: 'unmounted' }
   | { event: 'exec-started'; execId: string; pid: number }
   | { event: 'exec-exited'; execId: string; exit: ExitRecord }
 

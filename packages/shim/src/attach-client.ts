@@ -42,6 +42,7 @@ export class AttachClient {
   /** No more output will come: the channel ends once everything was sent. */
   finish(): void {
     this.#finished = true
+    this.#channel.willEnd()
     if (!this.#reader) void this.#channel.end()
   }
 

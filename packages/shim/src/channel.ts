@@ -8,6 +8,9 @@ import type { OutputStream } from './log-encoder.ts'
 /** Resolves when the payload was taken; an empty one is the end of input. */
 export type TakeInput = (payload: Uint8Array) => Promise<void> | void
 
+/** How long a client is waited for whose output has not been seen to end. */
+const unfinishedMs = 10_000
+
 export class Channel {
   readonly #id: number
   readonly #socket: WebSocket
@@ -17,6 +20,10 @@ export class Channel {
   #takeInput: TakeInput | undefined
   #onGone: (() => void)[] = []
   #open = true
+  /** No more output will come: it closes by itself when the client has been sent what there is. */
+  #ending = false
+  /** Bytes that the client has taken, ever. */
+  #progress = 0
 
   constructor(id: number, socket: WebSocket) {
     this.#id = id
@@ -41,6 +48,32 @@ export class Channel {
   /** Resolves when all was handed to the connection, or the client has gone. */
   whenSent(): Promise<void> {
     return this.#queue.whenIdle()
+  }
+
+  /** To be called when the output has ended, which may be long before the client has read it. */
+  willEnd(): void {
+    this.#ending = true
+  }
+
+  /**
+   * Resolves when there is nothing more to wait for: the client has everything, or has gone, or has taken nothing for
+   * `patienceMs` and is given up.
+   */
+  async whenOver(patienceMs: number): Promise<void> {
+    if (!this.#ending) return await this.#within(unfinishedMs, this.whenSent())
+    const gone = new Promise<void>((resolve) => this.onGone(resolve))
+    while (this.#open) {
+      const before = this.#progress
+      await this.#within(patienceMs, gone)
+      if (this.#progress === before) this.close('lagged')
+    }
+  }
+
+  async #within(ms: number, event: Promise<void>): Promise<void> {
+    const late = Promise.withResolvers<void>()
+    const timer = setTimeout(late.resolve, ms)
+    await Promise.race([event, late.promise])
+    clearTimeout(timer)
   }
 
   /** Says goodbye after what was sent. */
@@ -69,7 +102,10 @@ export class Channel {
 
   /** Throws HF_PROTOCOL for a frame that the client may not send. */
   receive(frame: ChannelFrame): void {
-    if (frame.kind === 'window') return this.#queue.grant(frame.bytes)
+    if (frame.kind === 'window') {
+      this.#progress += frame.bytes
+      return this.#queue.grant(frame.bytes)
+    }
     if (frame.kind === 'close') return this.gone()
     if (frame.kind !== 'stdin') throw new HoldfastError('HF_PROTOCOL', `${frame.kind} goes to clients`)
     this.#window.received(frame.payload.length)

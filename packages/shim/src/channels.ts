@@ -42,8 +42,8 @@ export class Channels {
     for (const channel of this.#open.values()) channel.gone()
   }
 
-  /** Resolves when every client was sent what there was for it. */
-  async whenSent(): Promise<void> {
-    await Promise.all([...this.#open.values()].map((channel) => channel.whenSent()))
+  /** Resolves when every client was sent what there was for it, or has taken nothing for `patienceMs`. */
+  async whenOver(patienceMs: number): Promise<void> {
+    await Promise.all([...this.#open.values()].map((channel) => channel.whenOver(patienceMs)))
   }
 }

@@ -49,16 +49,13 @@ export class Control {
     }
   }
 
-  /** Says goodbye to everyone, after what there is for their channels; by deadline at the latest. */
-  async close(deadlineMs: number): Promise<void> {
-    const deadline = Promise.withResolvers<void>()
-    const timer = setTimeout(deadline.resolve, deadlineMs)
+  /** Says goodbye to everyone, after what there is for their channels, unless nothing is taken for `patienceMs`. */
+  async close(patienceMs: number): Promise<void> {
     const goodbyes = [...this.#greeted].map(async ([socket, channels]) => {
-      await Promise.race([channels.whenSent(), deadline.promise])
+      await channels.whenOver(patienceMs)
       socket.close(1000)
     })
     await Promise.all(goodbyes)
-    clearTimeout(timer)
   }
 
   #onBinary(socket: WebSocket, data: Buffer): void {

@@ -48,10 +48,11 @@ export class LogReader {
     let length = readSync(this.#fd, block, 0, blockSize, this.#offset)
     while (length === 0) {
       if (this.#generation === file.generation) return undefined
-      closeSync(this.#fd)
       this.#generation++
       this.#offset = 0
-      this.#fd = this.#open()
+      const next = this.#open() // throws where that one is gone already: this one is still to be closed then
+      closeSync(this.#fd)
+      this.#fd = next
       length = readSync(this.#fd, block, 0, blockSize, 0)
     }
     this.#offset += length

@@ -20,7 +20,9 @@ const maxSocketPath = 107
 const maxConnections = 512
 
 export interface ShimServer {
-  /** Refuses new connections and resolves when those that are open have been closed, by deadline at the latest. */
+  /** At once: takes the socket away and refuses new connections. Those that are open go on. */
+  stopListening(): void
+  /** Resolves when the connections that are open have been closed, by deadline at the latest. */
   close(deadlineMs: number): Promise<void>
 }
 
@@ -50,7 +52,16 @@ export async function serve(
   })
   if (existsSync(path)) rmSync(path) // left by a shim that was killed: the lock on the directory is ours
   await listen(server, path)
-  return { close: (deadlineMs) => closeAll(server, sockets, deadlineMs) }
+  const closed = Promise.withResolvers<void>()
+  return {
+    stopListening: () => {
+      if (server.listening) server.close(() => closed.resolve())
+    },
+    close: async (deadlineMs) => {
+      if (server.listening) server.close(() => closed.resolve())
+      await closeAll(server, sockets, { closed: closed.promise, deadlineMs })
+    },
+  }
 }
 
 export function checkSocketPath(path: string): void {
@@ -113,14 +124,16 @@ function listen(server: Server, path: string): Promise<void> {
   })
 }
 
-async function closeAll(server: Server, sockets: WebSocketServer, deadlineMs: number): Promise<void> {
+async function closeAll(
+  server: Server,
+  sockets: WebSocketServer,
+  { closed, deadlineMs }: { closed: Promise<void>; deadlineMs: number },
+): Promise<void> {
   const timer = setTimeout(() => {
     for (const socket of sockets.clients) socket.terminate()
     server.closeAllConnections()
   }, deadlineMs)
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve())
-    server.closeIdleConnections()
-  })
+  server.closeIdleConnections()
+  await closed
   clearTimeout(timer)
 }

@@ -32,8 +32,14 @@ import { checkSocketPath, serve, type ShimServer } from './server.ts'
 import type { ShimContext } from './shim-context.ts'
 import { currentBootId, readExitRecord, readState, writeState } from './state-file.ts'
 
-/** How long clients may take to read what is left when the shim goes. */
+/** How long a connection may take to close when the shim goes. */
 const goodbyeMs = 10_000
+
+/**
+ * How long a client that reads what is left may take nothing: somebody may be looking at a page of it. Nothing waits
+ * for the shim meanwhile, whose container has long been taken down.
+ */
+const patienceMs = 3_600_000
 
 export interface ShimOptions {
   dir: string
@@ -258,15 +264,16 @@ export class Shim implements ShimContext {
   }
 
   /**
-   * After `delete` was answered: clients get what is on its way to them, and the process ends. The end of the connection
-   * says that the root's layers are free for another mount.
+   * After `delete` was answered: clients get what there is for them, however slowly they read it, and the process ends.
+   * The socket goes first: its name is the next shim's as soon as the root's layers are free for another mount.
    */
   async #leave(): Promise<void> {
     await this.#container.unmounted
     await Promise.race([keepersReaped(), sleep(goodbyeMs, undefined, { ref: false })])
-    const deadline = performance.now() + goodbyeMs
-    await this.#control.close(goodbyeMs)
-    await this.#server?.close(Math.max(0, deadline - performance.now()))
+    this.#server?.stopListening()
+    this.emit({ event: 'unmounted' })
+    await this.#control.close(patienceMs)
+    await this.#server?.close(goodbyeMs)
     closeFd(this.lock)
     this.#onLeave()
   }

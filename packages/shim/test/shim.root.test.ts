@@ -105,6 +105,37 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     await run.delete()
   })
 
+  it('stays for a client that still reads when its container has been taken down', async () => {
+    const run = await world.run({
+      args: ['sh', '-c', `read go; yes ${'0123456789'.repeat(20)} | head -c 30000000`],
+      stdin: { open: true, once: false },
+    })
+    await run.createAndStart()
+    const gone = new Promise((resolve) => run.client.once('close', resolve))
+    const slow = await run.client.attach({ stdin: true, stdout: true })
+    await slow.write(Buffer.from('go\n'))
+    await run.event('exited')
+    await run.client.request('delete', { force: true })
+    await run.client.unmounted // nobody has to wait for the client: the next run may begin
+    expect((await collect(slow)).length).toBe(30_000_000)
+    await gone
+  })
+
+  it('tells a client that lags when its place in the log was rotated away', async () => {
+    const run = await world.run({
+      args: ['sh', '-c', `read go; yes ${'0123456789'.repeat(20)} | head -c 30000000`],
+      log: { driver: 'json-file', path: join(world.root, 'small.log'), maxSize: 100_000, maxFile: 1 },
+      stdin: { open: true, once: false },
+    })
+    await run.createAndStart()
+    const slow = await run.client.attach({ stdin: true, stdout: true })
+    await slow.write(Buffer.from('go\n'))
+    await run.event('exited')
+    await expect(collect(slow)).rejects.toMatchObject({ code: 'HF_SHIM_LOST' })
+    expect(await slow.closed).toEqual({ lagged: true })
+    await run.delete()
+  })
+
   it('answers requests while a client reads nothing', async () => {
     const script = `yes ${'0123456789'.repeat(20)} | head -c 8000000; echo; echo done; sleep 1000`
     const run = await world.run({ args: ['sh', '-c', script] })
@@ -114,7 +145,7 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     await eventually(() => readFileSync(join(run.dir, 'x-json.log'), 'utf8').includes('{"log":"done\\n"'))
     expect((await run.client.request('state', {})).status).toBe('running')
     expect(await exec(run, 'beside', ['echo', 'passed by'])).toEqual({ output: 'passed by\n', exitCode: 0 })
-    idle.close() // or the shim gives it ten seconds to read the rest
+    idle.close() // or the shim stays until it has read the rest
     await run.delete()
   })
 

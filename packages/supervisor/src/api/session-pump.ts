@@ -42,6 +42,9 @@ export async function pumpSession(
   })
   try {
     await pumpOutput(session, socket, options.multiplexed)
+  } catch (error) {
+    options.logger.debug({ err: error }, 'the output of an attachment broke off')
+    sayBrokenOff(socket, error, options.multiplexed)
   } finally {
     session.close()
     endGently(socket)
@@ -63,6 +66,14 @@ async function pumpOutput(session: AttachSession, socket: Writable, multiplexed:
     }
     if (!flowing) await drained(socket)
   }
+}
+
+/** Docker's stream has no place for a failure, and its end alone would look like the end of the output. */
+function sayBrokenOff(socket: Writable, error: unknown, multiplexed: boolean): void {
+  if (socket.destroyed) return
+  const text = Buffer.from(`holdfast: the output breaks off here: ${(error as Error).message}\r\n`)
+  if (multiplexed) socket.write(frameHeader('stderr', text.length))
+  socket.write(text)
 }
 
 /** The socket takes more, or is gone. */

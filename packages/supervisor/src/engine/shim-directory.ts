@@ -26,7 +26,7 @@ const endingName = 'ending.json'
 export async function discardShim(context: EngineContext, container: Container): Promise<void> {
   const client = container.shim?.client
   container.shim = undefined
-  if (client) container.unmounted = client.gone
+  if (client) container.unmounted = client.unmounted
   await discardShimDirectory(context, shimDirectory(context.paths, container.id), client)
   unmountShm(context, container.id)
   removeCgroupParent(context, container)

@@ -67,7 +67,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   #hello: ShimState | undefined
   readonly #netns = Promise.withResolvers<NamespaceHandle>()
   #closing = false
-  readonly #gone = Promise.withResolvers<void>()
+  readonly #unmounted = Promise.withResolvers<void>()
 
   private constructor(options: ConnectOptions, socket: WebSocket) {
     super()
@@ -117,9 +117,9 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     return this.hello.shimPid
   }
 
-  /** Settles when the connection is gone. After `delete` the shim ends it, once the container's root is unmounted. */
-  get gone(): Promise<void> {
-    return this.#gone.promise
+  /** After `delete`: settles when the container's root is unmounted, or the connection is gone. */
+  get unmounted(): Promise<void> {
+    return this.#unmounted.promise
   }
 
   /** The container's own network namespace, as soon as there is one. Rejects when the shim goes before. */
@@ -200,6 +200,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     const frame = parseShimFrame(text)
     if ('event' in frame) {
       if (frame.event === 'born') this.#netns.resolve(frame.net)
+      else if (frame.event === 'unmounted') this.#unmounted.resolve()
       else if (this.#early) this.#early.push(frame)
       else this.emit('event', frame)
       return
@@ -220,7 +221,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     for (const request of this.#open.values()) request.reject(lost(this.dir))
     this.#open.clear()
     this.#netns.reject(lost(this.dir))
-    this.#gone.resolve()
+    this.#unmounted.resolve()
     for (const attachment of this.#channels.values()) attachment.lost(lost(this.dir))
     this.emit('close', this.#closing ? undefined : lost(this.dir))
   }
