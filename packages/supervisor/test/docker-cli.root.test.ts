@@ -48,6 +48,29 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
     return { code, out, err }
   }
 
+  it('loses nothing to a reader that comes later than the end, and waits for nobody meanwhile', async () => {
+    const child = spawn('docker', ['run', '--name', 'long', 'busybox', 'seq', '1', '2000000'], {
+      env: { PATH: process.env['PATH'], DOCKER_HOST: `unix://${supervisor.socket}` },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await eventually(async () => (await docker(['ps', '-aq', '-f', 'status=exited'])).out !== '')
+    expect((await docker(['start', 'long'])).code).toBe(0)
+    expect((await text(child.stdout)).endsWith('\n1999999\n2000000\n')).toBe(true)
+    expect((await docker(['rm', '-f', 'long'])).code).toBe(0)
+  })
+
+  it('says so where output was lost, and ends', async () => {
+    const args = ['run', '--rm', '--log-opt', 'max-size=100k', 'busybox', 'seq', '1', '3000000']
+    const child = spawn('docker', args, {
+      env: { PATH: process.env['PATH'], DOCKER_HOST: `unix://${supervisor.socket}` },
+    })
+    const err = text(child.stderr)
+    await eventually(async () => (await docker(['ps', '-q'])).out === '')
+    const out = await text(child.stdout) // twenty megabytes, of which buffers hold some and the log a hundred thousand
+    expect(out.endsWith('\n3000000\n')).toBe(false)
+    expect(await err).toContain('the output breaks off here: this client read too slowly')
+  })
+
   it('runs a container with its output and exit code', async () => {
     const { code, out, err } = await docker([
       'run',
