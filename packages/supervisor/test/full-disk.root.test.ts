@@ -49,6 +49,30 @@ describe.skipIf(!isRoot)('an engine whose disk is full', () => {
     expect(world.engine.list()).toEqual([])
   })
 
+  it('lives on with its reserve used up, refuses by name, and writes down what happened once there is room', async () => {
+    const ends = await world.start('read line; exit 7', {}, { OpenStdin: true })
+    const waits = await world.create('exit 5')
+    fillDisk()
+    rmSync(`${world.root}/data/reserve`)
+    fillDisk()
+    await world.engine.kill(ends, 'KILL')
+    expect(await world.exit(ends)).toBe(137)
+    for (const attempt of [
+      () => world.engine.start(waits),
+      () => world.create('true'),
+      async () => world.engine.createVolume('data', {}),
+      async () => world.engine.rename(waits, 'another'),
+    ])
+      await expect(attempt()).rejects.toMatchObject({ code: 'HF_DISK_FULL' })
+    expect(world.engine.volumes()).toEqual([])
+    rmSync(filler)
+    await world.engine.start(waits)
+    expect(await world.exit(waits)).toBe(5)
+    await world.engine.close()
+    await world.reopen()
+    expect([ends, waits].map((id) => world.engine.get(id).state.exitCode)).toEqual([137, 5])
+  })
+
   it('takes its reserve again at the next create, once there is room', async () => {
     const reserve = `${world.root}/data/reserve`
     fillDisk()

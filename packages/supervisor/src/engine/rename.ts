@@ -2,6 +2,7 @@ import { HoldfastError } from '@holdfast/errors'
 import { containerEvent } from './container-event.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
+import { nameDiskFull } from './disk-full.ts'
 import { checkName } from './names.ts'
 
 export async function renameContainer(
@@ -26,7 +27,7 @@ export async function renameContainer(
       context.store.rename(container.id, name)
     } catch (error) {
       context.containers.unreserve(name)
-      throw error
+      throw nameDiskFull(error)
     }
     container.record = { ...container.record, name }
     context.containers.renamed(container, from)

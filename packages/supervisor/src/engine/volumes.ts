@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { HoldfastError } from '@holdfast/errors'
+import { nameDiskFull } from './disk-full.ts'
 import type { VolumeRecord } from './engine.ts'
 import type { EventBus } from './event-bus.ts'
 import { newId } from './names.ts'
@@ -51,6 +52,17 @@ export class Volumes {
     const existing = this.#volumes.get(wanted)
     if (existing) return { volume: existing, made: false }
     const name = wanted || newId()
+    const directory = join(this.#directory, name)
+    const isNew = !existsSync(directory)
+    try {
+      return { volume: this.#make(name, wanted ? labels : { ...labels, [anonymousLabel]: '' }), made: true }
+    } catch (error) {
+      if (isNew) rmSync(directory, { recursive: true, force: true })
+      throw nameDiskFull(error)
+    }
+  }
+
+  #make(name: string, labels: Record<string, string>): VolumeRecord {
     const mountpoint = join(this.#directory, name, '_data')
     mkdirSync(mountpoint, { recursive: true })
     chmodSync(mountpoint, 0o755) // any user of the container may enter; on the host the data root shuts others out
@@ -58,14 +70,14 @@ export class Volumes {
       name,
       mountpoint,
       created: nowText(),
-      labels: wanted ? labels : { ...labels, [anonymousLabel]: '' },
+      labels,
     }
     this.#database
       .prepare('INSERT OR REPLACE INTO volumes (name, volume) VALUES (?, ?)')
       .run(name, JSON.stringify(volume))
     this.#volumes.set(name, volume)
     this.#events.publish('volume', 'create', name, { driver: 'local' })
-    return { volume, made: true }
+    return volume
   }
 
   /** Its content goes too. Idempotent. */

@@ -3,6 +3,8 @@ import { existsSync, readdirSync } from 'node:fs'
 import type { Attachment } from '@holdfast/network'
 import type { ContainerRecord } from '../engine/container-record.ts'
 import type { DiskReserve } from '../engine/disk-reserve.ts'
+import { hasCode } from '@holdfast/errors'
+import { nameDiskFull } from '../engine/disk-full.ts'
 import { emptyConfig, emptyHostConfig } from '../engine/empty-config.ts'
 import { RecordCopies } from './record-copies.ts'
 
@@ -32,11 +34,18 @@ export const emptyBookkeeping: Bookkeeping = Object.freeze({
   stoppedByUser: false,
 })
 
+/** How often it is tried to write what a full disk had no room for. */
+const retryMs = 1_000
+
 /** Containers in the database. Every method is one synchronous write of some tens of microseconds. */
 export class ContainerStore {
   readonly #directory: string
   readonly #reserve: DiskReserve
   readonly #copies: RecordCopies
+  readonly #onWarning: (error: unknown) => void
+  /** By id: what the database had no room for. */
+  readonly #unsaved = new Map<string, StoredContainer>()
+  #retry: NodeJS.Timeout | undefined
   readonly #insert: StatementSync
   readonly #rename: StatementSync
   readonly #putState: StatementSync
@@ -46,8 +55,8 @@ export class ContainerStore {
   readonly #database: DatabaseSync
 
   /**
-   * `directory` holds one directory per container. Nothing but an insert fails for want of room. `onWarning`: the copy
-   * of a record could not be written.
+   * `directory` holds one directory per container. Nothing but an insert and a new name fails for want of room.
+   * `onWarning`: the copy of a record could not be written, or a state has to wait.
    */
   constructor(
     database: DatabaseSync,
@@ -57,6 +66,7 @@ export class ContainerStore {
     this.#database = database
     this.#directory = directory
     this.#reserve = options.reserve
+    this.#onWarning = options.onWarning
     this.#copies = new RecordCopies(directory, options.onWarning)
     this.#insert = database.prepare('INSERT INTO containers (id, name, spec) VALUES (?, ?, ?)')
     this.#rename = database.prepare('UPDATE containers SET name = ? WHERE id = ?')
@@ -80,9 +90,28 @@ export class ContainerStore {
     this.#copies.writeLater(container)
   }
 
-  /** Writes the parts that change. */
+  /**
+   * Writes the parts that change. What a full disk has no room for is written as soon as it has: the end of a container
+   * is no request that could be refused.
+   */
   save(container: StoredContainer): void {
-    this.#reserve.run(() => this.#putState.run(container.record.id, stateText(container)))
+    try {
+      this.#reserve.run(() => this.#putState.run(container.record.id, stateText(container)))
+      this.#unsaved.delete(container.record.id)
+    } catch (error) {
+      const shown = nameDiskFull(error)
+      if (!hasCode(shown, 'HF_DISK_FULL')) throw error
+      if (this.#unsaved.size === 0) this.#onWarning(shown)
+      this.#unsaved.set(container.record.id, container)
+      this.#retry ??= setInterval(() => this.#saveUnsaved(), retryMs).unref()
+    }
+  }
+
+  #saveUnsaved(): void {
+    for (const container of this.#unsaved.values()) this.save(container)
+    if (this.#unsaved.size > 0) return
+    clearInterval(this.#retry)
+    this.#retry = undefined
   }
 
   rename(id: string, name: string): void {
@@ -90,6 +119,7 @@ export class ContainerStore {
   }
 
   delete(id: string): void {
+    this.#unsaved.delete(id)
     this.#copies.remove(id) // first: without its row it would bring the container back
     this.#reserve.run(() =>
       this.#transaction(() => {
@@ -138,6 +168,8 @@ export class ContainerStore {
 
   /** Writes what is still due; the database is its opener's to close. */
   close(): void {
+    this.#saveUnsaved()
+    clearInterval(this.#retry)
     this.#copies.writeNow()
   }
 
