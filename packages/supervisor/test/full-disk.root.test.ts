@@ -65,12 +65,15 @@ describe.skipIf(!isRoot)('an engine whose disk is full', () => {
     ])
       await expect(attempt()).rejects.toMatchObject({ code: 'HF_DISK_FULL' })
     expect(world.engine.volumes()).toEqual([])
+    await world.engine.close()
+    await world.reopen() // it starts on a full disk, too
+    expect(world.engine.list()).toHaveLength(2)
     rmSync(filler)
     await world.engine.start(waits)
     expect(await world.exit(waits)).toBe(5)
     await world.engine.close()
     await world.reopen()
-    expect([ends, waits].map((id) => world.engine.get(id).state.exitCode)).toEqual([137, 5])
+    expect(world.engine.get(waits).state.exitCode).toBe(5)
   })
 
   it('takes its reserve again at the next create, once there is room', async () => {

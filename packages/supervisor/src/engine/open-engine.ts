@@ -58,7 +58,8 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       'the records are damaged and were put aside: containers are read from their own copies',
     )
   const reserve = new DiskReserve(paths.reserve)
-  const onWarning = (err: unknown): void => logger.warn({ err }, "a container's record has no copy")
+  const onWarning = (err: unknown): void =>
+    logger.warn({ err }, "a container's record could not be written, or has no copy")
   const store = new ContainerStore(database, paths.containers, { reserve, onWarning })
   const events = new EventBus()
   const undo: (() => unknown)[] = [() => database.close()]

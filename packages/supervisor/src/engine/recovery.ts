@@ -36,7 +36,7 @@ export async function recover(context: EngineContext): Promise<void> {
   await removeStrayStorage(context)
   await restoreIdRanges(context)
   await removeStrayCgroups(context)
-  store.setFact('boot-id', bootId)
+  if (rebooted) context.reserve.run(() => store.setFact('boot-id', bootId)) // else nothing to write: the disk may be full
   for (const container of containers.list()) {
     const { state, hostConfig } = container.record
     if (hostConfig.AutoRemove && state.status === 'exited') autoRemove(context, container)
