@@ -45,7 +45,7 @@ export async function execCreate(
   const id = newId()
   const { args, user, tty, attachStdin, privileged } = options
   const spec = parseExecSpec(specOf(options))
-  setImmediate(() => client.prepareExec(id, spec)) // once the client has its answer, and writes the next request
+  if (hasDirectory(options)) setImmediate(() => client.prepareExec(id, spec)) // once the client has its answer, and writes the next request
   forgetOldest(container)
   container.execs.set(id, {
     options,
@@ -81,17 +81,14 @@ function specOf(options: ExecOptions): ExecSpec {
     tty,
     privileged,
     stdin: attachStdin,
-    ...(workingDir.startsWith('/') && { cwd: workingDir }), // `checkDirectory` refuses the others
+    ...(workingDir.startsWith('/') && { cwd: workingDir }), // others are refused at start
     ...(consoleSize && { consoleSize }),
   }
 }
 
-/** Docker's runtime finds this out when it starts the exec, which then has an exit code: 126. */
-function checkDirectory({ workingDir }: ExecOptions): void {
-  if (workingDir === '' || workingDir.startsWith('/')) return
-  throw new HoldfastError('HF_COMMAND_NOT_EXECUTABLE', 'Cwd must be an absolute path', {
-    details: { field: 'WorkingDir', value: workingDir },
-  })
+/** Docker's runtime finds a relative one out when it starts the exec, which then has an exit code: 126. */
+function hasDirectory({ workingDir }: ExecOptions): boolean {
+  return workingDir === '' || workingDir.startsWith('/')
 }
 
 export async function execStart(
@@ -109,7 +106,11 @@ export async function execStart(
   containerEvent(context, container, `exec_start: ${exec.record.args.join(' ')}`, { execID: execId })
   exec.record = { ...exec.record, running: true }
   try {
-    checkDirectory(exec.options)
+    if (!hasDirectory(exec.options)) {
+      throw new HoldfastError('HF_COMMAND_NOT_EXECUTABLE', 'Cwd must be an absolute path', {
+        details: { field: 'WorkingDir', value: exec.options.workingDir },
+      })
+    }
     const spec = consoleSize && tty ? { ...exec.spec, consoleSize } : exec.spec
     const { pid, attachment } = await client.exec(
       execId,

@@ -58,11 +58,10 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       'the records are damaged and were put aside: containers are read from their own copies',
     )
   const reserve = new DiskReserve(paths.reserve)
-  const onWarning = (err: unknown): void =>
-    logger.warn({ err }, "a container's record could not be written, or has no copy")
+  const onWarning = (err: unknown): void => logger.warn({ err }, "a container's record was not written")
   const store = new ContainerStore(database, paths.containers, { reserve, onWarning })
   const events = new EventBus()
-  const undo: (() => unknown)[] = [() => database.close()]
+  const undo: (() => unknown)[] = [() => (store.close(), database.close())]
   try {
     const zygote = openZygote(options, paths)
     undo.push(() => zygote.close())
