@@ -32,11 +32,21 @@ export class AttachClient {
     if (this.#reader || !this.#wanted[stream] || !this.#channel.open) return
     if (this.#channel.onItsWay + bytes.length <= maxBuffered) {
       this.#channel.send(stream, bytes)
-    } else if (this.#log && before) {
-      this.#catchUp(new LogReader(this.#log, before))
-    } else {
+    } else if (!this.#log || !before || !this.#catchUpFrom(this.#log, before)) {
       this.#channel.close('lagged')
     }
+  }
+
+  /** False where that place in the log is gone: these very bytes may have had it rotated. */
+  #catchUpFrom(log: LogSource, position: LogPosition): boolean {
+    let reader: LogReader
+    try {
+      reader = new LogReader(log, position)
+    } catch {
+      return false
+    }
+    this.#catchUp(reader)
+    return true
   }
 
   /** No more output will come: the channel ends once everything was sent. */

@@ -53,22 +53,25 @@ describe.skipIf(!hasDockerCommand())("docker's own command", () => {
       env: { PATH: process.env['PATH'], DOCKER_HOST: `unix://${supervisor.socket}` },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
-    await eventually(async () => (await docker(['ps', '-aq', '-f', 'status=exited'])).out !== '')
+    const ended = ['ps', '-aq', '-f', 'name=long', '-f', 'status=exited']
+    await eventually(async () => (await docker(ended)).out !== '')
     expect((await docker(['start', 'long'])).code).toBe(0)
     expect((await text(child.stdout)).endsWith('\n1999999\n2000000\n')).toBe(true)
     expect((await docker(['rm', '-f', 'long'])).code).toBe(0)
   })
 
   it('says so where output was lost, and ends', async () => {
-    const args = ['run', '--rm', '--log-opt', 'max-size=100k', 'busybox', 'seq', '1', '3000000']
+    const args = ['run', '--name', 'lost', '--log-opt', 'max-size=100k', 'busybox', 'seq', '1', '3000000']
     const child = spawn('docker', args, {
       env: { PATH: process.env['PATH'], DOCKER_HOST: `unix://${supervisor.socket}` },
     })
     const err = text(child.stderr)
-    await eventually(async () => (await docker(['ps', '-q'])).out === '')
+    const ended = ['ps', '-aq', '-f', 'name=lost', '-f', 'status=exited']
+    await eventually(async () => (await docker(ended)).out !== '')
     const out = await text(child.stdout) // twenty megabytes, of which buffers hold some and the log a hundred thousand
     expect(out.endsWith('\n3000000\n')).toBe(false)
     expect(await err).toContain('the output breaks off here: this client read too slowly')
+    expect((await docker(['rm', 'lost'])).code).toBe(0)
   })
 
   it('runs a container with its output and exit code', async () => {

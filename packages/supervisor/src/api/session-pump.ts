@@ -14,7 +14,7 @@ export interface PumpOptions {
   logger: Logger
 }
 
-/** How long a client may take to close its side after the output ended. */
+/** How long a client may take to close its side after it was sent all of the output. */
 const lingerMs = 10_000
 
 /**
@@ -119,10 +119,17 @@ async function pumpInput(session: AttachSession, hijacked: Hijacked, options: Pu
   }
 }
 
-/** Closes our side after what was written is out, and the connection when the client has closed its own. */
+/**
+ * Closes our side after what was written is out, which takes as long as the client does, and the connection when the
+ * client has closed its own.
+ */
 function endGently(socket: Duplex): void {
   if (socket.destroyed) return
+  const linger = () => {
+    const timer = setTimeout(() => socket.destroy(), lingerMs)
+    socket.once('close', () => clearTimeout(timer))
+  }
+  if (socket.writableFinished) linger()
+  else socket.once('finish', linger)
   if (!socket.writableEnded) socket.end()
-  const linger = setTimeout(() => socket.destroy(), lingerMs)
-  socket.once('close', () => clearTimeout(linger))
 }
