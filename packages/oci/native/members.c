@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-// What forks while it is signalled has children that the first round didn't see.
-enum { ROUNDS = 10 };
+// What forks while it is killed has children that the first round didn't see. Of any other signal they may be the answer.
+enum { KILL_ROUNDS = 10 };
 
 struct pids {
 	pid_t *list;
@@ -68,9 +68,10 @@ static bool signal_tree(int directory, struct pids *seen, int number)
 void signal_all(const struct container *container, int number)
 {
 	struct pids seen = {0};
+	int rounds = number == SIGKILL ? KILL_ROUNDS : 1;
 
 	// Each hierarchy has all of them: the first will do.
-	for (int round = 0; *container->cgroups && round < ROUNDS; round++)
+	for (int round = 0; *container->cgroups && round < rounds; round++)
 		if (!signal_tree(open(container->cgroups, O_RDONLY | O_DIRECTORY | O_CLOEXEC), &seen, number))
 			return;
 }
