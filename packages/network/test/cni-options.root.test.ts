@@ -1,5 +1,6 @@
 import { createNamespace } from '@holdfast/core'
 import { closeSync, existsSync } from 'node:fs'
+import { eventually } from '@holdfast/testkit'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { CniHost, port, publish } from './cni-fixture.ts'
 import { attempt, fetchTcp, fetchUdp, run } from './network-fixture.ts'
@@ -366,12 +367,22 @@ describe.skipIf(process.getuid?.() !== 0)('published ports', { timeout: 60_000 }
     const dead = createNamespace('net')
     await host.succeed('ADD', { id: 'dead', netns: dead, config })
     closeSync(dead)
-    for (;;) if (!(await host.run('ip -o link')).includes('hf')) break
+    await eventually(async () => !(await host.run('ip -o link')).includes('hf'))
     const netns = host.namespace()
     await host.succeed('ADD', { id: 'next', netns, config })
     await host.serve(netns, 'next', 80)
     expect(await fetchTcp(host.netns, '127.0.0.1', 8080)).toBe('next 10.77.0.1')
     expect((await host.leftovers()).join()).not.toContain('dead')
+    // Nor is it kept for the one it was, where that comes back in another network.
+    const again = createNamespace('net')
+    await host.succeed('ADD', { id: 'again', netns: again, config: host.config(publish(port(8081))) })
+    closeSync(again)
+    await eventually(async () => (await host.run('ip -o link')).match(/: hf/g)?.length === 1)
+    const second = { name: 'net2', bridge: 'cni1', ipam: { subnet: '10.78.0.0/24' } }
+    const back = { id: 'again', interface: 'eth1', netns: host.namespace() }
+    await host.succeed('ADD', { ...back, config: host.config({ ...second, ...publish(port(8081)) }) })
+    await host.serve(back.netns, 'back', 80)
+    expect(await fetchTcp(host.netns, '127.0.0.1', 8081)).toBe('back 10.78.0.1')
   })
 })
 

@@ -70,6 +70,6 @@ async function missingPorts({ host, dir, key, record }: RulesLook): Promise<Publ
   }
   let missing = await without(record.ports, record)
   if (missing.length === 0) return missing
-  for (const sibling of siblingsOf(dir, key)) missing = await without(missing, sibling.record)
+  for (const sibling of await siblingsOf({ host, dir }, key)) missing = await without(missing, sibling.record)
   return missing
 }

@@ -13,11 +13,10 @@ import {
 } from './attachment-file.ts'
 import { install, type RuleNeeds } from './base-rules.ts'
 import type { Host } from './host.ts'
-import { findNetns } from './netns-path.ts'
 import { collide, isClash, portInUse, publishPorts } from './ports.ts'
 import type { Work } from './work.ts'
 import type { AttachmentKey } from './stable-name.ts'
-import { apartFrom, siblingsOf } from './siblings.ts'
+import { apartFrom, isAlive, siblingsOf } from './siblings.ts'
 import type { StateDir } from './state-dir.ts'
 import { takeDown } from './take-down.ts'
 
@@ -46,7 +45,7 @@ export async function publishOrReap(work: Work, record: AttachmentRecord, needs:
         continue
       }
       if (!isClash(error)) throw error
-      const others = apartFrom(siblingsOf(dir, key), ports)
+      const others = apartFrom(await siblingsOf(work, key), ports)
       const helps = others.length < ports.length || (remedies > 0 && (await reapDead(host, dir.beside())) > 0)
       if (!helps) throw clash(work, ports, error)
       ports = others
@@ -74,13 +73,6 @@ async function reapDead(host: Host, networks: Network[]): Promise<number> {
     }
   }
   return count
-}
-
-async function isAlive(host: Host, record: AttachmentRecord): Promise<boolean> {
-  if (record.hostLink !== undefined) return (await host.link(record.hostLink)) !== undefined
-  if (record.netns === '') return true
-  using netns = findNetns(record.netns)
-  return netns !== undefined
 }
 
 function networkOf({ dir, key }: Work): Network {

@@ -12,6 +12,7 @@ import {
   type AttachmentRecord,
 } from './attachment-file.ts'
 import type { Host } from './host.ts'
+import { findNetns } from './netns-path.ts'
 import { collide, isClash, publishPorts } from './ports.ts'
 import type { AttachmentKey } from './stable-name.ts'
 import type { StateDir } from './state-dir.ts'
@@ -23,15 +24,28 @@ export interface Sibling {
   record: AttachmentRecord
 }
 
-export function siblingsOf(dir: StateDir, { containerId, interface: own }: AttachmentKey): Sibling[] {
-  return dir.beside().flatMap(({ dir: each }) =>
-    attachmentNames(each).flatMap((name): Sibling[] => {
+/** Those that are alive: one whose network namespace died without a word has nobody behind its ports. */
+export async function siblingsOf(
+  { host, dir }: { host: Host; dir: StateDir },
+  { containerId, interface: own }: AttachmentKey,
+): Promise<Sibling[]> {
+  const siblings: Sibling[] = []
+  for (const { dir: each } of dir.beside()) {
+    for (const name of attachmentNames(each)) {
       const owner = splitName(name)
-      if (owner.containerId !== containerId || (each.path === dir.path && owner.interface === own)) return []
+      if (owner.containerId !== containerId || (each.path === dir.path && owner.interface === own)) continue
       const record = readRecord(each, name)
-      return record ? [{ dir: each, name, record }] : []
-    }),
-  )
+      if (record && (await isAlive(host, record))) siblings.push({ dir: each, name, record })
+    }
+  }
+  return siblings
+}
+
+export async function isAlive(host: Host, record: AttachmentRecord): Promise<boolean> {
+  if (record.hostLink !== undefined) return (await host.link(record.hostLink)) !== undefined
+  if (record.netns === '') return true
+  using netns = findNetns(record.netns)
+  return netns !== undefined
 }
 
 /** What none of them has. */

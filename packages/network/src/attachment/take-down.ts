@@ -42,7 +42,7 @@ export async function takeDown(host: Host, dir: StateDir, remains: Remains): Pro
   await attempt(async () => {
     if (!record) return await withdrawWhatLeadsTo(host, known)
     const withdrawn = await withdrawPorts(host, record)
-    if (withdrawn.length > 0) await handOn(host, siblingsOf(dir, key), withdrawn)
+    if (withdrawn.length > 0) await handOn(host, await siblingsOf({ host, dir }, key), withdrawn)
   })
   await attempt(() => removeHostLink(host, key, record))
   await attempt(() => removeLink(host, record?.shaper ?? shaperName(key), attachmentAlias(key)))
