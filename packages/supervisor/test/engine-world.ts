@@ -113,21 +113,29 @@ export class EngineWorld implements AsyncDisposable {
     command: string,
     options: { user?: string; tty?: boolean } = {},
   ): Promise<{ code: number | null; output: string }> {
-    const exec = await this.engine.execCreate(id, {
+    const exec = await this.execCreate(id, command, options)
+    const session = await this.engine.execStart(exec, { detach: false, tty: options.tty ?? false })
+    let output = ''
+    for await (const { data } of session!.output) output += String(data)
+    return { code: (await this.engine.execGet(exec)).exitCode, output }
+  }
+
+  execCreate(
+    id: string,
+    command: string,
+    { user = '', tty = false }: { user?: string; tty?: boolean } = {},
+  ): Promise<string> {
+    return this.engine.execCreate(id, {
       args: ['sh', '-c', command],
       env: [],
-      user: options.user ?? '',
+      user,
       workingDir: '',
-      tty: options.tty ?? false,
+      tty,
       attachStdin: false,
       attachStdout: true,
       attachStderr: true,
       privileged: false,
     })
-    const session = await this.engine.execStart(exec, { detach: false, tty: options.tty ?? false })
-    let output = ''
-    for await (const { data } of session!.output) output += String(data)
-    return { code: (await this.engine.execGet(exec)).exitCode, output }
   }
 
   /** Collects events until `stop`. */

@@ -165,6 +165,18 @@ describe.skipIf(!isRoot)('the engine', () => {
     expect(await world.engine.stop(id, {})).toBe(false)
   })
 
+  it('launches an exec when it is created, where that follows another', async () => {
+    const id = await world.start('sleep 100')
+    const before = await world.engine.processes(id)
+    await world.exec(id, 'true')
+    const exec = await world.execCreate(id, 'exit 4')
+    // For half a second, unless it is started.
+    await eventually(async () => (await world.engine.processes(id)).length > before.length)
+    await eventually(async () => (await world.engine.processes(id)).length === before.length)
+    await world.engine.execStart(exec, { detach: true, tty: false })
+    await eventually(async () => (await world.engine.execGet(exec)).exitCode === 4)
+  })
+
   it('attaches before the start, takes input to its end, and gives all output', async () => {
     const id = await world.create('cat; echo done', {}, { OpenStdin: true, StdinOnce: true })
     const session = await world.engine.attach(id, {

@@ -26,6 +26,8 @@ export class Container implements StoredContainer {
   readonly lock = new Lock()
   readonly waits = new Waits()
   readonly execs = new Map<string, ExecInstance>()
+  /** When the last one was created, by performance.now(). */
+  lastExec = -Infinity
   /** Clients that attached before the start. */
   readonly pending = new Set<PendingAttachment>()
   shim: LiveShim | undefined

@@ -15,6 +15,9 @@ import { isRunning } from './waits.ts'
 /** Ended execs that can still be inspected, per container; the oldest go first. */
 const maxEnded = 256
 
+/** An exec that is created so soon after another follows it. */
+const soonMs = 2_000
+
 /** How long after a failed exec the end of its container is waited for. */
 const endReportMs = 200
 
@@ -45,7 +48,8 @@ export async function execCreate(
   const id = newId()
   const { args, user, tty, attachStdin, privileged } = options
   const spec = parseExecSpec(specOf(options))
-  if (hasDirectory(options)) setImmediate(() => client.prepareExec(id, spec)) // once the client has its answer, and writes the next request
+  // Once the client has its answer, and writes the next request.
+  if (isPrepared(container, options)) setImmediate(() => client.prepareExec(id, spec))
   forgetOldest(container)
   container.execs.set(id, {
     options,
@@ -70,6 +74,17 @@ export async function execCreate(
   listIds(container)
   containerEvent(context, container, `exec_create: ${args.join(' ')}`, { execID: id })
   return id
+}
+
+/**
+ * Where execs follow each other all whom one needs are warm, and the shim launches it while its client goes on. Otherwise
+ * one turn more of each would cost more than that gains. On a terminal a launch can't be silent (decision 61).
+ */
+function isPrepared(container: Container, options: ExecOptions): boolean {
+  const now = performance.now()
+  const follows = now - container.lastExec < soonMs
+  container.lastExec = now
+  return follows && !options.tty && hasDirectory(options)
 }
 
 function specOf(options: ExecOptions): ExecSpec {
