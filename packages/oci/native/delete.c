@@ -71,6 +71,13 @@ static bool delete_here(const struct container *container)
 	return remove_cgroups(container) && remove_directory(container);
 }
 
+int delete_ended(const char *id)
+{
+	struct container container;
+
+	return load_container(id, &container) && delete_here(&container) ? 0 : ask_verb("delete", id, "--force");
+}
+
 int verb_delete(void)
 {
 	const char *id = NULL;

@@ -128,6 +128,8 @@ int verb_list(void);
 int verb_kill(void);
 int verb_start(void);
 int verb_delete(void);
+// `delete --force` of a container whose end `run` has seen.
+int delete_ended(const char *id);
 // ---- members.c ----
 // To every process of its cgroup, and of those beneath it.
 void signal_all(const struct container *container, int number);

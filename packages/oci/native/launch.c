@@ -283,7 +283,7 @@ static int finish(struct launch *launch)
 	if (launch->flags & DETACH)
 		return 0;
 	int status = attend(launch->pid, launch->pidfd, launch->console);
-	if (!exec && !(launch->flags & KEEP) && ask_verb("delete", launch->id, "--force") != 0)
+	if (!exec && !(launch->flags & KEEP) && delete_ended(launch->id) != 0)
 		return 1;
 	return status;
 }
