@@ -9,6 +9,7 @@
 
 #include <linux/capability.h>
 #include <linux/prctl.h>
+#include <linux/stat.h>
 #include <linux/time_types.h>
 #include <asm/ioctls.h>
 #include <asm/socket.h>
@@ -167,13 +168,20 @@ static bool holds_unread(const struct kept *kept)
 	return false;
 }
 
+static bool is_removed(int directory)
+{
+	struct statx status = {0};
+
+	return sys(statx, directory, "", AT_EMPTY_PATH, STATX_NLINK, &status) == 0 && status.stx_nlink == 0;
+}
+
 // The last words of a process lie in its pipes, and are gone with the last descriptor. A shim that lives has read them
-// by now or will in a moment; where it is dead they wait here for the next one.
-static void wait_until_read(const struct kept *kept)
+// by now or will in a moment; where it is dead they wait here for the next one, which comes by way of the directory.
+static void wait_until_read(const struct kept *kept, int directory)
 {
 	struct __kernel_timespec pause = {0, 500000};
 
-	while (holds_unread(kept)) {
+	while (holds_unread(kept) && !is_removed(directory)) {
 		sys(nanosleep, &pause, NULL);
 		if (pause.tv_nsec < 200000000)
 			pause.tv_nsec *= 2;
@@ -222,7 +230,7 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 		ended = true;
 	}
 	if (!ended) {
-		wait_until_read(&kept);
+		wait_until_read(&kept, header->directory);
 		leave(0);
 	}
 	long size = make_record(record, last), written = write_record(header->directory, kept.record, record, size);
@@ -230,7 +238,7 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 	sys(write, header->trust, record, size);
 	if (written < 0)
 		leave(1);
-	wait_until_read(&kept);
+	wait_until_read(&kept, header->directory);
 	leave(0);
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { cpSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -166,6 +166,22 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     await end(run)
     expect(run.log()).toBe(Array.from({ length: 300_000 }, (_, n) => `line number ${n} of many\n`).join(''))
     await run.delete()
+  })
+
+  it('leaves no keeper with output that nobody can come for any more', async () => {
+    const run = await world.run({ args: ['sh', '-c', 'sleep 0.3; echo last words'] })
+    await run.createAndStart()
+    const { pid, keeperPid } = await run.client.request('state', {})
+    const next = await replaceShim(run, async () => {
+      await eventually(() => !alive(pid))
+      const copy = `${run.dir}.copy`
+      cpSync(run.dir, copy, { recursive: true, filter: (path) => !path.endsWith('.sock') })
+      expect(alive(keeperPid)).toBe(true)
+      rmSync(run.dir, { recursive: true })
+      await eventually(() => !alive(keeperPid))
+      renameSync(copy, run.dir) // for what else there is to take down
+    })
+    await next.delete()
   })
 
   it('asks the kernel how it ended where the keeper was killed too, and does not guess', async () => {
