@@ -34,10 +34,11 @@ export async function connect(
   connection: Connection,
 ): Promise<void> {
   let peerIndex: number
+  const { index } = context.bridge
   try {
     peerIndex = await createPair(context, request, connection)
   } catch (error) {
-    if (!(await bridgeIsGone(context))) throw error
+    if (!(await bridgeIsGone(context, index))) throw error
     context.bridge = await ensureBridge(context)
     await ensureRules(context.options, context.plan)
     await enslaveAll(context)
@@ -86,9 +87,10 @@ async function createPair(
   return peerIndex
 }
 
-async function bridgeIsGone({ route, options, bridge }: NetworkContext): Promise<boolean> {
+/** The one of that index. The watch over the host may have made the next one already. */
+async function bridgeIsGone({ route, options }: NetworkContext, index: number): Promise<boolean> {
   const [replies] = await route.request([getLink(options.bridge, ['ENODEV'])])
-  return replies?.[0] === undefined || parseLink(replies[0]).index !== bridge.index
+  return replies?.[0] === undefined || parseLink(replies[0]).index !== index
 }
 
 /** Opened inside the container's network namespace. */
