@@ -32,6 +32,7 @@ const kept: unknown[] = []
 export async function warmUp(cgroupParent: string): Promise<void> {
   probeHost()
   warmUpNetwork()
+  performance.now() // Node compiles what is behind this name at its first use: each shim would by itself
   const dir = mkdtempSync(join(tmpdir(), 'hf-zygote-'))
   try {
     warmLog(dir)
