@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -169,11 +169,11 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
   })
 
   it('leaves no keeper with output that nobody can come for any more', async () => {
-    const run = await world.run({ args: ['sh', '-c', 'sleep 0.3; echo last words'] })
+    const run = await world.run({ args: ['sh', '-c', 'sleep 3; echo last words'] })
     await run.createAndStart()
-    const { pid, keeperPid } = await run.client.request('state', {})
+    const { keeperPid } = await run.client.request('state', {})
     const next = await replaceShim(run, async () => {
-      await eventually(() => !alive(pid))
+      await eventually(() => existsSync(join(run.dir, 'exit.json'))) // the last that the keeper writes
       const copy = `${run.dir}.copy`
       cpSync(run.dir, copy, { recursive: true, filter: (path) => !path.endsWith('.sock') })
       expect(alive(keeperPid)).toBe(true)
