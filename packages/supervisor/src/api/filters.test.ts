@@ -22,6 +22,18 @@ describe('Filters', () => {
     for (const value of ['web', '^/web', '^web', '(web|db)', 'web[1', '\\[1$', 'e.'])
       expect(finds(value)).toBe(true)
     for (const value of ['^db', 'web$', '[2', 'WEB']) expect(finds(value)).toBe(false)
+    for (const value of ['(?i)WEB', '\\bweb']) expect(finds(value)).toBe(true) // as Go has them
+  })
+
+  it.each(['(', '*', '(?=a)', 'a{3,1}', 'a{999}{999}', '('.repeat(5000)])('takes %s for a name', (value) =>
+    expect(Filters.parse(JSON.stringify({ name: [value] }), ['name']).matches('name', ['a'])).toBe(false),
+  )
+
+  it.each(['^(a+)+$', '^(a|a)*$', '^(.*)*(.*)*x$'])('is not slowed down by %s', (value) => {
+    const filters = Filters.parse(JSON.stringify({ name: [value] }), ['name'])
+    const started = performance.now()
+    expect(filters.matches('name', [`${'a'.repeat(200)}!`])).toBe(false)
+    expect(performance.now() - started).toBeLessThan(500)
   })
 
   it('wants every label given, with its value where one is given', () => {
