@@ -71,6 +71,17 @@ describe('what runc takes', () => {
     expect(warnings).toEqual(['windows has no effect: containers here are Linux ones'])
   })
 
+  it('a later minor version asks for what is known of it', () => {
+    const warnings: string[] = []
+    const surroundings = { warn: (text: string) => void warnings.push(text), hasResctrl: () => true }
+    for (const ociVersion of ['1.4.0', '1.12.3-rc.1+dev'])
+      expect(leniently({ ociVersion }, surroundings)).toEqual({ ociVersion: '1.3.0' })
+    expect(warnings[0]).toBe('ociVersion is 1.4.0: what it has that 1.3.0 has not is passed over')
+    for (const ociVersion of ['1.3.9', '1.0.2-dev', '2.0.0', '0.9.0', '1.4', 'x', '', 7, undefined])
+      expect(leniently({ ociVersion }, surroundings)).toEqual({ ociVersion })
+    expect(warnings).toHaveLength(2)
+  })
+
   it('an empty filter is none, and one with anything in it is read', () => {
     for (const seccomp of [{}, { architectures: [] }, { defaultAction: '', syscalls: null }])
       expect(read({ seccomp }).linux).toEqual({})

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { posix } from 'node:path'
-import { parseConfig, parseJson, type OciConfig } from '@holdfast/plan'
+import { parseConfig, parseJson, supportedVersions, type OciConfig } from '@holdfast/plan'
 
 type Warn = (text: string) => void
 type Json = Record<string, unknown>
@@ -20,7 +20,7 @@ const hasResctrl = (): boolean => readFileSync('/proc/filesystems', 'latin1').in
 /** `config.json` as this package's callers mean it. What isn't of the expected type is left for the reader to refuse. */
 export function leniently(json: unknown, surroundings: { warn: Warn; hasResctrl: () => boolean }): unknown {
   if (!isObject(json)) return json
-  const rest = forLinux(json, surroundings.warn)
+  const rest = withKnownVersion(forLinux(json, surroundings.warn), surroundings.warn)
   if (!isObject(json['linux'])) return rest
   const linux: Json = { ...json['linux'] }
   for (const field of ['maskedPaths', 'readonlyPaths'])
@@ -46,6 +46,20 @@ function forLinux(json: Json, warn: Warn): Json {
     warn(`${section} has no effect: containers here are Linux ones`)
   }
   return kept
+}
+
+/**
+ * A later 1.x only adds to what is known here (SemVer), and an engine that learns of one before its runtime does must not
+ * lose all its containers by it.
+ */
+function withKnownVersion(json: Json, warn: Warn): Json {
+  const { ociVersion } = json
+  const { max } = supportedVersions
+  const [, minor] =
+    typeof ociVersion === 'string' ? (/^1\.(\d{1,4})\.\d+(?:[-+]|$)/.exec(ociVersion) ?? []) : []
+  if (minor === undefined || Number(minor) <= Number(max.split('.')[1])) return json
+  warn(`ociVersion is ${String(ociVersion)}: what it has that ${max} has not is passed over`)
+  return { ...json, ociVersion: max }
 }
 
 function asksForNoFilter(seccomp: unknown): boolean {

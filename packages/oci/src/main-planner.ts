@@ -3,8 +3,8 @@ import { dirname } from 'node:path'
 import { hostFacts, loadLauncher, serveFrontEnds } from '@holdfast/core'
 import { serve } from './server.ts'
 
-/** Long enough for the probes and the restarts of one machine's containers, and short for the memory that it takes. */
-const idleMs = 30_000
+/** Well beyond the half minute at which engines run health checks, or each would start it anew. */
+const idleMs = 120_000
 
 const args = process.argv.slice(2)
 const [, socket] = args

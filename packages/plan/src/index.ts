@@ -1,6 +1,12 @@
 export * from './plan.ts'
 export * from './step.ts'
-export { parseConfig, parseConfigJson, parseJson, type OciConfig } from './config/config.ts'
+export {
+  parseConfig,
+  parseConfigJson,
+  parseJson,
+  supportedVersions,
+  type OciConfig,
+} from './config/config.ts'
 export { readProcess, type OciProcess } from './config/process.ts'
 export { allCapabilities, capabilityMask, capabilityNames } from './config/capability-names.ts'
 export type { OciMount } from './config/mounts.ts'
