@@ -17,7 +17,7 @@ export async function portForwards(
   const deadline = performance.now() + milliseconds
   for (let pause = 1; performance.now() < deadline; pause = Math.min(pause * 2, 50)) {
     const [replies] = await route.request([getLink(link, ['ENODEV'])])
-    if (replies?.[0] && parseLink(replies[0]).forwarding) return true
+    if (replies?.[0] && parseLink(replies[0]).port?.forwarding) return true
     await new Promise((resolve) => setTimeout(resolve, pause))
   }
   return false

@@ -1,7 +1,7 @@
 // Frames as `strace -xx nft …`, `ip …` and `conntrack …` show them on the wire (x86-64).
 import { describe, expect, it } from 'vitest'
 import { parseAddress } from './address.ts'
-import { isForwarding, kindOf, vethInfo } from './link-info.ts'
+import { bridgePortOf, filtersVlans, kindOf, vethInfo } from './link-info.ts'
 import { type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 import { deleteConntrack, dumpConntrack } from './conntrack.ts'
@@ -86,13 +86,19 @@ describe('rtnetlink messages', () => {
     expect(kindOf(Buffer.from(info, 'hex'))).toBe('veth')
   })
 
-  it('tell whether a port of a bridge passes frames', () => {
-    const linkInfo = (state: number) =>
+  it('tell what a port of a bridge does with frames, and whether a bridge keeps VLANs apart', () => {
+    const linkInfo = (state: number, ...more: Buffer[]) =>
       nested(18, [
         attribute(4, text('bridge')),
-        nested(5, [attribute(1, Buffer.of(state)), attribute(4, Buffer.of(1))]),
+        nested(5, [attribute(1, Buffer.of(state)), attribute(4, Buffer.of(1)), ...more]),
       ]).subarray(4)
-    expect([linkInfo(0), linkInfo(3), undefined].map(isForwarding)).toEqual([false, true, false])
+    expect([linkInfo(0), linkInfo(3, attribute(33, Buffer.of(1))), undefined].map(bridgePortOf)).toEqual([
+      { forwarding: false, hairpin: true, isolated: false },
+      { forwarding: true, hairpin: true, isolated: true },
+      undefined,
+    ])
+    const bridge = nested(18, [attribute(1, text('bridge')), nested(2, [attribute(7, Buffer.of(1))])])
+    expect([bridge.subarray(4), linkInfo(3)].map(filtersVlans)).toEqual([true, false])
   })
 
   it('add an address with its broadcast address and without duplicate address detection', () => {
@@ -119,7 +125,9 @@ describe('rtnetlink messages', () => {
       mtu: 1500,
       master: 3,
       peerIndex: 2,
-      forwarding: false,
+      port: undefined,
+      filtersVlans: false,
+      promiscuous: false,
     })
     const route = parseRoute({
       type: 24,

@@ -12,8 +12,10 @@ const IFLA_INFO_SLAVE_DATA = 5
 const VETH_INFO_PEER = 1
 const IFLA_BR_FORWARD_DELAY = 1
 const IFLA_BR_STP_STATE = 5
+const IFLA_BR_VLAN_FILTERING = 7
 const IFLA_BRPORT_STATE = 1
 const IFLA_BRPORT_MODE = 4
+const IFLA_BRPORT_ISOLATED = 33
 const BR_STATE_FORWARDING = 3
 
 /**
@@ -50,10 +52,28 @@ export function kindOf(linkInfo: Buffer | undefined): string | undefined {
   return linkInfo && textOf(attributesOf(linkInfo).get(IFLA_INFO_KIND))
 }
 
-/** False for a port that does not pass frames yet, and for what is no port of a bridge. */
-export function isForwarding(linkInfo: Buffer | undefined): boolean {
+export interface BridgePort {
+  /** It passes frames already. */
+  forwarding: boolean
+  hairpin: boolean
+  isolated: boolean
+}
+
+/** Undefined for what is no port of a bridge. */
+export function bridgePortOf(linkInfo: Buffer | undefined): BridgePort | undefined {
   const attributes = linkInfo && attributesOf(linkInfo)
-  const port = attributes?.get(IFLA_INFO_SLAVE_DATA)
-  if (!port || textOf(attributes?.get(IFLA_INFO_SLAVE_KIND)) !== 'bridge') return false
-  return attributesOf(port).get(IFLA_BRPORT_STATE)?.[0] === BR_STATE_FORWARDING
+  const data = attributes?.get(IFLA_INFO_SLAVE_DATA)
+  if (!data || textOf(attributes?.get(IFLA_INFO_SLAVE_KIND)) !== 'bridge') return undefined
+  const port = attributesOf(data)
+  return {
+    forwarding: port.get(IFLA_BRPORT_STATE)?.[0] === BR_STATE_FORWARDING,
+    hairpin: port.get(IFLA_BRPORT_MODE)?.[0] === 1,
+    isolated: port.get(IFLA_BRPORT_ISOLATED)?.[0] === 1,
+  }
+}
+
+/** Of a bridge: whether it keeps VLANs apart. */
+export function filtersVlans(linkInfo: Buffer | undefined): boolean {
+  const data = linkInfo && attributesOf(linkInfo).get(IFLA_INFO_DATA)
+  return data !== undefined && attributesOf(data).get(IFLA_BR_VLAN_FILTERING)?.[0] === 1
 }

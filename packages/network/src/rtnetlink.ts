@@ -12,7 +12,15 @@ import {
   RouteScope,
 } from 'netlink/dist/rt/gen_structs.js'
 import { addressBytes, addressFromBytes, type Address, type Prefix } from './address.ts'
-import { bridgeInfo, bridgePortInfo, isForwarding, kindOf, vethInfo } from './link-info.ts'
+import {
+  bridgeInfo,
+  bridgePortInfo,
+  bridgePortOf,
+  filtersVlans,
+  kindOf,
+  vethInfo,
+  type BridgePort,
+} from './link-info.ts'
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
 
@@ -55,8 +63,12 @@ export interface Link {
   master: number | undefined
   /** The other end's index, in its own namespace. */
   peerIndex: number | undefined
-  /** Whether it is a port of a bridge that passes frames. */
-  forwarding: boolean
+  /** As a port of a bridge. */
+  port: BridgePort | undefined
+  /** A bridge that keeps VLANs apart. */
+  filtersVlans: boolean
+  /** Somebody asked for it to hear every frame. */
+  promiscuous: boolean
 }
 
 export interface NewVeth {
@@ -195,17 +207,20 @@ export function parseLink({ data }: Reply): Link {
   const { index = 0, flags } = parseLinkHeader(data.subarray(0, linkHeaderBytes))
   const attributes = attributesOf(data.subarray(linkHeaderBytes))
   const mac = attributes.get(IFLA_ADDRESS)
+  const info = attributes.get(IFLA_LINKINFO)
   return {
     index,
     name: textOf(attributes.get(IFLA_IFNAME)) ?? '',
     up: flags?.up ?? false,
-    kind: kindOf(attributes.get(IFLA_LINKINFO)),
+    kind: kindOf(info),
     alias: textOf(attributes.get(IFLA_IFALIAS)),
     mac: mac && macText(mac),
     mtu: attributes.get(IFLA_MTU)?.readUInt32LE() ?? 0,
     master: attributes.get(IFLA_MASTER)?.readUInt32LE(),
     peerIndex: attributes.get(IFLA_LINK)?.readUInt32LE(),
-    forwarding: isForwarding(attributes.get(IFLA_LINKINFO)),
+    port: bridgePortOf(info),
+    filtersVlans: filtersVlans(info),
+    promiscuous: flags?.promisc ?? false,
   }
 }
 

@@ -282,6 +282,56 @@ describe.skipIf(process.getuid?.() !== 0)('CHECK', { timeout: 60_000 }, () => {
     expect((await host.fail('CHECK', checked)).msg).toMatch(/interface eth0 is gone.*link hf\w+ is gone/)
   })
 
+  it('sees what somebody changed of the links: port flags, MTU, MAC addresses, which ends belong together', async () => {
+    const netns = host.namespace()
+    const config = host.config({ portIsolation: true, mtu: 1400, ...publish(port(8080)) })
+    const prevResult = await host.succeed('ADD', { netns, config })
+    const check = { netns, config: { ...config, prevResult } }
+    await host.succeed('CHECK', check)
+    const [bridge, { name: link, mac }] = prevResult.interfaces
+    const localnet = 'echo $0 > /proc/sys/net/ipv4/conf/cni0/route_localnet'
+    const breakages: [string, string, string][] = [
+      [`bridge link set dev ${link} hairpin off`, `bridge link set dev ${link} hairpin on`, 'hairpin mode'],
+      [`bridge link set dev ${link} isolated off`, `bridge link set dev ${link} isolated on`, 'not isolated'],
+      [`ip link set ${link} mtu 1300`, `ip link set ${link} mtu 1400`, 'has an MTU of 1300, not 1400'],
+      [`ip link set ${link} address 0a:0:0:0:0:9`, `ip link set ${link} address ${mac}`, `not ${mac}`],
+      [
+        'ip link set cni0 address 0a:0:0:0:0:9',
+        `ip link set cni0 address ${bridge.mac}`,
+        `not ${bridge.mac}`,
+      ],
+      [localnet.replace('$0', '0'), localnet.replace('$0', '1'), 'route_localnet is 0'],
+    ]
+    for (const [broken, mended, message] of breakages) {
+      await host.run(broken)
+      const { code, msg } = await host.fail('CHECK', check)
+      expect([code, msg.split('; ')]).toEqual([106, [expect.stringContaining(message)]])
+      await host.run(mended)
+      await host.succeed('CHECK', check)
+    }
+    await run(netns, 'ip link set eth0 mtu 1280')
+    expect((await host.fail('CHECK', check)).msg).toBe('interface eth0 has an MTU of 1280, not 1400')
+    prevResult.interfaces[2].mtu = 1280 // as a later plugin of the chain tells of it
+    await host.succeed('CHECK', check)
+    await run(
+      netns,
+      `ip link set eth0 down; ip link set eth0 name old; ip link add eth0 mtu 1280 type veth peer name other
+       ip link set eth0 address ${prevResult.interfaces[2].mac}; ip link set other up; ip link set eth0 up`,
+    )
+    expect((await host.fail('CHECK', check)).msg).toContain(`${link} does not lead to eth0 any more`)
+  })
+
+  it('sees that a bridge hears no longer every frame', async () => {
+    const netns = host.namespace()
+    const config = host.config({ promiscMode: true })
+    const prevResult = await host.succeed('ADD', { netns, config })
+    await host.succeed('CHECK', { netns, config: { ...config, prevResult } })
+    await host.run('ip link set cni0 promisc off')
+    expect((await host.fail('CHECK', { netns, config: { ...config, prevResult } })).msg).toBe(
+      'bridge cni0 is not in promiscuous mode any more',
+    )
+  })
+
   it('goes by the MAC address that a later plugin of the chain gave, and told', async () => {
     const netns = host.namespace()
     const config = host.config()

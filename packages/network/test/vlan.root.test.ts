@@ -122,6 +122,12 @@ describe.skipIf(process.getuid?.() !== 0)(
       expect((await host.fail('CHECK', check)).msg).toBe(`${link} is not in VLAN 10 any more`)
       await host.run(`bridge vlan add vid 10 pvid untagged dev ${link}`)
       await host.succeed('CHECK', check)
+      await host.run(`bridge vlan add vid 7 dev ${link}`)
+      expect((await host.fail('CHECK', check)).msg).toBe(`${link} is in VLAN 7, where it does not belong`)
+      await host.run(`bridge vlan del vid 7 dev ${link}; ip link set cni0 type bridge vlan_filtering 0`)
+      expect((await host.fail('CHECK', check)).msg).toBe('bridge cni0 does not keep VLANs apart any more')
+      await host.run('ip link set cni0 type bridge vlan_filtering 1')
+      await host.succeed('CHECK', check)
       await host.run('ip link del cni0.10')
       expect((await host.fail('CHECK', check)).msg).toContain(
         'cni0.10, the host’s interface in VLAN 10, is gone',

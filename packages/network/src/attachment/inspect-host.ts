@@ -1,14 +1,14 @@
 /** The host's side of an attachment, compared with what its setup made. */
 import { formatAddress, type Address } from '../address.ts'
-import { dumpPortVlans, parsePortVlans } from '../port-vlans.ts'
 import { dumpAddresses, parseAddressReply, type Link } from '../rtnetlink.ts'
 import { dumpDisciplines, parseDiscipline } from '../traffic-control.ts'
 import type { AttachmentRecord } from './attachment-file.ts'
 import type { Host } from './host.ts'
 import type { InsideAddress } from './inside.ts'
-import type { BridgeLink } from './network-config.ts'
+import type { BridgeLink, ResultInterface } from './network-config.ts'
 import { bucketOf } from './shaping.ts'
-import { gatewayName, vlanPortName } from './stable-name.ts'
+import { inspectPort } from './inspect-port.ts'
+import { bridgeMark, gatewayName } from './stable-name.ts'
 import type { InspectRequest } from './verbs.ts'
 
 export interface HostLook {
@@ -16,6 +16,8 @@ export interface HostLook {
   request: InspectRequest
   record: AttachmentRecord
   addresses: InsideAddress[]
+  /** The container's end, where it is there. */
+  inside: Link | undefined
 }
 
 /** What is amiss on the host's side of an attachment, its rules aside; one sentence each. */
@@ -27,9 +29,31 @@ export async function inspectHost(look: HostLook): Promise<string[]> {
   if (!hostLink) return [`the host's link ${record.hostLink} is gone`]
   return [
     ...(hostLink.up ? [] : [`the host's link ${record.hostLink} is down`]),
+    ...lookAtPair(look, hostLink),
     ...(await lookAtShaping(look, hostLink)),
     ...(link.kind === 'bridge' ? await lookAtBridge(look, link, hostLink) : []),
   ]
+}
+
+/** The host's end has still what it was made with, and leads to the interface inside. */
+function lookAtPair(look: HostLook, hostLink: Link): string[] {
+  const { inside } = look
+  const { name, mac, mtu, index, peerIndex } = hostLink
+  const told = toldOf(look, name)
+  return [
+    ...(told?.mac === undefined || mac === told.mac
+      ? []
+      : [`${name} has MAC address ${mac}, not ${told.mac}`]),
+    ...(told?.mtu === undefined || mtu === told.mtu ? [] : [`${name} has an MTU of ${mtu}, not ${told.mtu}`]),
+    ...(!inside || (inside.peerIndex === index && inside.index === peerIndex)
+      ? []
+      : [`${name} does not lead to ${inside.name} any more`]),
+  ]
+}
+
+/** What the setup told of one of the host's links. */
+function toldOf({ record }: HostLook, link: string): ResultInterface | undefined {
+  return record.result?.interfaces.find(({ name, sandbox }) => name === link && !sandbox)
 }
 
 async function lookAtBridge(look: HostLook, link: BridgeLink, hostLink: Link): Promise<string[]> {
@@ -38,8 +62,11 @@ async function lookAtBridge(look: HostLook, link: BridgeLink, hostLink: Link): P
   if (!bridge) return [`bridge ${link.bridge} is gone`]
   const problems: string[] = []
   if (!bridge.up) problems.push(`bridge ${link.bridge} is down`)
-  if (hostLink.master !== bridge.index) problems.push(`${hostLink.name} is no port of bridge ${link.bridge}`)
-  problems.push(...(await lookAtVlans(look, link, hostLink)))
+  // One that somebody else made may take the address of a port of its.
+  const mac = bridge.alias === bridgeMark ? toldOf(look, bridge.name)?.mac : undefined
+  if (mac !== undefined && bridge.mac !== mac)
+    problems.push(`bridge ${bridge.name} has MAC address ${bridge.mac}, not ${mac}`)
+  problems.push(...(await inspectPort(look, link, { bridge, hostLink })))
   const gateways = addresses.flatMap(({ gateway }) => (link.isGateway && gateway ? [gateway] : []))
   if (gateways.length === 0) return problems
   const name = gatewayName(link)
@@ -52,23 +79,6 @@ async function lookAtBridge(look: HostLook, link: BridgeLink, hostLink: Link): P
     if (!found) problems.push(`${name} has lost its address ${formatAddress(gateway)}`)
   }
   return problems
-}
-
-async function lookAtVlans({ host }: HostLook, link: BridgeLink, hostLink: Link): Promise<string[]> {
-  const wanted = [
-    ...(link.vlan > 0 ? [{ id: link.vlan, untagged: true }] : []),
-    ...link.vlanTrunk.map((id) => ({ id, untagged: false })),
-  ]
-  if (wanted.length === 0) return []
-  const ports = (await host.route.dump(dumpPortVlans())).map(parsePortVlans)
-  // The host's own port in the VLAN; one that somebody else made goes by another name.
-  const gateway = link.vlan > 0 ? await host.link(vlanPortName(gatewayName(link))) : undefined
-  return [hostLink, ...(gateway ? [gateway] : [])].flatMap(({ name, index }) => {
-    const vlans = ports.find((port) => port.index === index)?.vlans ?? []
-    return wanted
-      .filter(({ id, untagged }) => !vlans.some((each) => each.id === id && (each.untagged || !untagged)))
-      .map(({ id }) => `${name} is not in VLAN ${id} any more`)
-  })
 }
 
 function isSame(a: Address, b: Address): boolean {

@@ -48,8 +48,8 @@ export async function inspect(request: InspectRequest): Promise<Inspection> {
     problems: [],
     repaired: [],
   }
-  await lookInside(look)
-  look.problems.push(...(await inspectHost(look)))
+  const inside = await lookInside(look)
+  look.problems.push(...(await inspectHost({ ...look, inside })))
   lookAtLeases(look)
   const rules = await inspectRules(look)
   ;(request.repair ? look.repaired : look.problems).push(...rules)
@@ -57,28 +57,33 @@ export async function inspect(request: InspectRequest): Promise<Inspection> {
   return { result, aliases: record.aliases, problems, repaired }
 }
 
-async function lookInside(look: Look): Promise<void> {
+/** The interface, where it is there. */
+async function lookInside(look: Look): Promise<Link | undefined> {
   const { key, request, record, problems, result } = look
   using netns = findNetns(request.netns || record.netns)
   if (!netns) {
     problems.push('the network namespace is gone')
-    return
+    return undefined
   }
   const socket = openNetlink(NETLINK_ROUTE, netns.fd)
   try {
     const link = await linkInside(socket, key.interface)
     if (!link) {
       problems.push(`interface ${key.interface} is gone`)
-      return
+      return undefined
     }
     const down = request.network.link.kind === 'bridge' && request.network.link.disableContainerInterface
     if (!link.up && !down) problems.push(`interface ${key.interface} is down`)
     // A later plugin of the chain may have changed it (tuning), and says so in the last result.
     const told = (request.previous ?? result).interfaces
-    const mac = told.find(({ name, sandbox }) => name === key.interface && sandbox)?.mac
+    const { mac, mtu } = told.find(({ name, sandbox }) => name === key.interface && sandbox) ?? {}
     if (mac !== undefined && link.mac !== mac)
       problems.push(`interface ${key.interface} has MAC address ${link.mac}, not ${mac}`)
+    // Before 1.1.0 results say nothing of it.
+    if (mtu !== undefined && link.mtu !== mtu)
+      problems.push(`interface ${key.interface} has an MTU of ${link.mtu}, not ${mtu}`)
     await lookAtAddresses(look, socket, link)
+    return link
   } finally {
     socket.close()
   }
