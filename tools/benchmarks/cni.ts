@@ -3,7 +3,7 @@
 // namespace of its own. `tools/bench --only cni [--rounds 20] [--markdown]`
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, openSync, rmSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -19,6 +19,7 @@ const { values: options } = parseArgs({
   },
 })
 const rounds = Number(options.rounds)
+const throughputRounds = 8
 const reference = '/usr/lib/cni'
 const plugin = fileURLToPath(new URL('../holdfast-bridge', import.meta.url))
 
@@ -118,14 +119,21 @@ async function inTurn(times: number): Promise<void> {
   }
 }
 
-/** Each has a helper of its own to start. */
+/** A helper to start for the ADD, whose DEL finds it; and one for each of both. */
 async function measureCold(counted: boolean, round: number): Promise<void> {
-  const directories = [`/run/cold-add-${round}`, `/run/cold-del-${round}`] as const
+  const directories = ['pair', 'add', 'del'].map((which) => `/run/cold-${which}-${round}`)
+  const [pair, add, del] = directories
   measure(
-    'holdfast-bridge, the helper starts',
+    'holdfast-bridge, ADD starts the helper',
     counted,
-    (c) => call(plugin, 'ADD', ownConfig, c, directories[0]),
-    (c) => call(plugin, 'DEL', ownConfig, c, directories[1]),
+    (c) => call(plugin, 'ADD', ownConfig, c, pair),
+    (c) => call(plugin, 'DEL', ownConfig, c, pair),
+  )
+  measure(
+    'holdfast-bridge, both start one',
+    counted,
+    (c) => call(plugin, 'ADD', ownConfig, c, add),
+    (c) => call(plugin, 'DEL', ownConfig, c, del),
   )
   for (const directory of directories) rmSync(directory, { recursive: true }) // which ends it
   await delay(500)
@@ -239,51 +247,77 @@ function table(all: string[][]): void {
   })
 }
 
-/** TCP by iperf3, three seconds each, in turn. */
+/** Gbit/s, and seconds of processor time for a GiB, of both ends together. */
+interface Flow {
+  rate: number
+  cpu: number
+}
+
+/** TCP by iperf3, three seconds each, in turn, and who was first is second next time. */
 async function throughput(): Promise<void> {
   if (spawnSync('iperf3', ['--version']).error) {
     console.error('no iperf3: throughput is not measured')
     return
   }
-  mkdirSync('/run/iperf', { recursive: true })
-  const lines: string[][] = []
-  for (const [name, program, config] of [
-    ['reference bridge', `${reference}/bridge`, referenceConfig],
-    ['holdfast-bridge', plugin, ownConfig],
-  ] as const) {
-    const [a, b] = [makeContainer(), makeContainer()]
-    const [first] = [a, b].map(
-      (container) =>
-        JSON.parse(call(program, 'ADD', config, container)) as {
-          ips: { address: string; gateway: string }[]
-        },
-    )
-    const { address, gateway } = first!.ips[0]!
-    const toContainer = await iperf(
-      ['ip', 'netns', 'exec', a.id],
-      ['ip', 'netns', 'exec', b.id],
-      address.split('/')[0]!,
-    )
-    const toHost = await iperf([], ['ip', 'netns', 'exec', b.id], gateway)
-    lines.push([name, `${toContainer} Gbit/s`, `${toHost} Gbit/s`])
-    for (const container of [a, b]) {
-      call(program, 'DEL', config, container)
-      execFileSync('ip', ['netns', 'del', container.id])
-    }
+  const kinds = [
+    { name: 'reference bridge', program: `${reference}/bridge`, config: referenceConfig },
+    { name: 'holdfast-bridge', program: plugin, config: ownConfig },
+  ].map((kind) => ({ ...kind, toContainer: [] as Flow[], toHost: [] as Flow[] }))
+  for (let round = 0; round < throughputRounds; round++) {
+    for (const kind of round % 2 === 0 ? kinds : kinds.toReversed()) await measureFlows(kind)
   }
-  table([['', 'container to container', 'container to host'], ...lines])
+  table([
+    ['', 'container to container', 'processor time', 'container to host', 'processor time'],
+    ...kinds.map(({ name, toContainer, toHost }) => [name, ...flowCells(toContainer), ...flowCells(toHost)]),
+  ])
+  console.log(`\nmedians of ${throughputRounds}, three seconds each; processor time of both ends`)
 }
 
-async function iperf(server: string[], client: string[], address: string): Promise<string> {
+async function measureFlows(kind: {
+  program: string
+  config: typeof referenceConfig | typeof ownConfig
+  toContainer: Flow[]
+  toHost: Flow[]
+}): Promise<void> {
+  const { program, config, toContainer, toHost } = kind
+  const [a, b] = [makeContainer(), makeContainer()]
+  const [first] = [a, b].map(
+    (container) =>
+      JSON.parse(call(program, 'ADD', config, container)) as {
+        ips: { address: string; gateway: string }[]
+      },
+  )
+  const { address, gateway } = first!.ips[0]!
+  const client = ['ip', 'netns', 'exec', b.id]
+  toContainer.push(await iperf(['ip', 'netns', 'exec', a.id], client, address.split('/')[0]!))
+  toHost.push(await iperf([], client, gateway))
+  for (const container of [a, b]) {
+    call(program, 'DEL', config, container)
+    execFileSync('ip', ['netns', 'del', container.id])
+  }
+}
+
+function flowCells(flows: Flow[]): string[] {
+  const rate = median(flows.map((flow) => flow.rate))
+  const cpu = median(flows.map((flow) => flow.cpu))
+  return [`${rate.toFixed(1)} Gbit/s`, `${cpu.toFixed(2)} s/GiB`]
+}
+
+async function iperf(server: string[], client: string[], address: string): Promise<Flow> {
   const [program, ...args] = [...server, 'iperf3', '-s', '-1', '--forceflush']
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(child.stdout, 'data') // it listens
   const [command, ...rest] = [...client, 'iperf3', '-c', address, '-t', '3', '-J']
-  const result = JSON.parse(execFileSync(command, rest, { encoding: 'utf8' })) as {
-    end: { sum_received: { bits_per_second: number } }
+  const { end } = JSON.parse(execFileSync(command, rest, { encoding: 'utf8' })) as {
+    end: {
+      sum_received: { bits_per_second: number; bytes: number; seconds: number }
+      cpu_utilization_percent: { host_total: number; remote_total: number }
+    }
   }
   await once(child, 'close')
-  return (result.end.sum_received.bits_per_second / 1e9).toFixed(1)
+  const { bits_per_second: rate, bytes, seconds } = end.sum_received
+  const { host_total: ours, remote_total: theirs } = end.cpu_utilization_percent
+  return { rate: rate / 1e9, cpu: (((ours + theirs) / 100) * seconds) / (bytes / 2 ** 30) }
 }
 
 function median(values: number[]): number {

@@ -3,23 +3,34 @@
  * share its mount, pid and user namespaces. Each sends its network namespace along; the helper was started in one of its
  * own, so that it holds nobody's.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { constants } from 'node:os'
 import { closeFd, serveFrontEnds, type Packet, type PacketConnection } from '@holdfast/core'
 import { answer, type Answer } from './call.ts'
 import type { Caller, PluginOutcome } from './caller.ts'
 import type { Command } from './environment.ts'
 
-/** Enough for the containers of a pod that come and go, and short for the 16 MiB that it takes. */
-const idleMs = 60_000
+/** Beyond the jobs that run every five minutes: who comes later starts a helper, which takes ten times the call. */
+const idleMs = 600_000
+/** It keeps the mount namespace alive that it shares with its callers. */
+const idleInForeignMountsMs = 60_000
 const protocol = '1'
 /** A packet of the front end has 4096 bytes. */
 const maxWarning = 4_000
 
 export async function serveCalls(args: readonly string[]): Promise<number> {
   process.title = `holdfast-bridge: helper ${args[1] ?? ''}`
-  await serveFrontEnds({ args, idleMs, serve })
+  await serveFrontEnds({ args, idleMs: livesInHostsMounts() ? idleMs : idleInForeignMountsMs, serve })
   return 0
+}
+
+/** Init's: nobody waits for its mounts to go. */
+function livesInHostsMounts(): boolean {
+  try {
+    return readlinkSync('/proc/1/ns/mnt') === readlinkSync('/proc/self/ns/mnt')
+  } catch {
+    return false // no /proc, or none that shows init
+  }
 }
 
 async function serve(connection: PacketConnection): Promise<void> {
