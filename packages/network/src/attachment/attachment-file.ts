@@ -103,7 +103,7 @@ export function attachmentNames(dir: StateDir): string[] {
   try {
     return readdirSync(dir.attachments)
   } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error
+    if (!hasCode(error, 'ENOENT', 'ENOTDIR')) throw error
     return []
   }
 }
@@ -130,7 +130,7 @@ function openFile(path: string, create: boolean): { fd: number; existed: boolean
       if (create) return { fd: openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600), existed: false }
       return { fd: openSync(path, O_RDWR), existed: true }
     } catch (error) {
-      if (hasCode(error, 'ENOENT')) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) {
         if (!create) return undefined
       } else if (!hasCode(error, 'EEXIST')) throw error
     }
@@ -142,10 +142,43 @@ function openFile(path: string, create: boolean): { fd: number; existed: boolean
   }
 }
 
+/** Undefined for what is no record, however it came there: then the kernel and the leases tell. */
 function parse(text: string): AttachmentRecord | undefined {
   try {
-    return JSON.parse(text.slice(0, text.indexOf('\n'))) as AttachmentRecord
+    const value: unknown = JSON.parse(text.slice(0, text.indexOf('\n')))
+    return isRecord(value) ? value : undefined
   } catch {
     return undefined
   }
+}
+
+function isRecord(value: unknown): value is AttachmentRecord {
+  if (typeof value !== 'object' || value === null) return false
+  const record = value as Partial<Record<keyof AttachmentRecord, unknown>>
+  const texts = [record.containerId, record.interface, record.netns, record.kind, record.rules]
+  const names = [record.trunk, record.exit, record.hostLink, record.shaper, record.mac, record.device]
+  return (
+    texts.every(isText) &&
+    names.every((name) => name === undefined || isText(name)) &&
+    [record.addresses, record.aliases].every((list) => Array.isArray(list) && list.every(isText)) &&
+    Array.isArray(record.ports) &&
+    record.ports.every(isPort) &&
+    (record.result === undefined || isResult(record.result))
+  )
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+function isPort(value: unknown): boolean {
+  const { protocol, hostIp, hostPort, containerPort } = (value ?? {}) as Partial<PublishedPort>
+  return (
+    isText(protocol) && isText(hostIp) && [hostPort, containerPort].every((port) => Number.isInteger(port))
+  )
+}
+
+function isResult(value: unknown): boolean {
+  const { interfaces, ips, routes, dns } = (value ?? {}) as Partial<Result>
+  return [interfaces, ips, routes].every((list) => Array.isArray(list)) && typeof dns === 'object'
 }

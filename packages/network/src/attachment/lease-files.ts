@@ -78,7 +78,7 @@ export class LeaseFiles {
     try {
       return readlinkSync(join(this.#dir, address))
     } catch (error) {
-      if (!hasCode(error, 'ENOENT', 'EINVAL')) throw error
+      if (!hasCode(error, 'ENOENT', 'ENOTDIR', 'EINVAL')) throw error
       return undefined
     }
   }
@@ -130,7 +130,7 @@ export class LeaseFiles {
     try {
       return readdirSync(this.#dir).filter((name) => !name.startsWith('.'))
     } catch (error) {
-      if (!hasCode(error, 'ENOENT')) throw error
+      if (!hasCode(error, 'ENOENT', 'ENOTDIR')) throw error
       return []
     }
   }

@@ -13,7 +13,7 @@
  * killed process loses nothing.
  */
 import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { flock } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { NetworkConfig } from './network-config.ts'
@@ -40,6 +40,14 @@ export class StateDir {
     return await this.#lock('lock', 'shared')
   }
 
+  /**
+   * As `enter`, to take down: undefined where the directory is missing and cannot be made. Then nobody is at work in it,
+   * and what cannot be written need not be in the way of what is to go.
+   */
+  async enterToLeave(): Promise<Lock | undefined> {
+    return await unlessReadOnly(() => this.enter())
+  }
+
   /** One at a time makes what all attachments of a network share. */
   async installing(): Promise<Lock> {
     return await this.#lock('install.lock', 'exclusive')
@@ -53,9 +61,9 @@ export class StateDir {
     return undefined
   }
 
-  /** Waits for all who are at work, and keeps others out. */
-  async alone(): Promise<Lock> {
-    return await this.#lock('lock', 'exclusive')
+  /** Waits for all who are at work, and keeps others out. Undefined as with `enterToLeave`. */
+  async alone(): Promise<Lock | undefined> {
+    return await unlessReadOnly(() => this.#lock('lock', 'exclusive'))
   }
 
   /** This network and the others of the same directory. */
@@ -87,13 +95,41 @@ export class StateDir {
   }
 
   #make(): void {
-    mkdirSync(this.leases, { recursive: true, mode: 0o700 })
-    mkdirSync(this.attachments, { recursive: true, mode: 0o700 })
+    makeDirectories(this.leases)
+    makeDirectories(this.attachments)
     const boots = join(this.path, '../..')
     for (const name of readdirSync(boots)) {
       if (/^[0-9a-f-]{36}$/.test(name) && name !== bootId())
         rmSync(join(boots, name), { recursive: true, force: true })
     }
+  }
+}
+
+/** Node's own says ENOENT where a file system is read-only. */
+function makeDirectories(path: string): void {
+  try {
+    makeDirectory(path)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+    makeDirectories(dirname(path))
+    makeDirectory(path)
+  }
+}
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, 0o700)
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error
+  }
+}
+
+async function unlessReadOnly(lock: () => Promise<Lock>): Promise<Lock | undefined> {
+  try {
+    return await lock()
+  } catch (error) {
+    if (!hasCode(error, 'EROFS', 'EACCES', 'ENOTDIR', 'ENOSPC', 'EDQUOT')) throw error
+    return undefined
   }
 }
 

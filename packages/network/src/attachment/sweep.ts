@@ -11,7 +11,7 @@ import { LeaseFiles } from './lease-files.ts'
 import { findNetns, isHostNetns } from './netns-path.ts'
 import { elementKey, elementsOf } from '../port-elements.ts'
 import { rulesName } from './rules-name.ts'
-import { networkAliasPrefix, type AttachmentKey } from './stable-name.ts'
+import { attachmentAlias, hostLinkName, networkAliasPrefix, type AttachmentKey } from './stable-name.ts'
 import { StateDir } from './state-dir.ts'
 import { publishedTo, takeDown } from './take-down.ts'
 import { removeShared } from './unused.ts'
@@ -85,9 +85,10 @@ function sweepLeases({ dir, valid, done }: Sweep): void {
 }
 
 /** Ports that lead into this network's subnets and are on no record. */
-async function sweepElements({ host, dir, request, done }: Sweep): Promise<void> {
+async function sweepElements(state: Sweep): Promise<void> {
+  const { host, dir, request, done } = state
   const subnets = await installedSubnets(host, rulesName(request.network))
-  if (subnets.length === 0) return
+  if (subnets.length === 0 || (await livesWithoutRecord(state))) return
   const recorded = new Set(
     dir
       .beside() // networks may share a bridge
@@ -101,6 +102,16 @@ async function sweepElements({ host, dir, request, done }: Sweep): Promise<void>
   const stray = leading.filter((element) => !recorded.has(elementKey(element)))
   await deletePresent(host, stray)
   if (stray.length > 0) done.push(`${stray.length} published ports`)
+}
+
+/** Whose ports they are cannot be told, and some are in use. */
+async function livesWithoutRecord({ host, dir, request, valid }: Sweep): Promise<boolean> {
+  for (const name of valid) {
+    if (readRecord(dir, name)) continue
+    const key: AttachmentKey = { network: request.network.name, ...splitName(name) }
+    if ((await host.link(hostLinkName(key)))?.alias === attachmentAlias(key)) return true
+  }
+  return false
 }
 
 /** Somebody may have flushed them since. */

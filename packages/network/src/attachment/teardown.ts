@@ -19,7 +19,7 @@ export async function teardown(request: TeardownRequest): Promise<void> {
   const key = checkKey(request)
   using host = new Host(network.hostNetns)
   const dir = new StateDir(network)
-  using _ = await dir.enter()
+  using _ = await dir.enterToLeave()
   using file = await AttachmentFile.open(dir, key, false)
   const record = file?.read()
   // A path may by now be another namespace's: only what has no end on the host is looked for inside.

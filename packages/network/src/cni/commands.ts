@@ -1,6 +1,6 @@
 /** The specification's verbs, each a thin skin over the library's. What they return is printed. */
 import { HoldfastError } from '@holdfast/errors'
-import { Fields } from '../attachment/fields.ts'
+import { Fields, invalid } from '../attachment/fields.ts'
 import { inspect } from '../attachment/inspect.ts'
 import type { NetworkConfig, Result } from '../attachment/network-config.ts'
 import { openNetns } from '../attachment/netns-path.ts'
@@ -124,7 +124,7 @@ async function gc(invocation: Invocation): Promise<undefined> {
   }
   const valid = fields.list(key, (value, path) => {
     const each = new Fields(value, path)
-    return { containerId: each.text('containerID') ?? '', interface: each.text('ifname') ?? '' }
+    return { containerId: needed(each, 'containerID'), interface: needed(each, 'ifname') }
   })
   const steps = new Steps()
   await steps.attempt(async () => {
@@ -133,6 +133,13 @@ async function gc(invocation: Invocation): Promise<undefined> {
   const delegation = delegationOf(network, invocation)
   if (delegation) await steps.attempt(() => delegate('GC', delegation))
   steps.end('GC failed')
+}
+
+/** What is named by halves would be taken for unknown, and removed. */
+function needed(fields: Fields, key: string): string {
+  const text = fields.text(key)
+  if (text === undefined) throw invalid(fields.at(key), 'is missing')
+  return text
 }
 
 async function status(invocation: Invocation): Promise<undefined> {

@@ -83,8 +83,22 @@ function describe(error: unknown): Omit<ErrorJson, 'cniVersion'> {
       details: error.errors.map((each) => describe(each).msg).join('; '),
     }
   }
+  if (isFileError(error))
+    return { code: cniCodes.io, msg: error.message, details: fileHints[error.code] ?? '' }
   const { message, stack } = error instanceof Error ? error : new Error(String(error))
   return { code: cniCodes.internal, msg: message, details: stack ?? '' }
+}
+
+const fileHints: Record<string, string> = {
+  ENOSPC: 'The file system of stateDir (/run/holdfast/cni) is full.',
+  EDQUOT: 'A quota of the file system of stateDir (/run/holdfast/cni) is used up.',
+  EROFS: 'Set stateDir to a directory that can be written to; it is /run/holdfast/cni where nothing is set.',
+  ENOTDIR: 'Set stateDir to a directory; it is /run/holdfast/cni where nothing is set.',
+}
+
+/** Of Node's: our own system calls throw SyscallErrors. */
+function isFileError(error: unknown): error is Error & { code: string } {
+  return error instanceof Error && 'syscall' in error && 'code' in error && typeof error.code === 'string'
 }
 
 function sentence(code: string, hint: string): string {
