@@ -263,8 +263,17 @@ export interface NftObject {
 
 /** The subnets that a map of sources sends to this bridge's chain. */
 export function sourcesOf(objects: NftObject[], bridge: string): string[] {
+  return sourcesByBridge(objects).get(bridge) ?? []
+}
+
+/** The subnets in the maps of sources, by the bridge whose chain they are sent to. */
+export function sourcesByBridge(objects: NftObject[]): Map<string, string[]> {
+  const sources = new Map<string, string[]>()
   const elements = objects.flatMap(({ map }) => map?.elem ?? [])
-  return elements.flatMap(([{ prefix }, { jump }]) =>
-    prefix && jump?.target === sourceChain(bridge) ? [`${prefix.addr}/${prefix.len}`] : [],
-  )
+  for (const [{ prefix }, { jump }] of elements) {
+    const [, bridge] = /^source-(.*)$/.exec(jump?.target ?? '') ?? []
+    if (!prefix || bridge === undefined) continue
+    sources.set(bridge, [...(sources.get(bridge) ?? []), `${prefix.addr}/${prefix.len}`])
+  }
+  return sources
 }

@@ -129,3 +129,33 @@ describe.skipIf(process.getuid?.() !== 0)('GC', { timeout: 60_000 }, () => {
     expect((await host.leftovers()).join()).toContain('c1:eth0')
   })
 })
+
+describe.skipIf(process.getuid?.() !== 0)('a subnet that another network had', { timeout: 60_000 }, () => {
+  const other = () => host.config({ name: 'net2', bridge: 'cni1', ...publish(port(8081)) })
+
+  it.each([
+    ['its bridge was removed', 'ip link del cni0'],
+    ['nobody asked for its end', 'true'],
+  ])('is the next one’s, where %s', async (_, end) => {
+    await host.succeed('ADD', { netns: host.namespace(), config: host.config(publish(port(8080))) })
+    await host.succeed('DEL', { config: host.config(publish(port(8080))) })
+    await host.run(end)
+    const netns = host.namespace()
+    await host.succeed('ADD', { id: 'c2', netns, config: other() })
+    await host.serve(netns, 'web', 80)
+    expect(await fetchTcp(host.netns, '127.0.0.1', 8081)).toBe('web 10.77.0.1')
+    expect(await host.run('ip -o link; nft list ruleset')).not.toContain('cni0')
+    await host.succeed('GC', { config: { ...other(), ...valid() } })
+    expect(await host.run('nft list ruleset')).toBe('')
+  })
+
+  it('and has still is refused, with its bridge, and nothing is left', async () => {
+    await host.succeed('ADD', { netns: host.namespace(), config: host.config() })
+    const before = await host.run('ip -o link | cut -d" " -f2; nft list ruleset')
+    expect(await host.fail('ADD', { id: 'c2', netns: host.namespace(), config: other() })).toMatchObject({
+      code: 100,
+      msg: "subnet 10.77.0.0/24 is cni0's already",
+    })
+    expect(await host.run('ip -o link | cut -d" " -f2; nft list ruleset')).toBe(before)
+  })
+})

@@ -16,6 +16,7 @@ import {
   type NftObject,
 } from '../ruleset.ts'
 import { table, type Host } from './host.ts'
+import { rulesInTheWay } from './rules-in-the-way.ts'
 import { shortHash } from './stable-name.ts'
 import type { StateDir } from './state-dir.ts'
 
@@ -34,7 +35,7 @@ export async function ensureRules(host: Host, dir: StateDir, needs: RuleNeeds): 
   if (needs.subnets.length === 0 || (await areInstalled(host, needs))) return false
   using _ = await dir.installing()
   if (await areInstalled(host, needs)) return false
-  await install(host, needs)
+  await install(host, dir, needs)
   return true
 }
 
@@ -46,9 +47,14 @@ async function areInstalled(host: Host, needs: RuleNeeds): Promise<boolean> {
 }
 
 /** All of them anew; subnets of earlier configurations stay, as containers of theirs may. */
-export async function install(host: Host, needs: RuleNeeds): Promise<void> {
+export async function install(host: Host, dir: StateDir, needs: RuleNeeds): Promise<void> {
   const { nftApply, nftList } = await import('../nft.ts')
+  using _ = await dir.rules()
   const present = (await nftList(['table', 'inet', table], host.netns)) ?? []
+  for (const { name, subnets } of await rulesInTheWay(host, dir, { present, needs })) {
+    const gone = { name, pointToPoint: name.startsWith('net-'), ipMasq: false, subnets }
+    await nftApply(withoutNetwork(gone, present), host.netns)
+  }
   const known = sourcesOf(present, needs.name).map((text) => parsePrefix(text, 'source'))
   const subnets = merge(needs.subnets, known)
   const old = present.flatMap(({ chain }) =>
@@ -86,22 +92,31 @@ export async function rulesAmiss(host: Host, needs: RuleNeeds): Promise<string[]
 }
 
 /** Takes a network's rules away; the whole table, where no other network is in it. */
-export async function removeRules(host: Host, needs: Omit<RuleNeeds, 'subnets'>): Promise<void> {
+export async function removeRules(
+  host: Host,
+  dir: StateDir,
+  needs: Omit<RuleNeeds, 'subnets'>,
+): Promise<void> {
   const { nftApply, nftList } = await import('../nft.ts')
+  using _ = await dir.rules()
   const present = await nftList(['table', 'inet', table], host.netns)
   if (!present) return
   const chains = present.flatMap(({ chain }) => (chain ? [chain.name] : []))
   if (!chains.includes(sourceChain(needs.name))) return
   const others = chains.some((name) => name.startsWith('source-') && name !== sourceChain(needs.name))
   const subnets = sourcesOf(present, needs.name).map((text) => parsePrefix(text, 'source'))
-  const markers = chains.filter((name) => isMarkerOf(needs.name, name))
-  await nftApply(
-    others
-      ? removeText(rulesOf({ ...needs, subnets }), false) +
-          markers.map((name) => `delete chain inet ${table} ${name}\n`).join('')
-      : removeText(rulesOf({ ...needs, subnets }), true),
-    host.netns,
+  const text = others
+    ? withoutNetwork({ ...needs, subnets }, present)
+    : removeText(rulesOf({ ...needs, subnets }), true)
+  await nftApply(text, host.netns)
+}
+
+/** What takes one network's rules out of the table. */
+function withoutNetwork(needs: RuleNeeds, present: NftObject[]): string {
+  const markers = present.flatMap(({ chain }) =>
+    chain && isMarkerOf(needs.name, chain.name) ? [`delete chain inet ${table} ${chain.name}\n`] : [],
   )
+  return removeText(rulesOf(needs), false) + markers.join('')
 }
 
 /** The subnets that a network has in the rules. */

@@ -41,7 +41,7 @@ export async function inspectRules(look: RulesLook): Promise<string[]> {
   const amiss = wanted ? await rulesAmiss(host, needs) : []
   if (amiss.length > 0 && repair) {
     using _ = await dir.installing()
-    await install(host, needs)
+    await install(host, dir, needs)
   }
   const missing = await missingPorts(look)
   if (missing.length > 0 && repair) await publishPorts(host, record, missing)

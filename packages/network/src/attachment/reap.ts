@@ -41,7 +41,7 @@ export async function publishOrReap(work: Work, record: AttachmentRecord, needs:
     } catch (error) {
       if (hasCode(error, 'ENOENT') && remedies > 0) {
         using _ = await dir.installing()
-        await install(host, needs) // somebody flushed them a moment ago
+        await install(host, dir, needs) // somebody flushed them a moment ago
         continue
       }
       if (!isClash(error)) throw error

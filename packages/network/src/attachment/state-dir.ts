@@ -7,6 +7,7 @@
  *                    leases/10.1.2.3    a symbolic link to ID/INTERFACE: made whole or not at all, by one process
  *                    attachments/ID:IF  a record; its flock is held by who works on the attachment
  *                    subnet             the network's own choice, where its configuration has none
+ *            .rules.lock                flock: who writes the rules, which all networks share
  * ```
  *
  * After a reboot nothing is attached, so the directories of other boots are removed. Nothing is synced to disk: a
@@ -53,6 +54,11 @@ export class StateDir {
     return await this.#lock('install.lock', 'exclusive')
   }
 
+  /** One at a time writes the rules, which all networks share. Innermost: whoever has it waits for no other. */
+  async rules(): Promise<Lock | undefined> {
+    return await unlessReadOnly(() => this.#lock('../.rules.lock', 'exclusive'))
+  }
+
   /** Undefined where somebody is at work in this network. The caller's own `enter` lock must be given back before. */
   tryAlone(): Lock | undefined {
     const fd = this.#open('lock')
@@ -68,7 +74,7 @@ export class StateDir {
 
   /** This network and the others of the same directory. */
   beside(): { name: string; dir: StateDir }[] {
-    const names = readdirSync(join(this.path, '..'))
+    const names = readdirSync(join(this.path, '..')).filter((name) => !name.startsWith('.'))
     return names.map((name) => ({ name, dir: new StateDir({ stateDir: this.#stateDir, name }) }))
   }
 

@@ -25,7 +25,7 @@ export async function removeShared(host: Host, dir: StateDir, network: NetworkCo
   const { link } = network
   if (link.kind === 'bridge' && !(await removeLinks(host, link))) return
   await removeUnusedGuard(host)
-  await removeRules(host, networkRules(network))
+  await removeRules(host, dir, networkRules(network))
 }
 
 /** False where the link that has the gateways' addresses stays: it is another network's too, or not ours. */

@@ -10,7 +10,7 @@ export function validateRuntime(json: unknown, args: Record<string, string> = {}
   const config = new Fields(json, '')
   const runtime = config.object('runtimeConfig') ?? new Fields({}, 'runtimeConfig')
   const cniArgs = config.object('args')?.object('cni') ?? new Fields({}, 'args.cni')
-  const mac = runtime.text('mac') ?? cniArgs.text('mac') ?? args['MAC'] ?? config.text('mac')
+  const mac = runtime.text('mac') ?? cniArgs.text('mac') ?? (args['MAC'] || config.text('mac'))
   if (mac !== undefined) inPath('mac', () => macBytes(mac, 'mac'))
   const sets = runtime.list('ipRanges', validateRangeSet)
   const bandwidth = validateBandwidth(runtime.object('bandwidth') ?? config.object('bandwidth'))
