@@ -14,6 +14,7 @@ import type {
 import { adoptContainer } from './adopt.ts'
 import { ociState, planBundle, readBundle, type Bundle } from './bundle.ts'
 import { cgroupProcesses, killCgroup, pauseCgroup, removeCgroups, resumeCgroup } from './cgroup.ts'
+import { hasFreezer, isPaused } from './cgroup-freezer.ts'
 import { nowRfc3339 } from './clock.ts'
 import { notRunning, type ContainedProcess } from './contained-process.ts'
 import type { Door } from './door.ts'
@@ -168,17 +169,29 @@ export class Container {
   /** Goes on with a container that another shim made; `exit` is known where the keeper had ended already. */
   adopt(status: Status, startedAt: string | null, record: ContainerRecord): void {
     this.adoption = record
-    this.status = status
     this.startedAt = startedAt
     const found = adoptContainer(record)
     this.held = { namespaces: found.namespaces ?? {}, root: found.root, cgroups: found.cgroups }
     this.#door = found.door
+    this.status = found.init === undefined ? status : this.#statusNow(status)
+    if (this.status !== status) this.#context.save()
     this.#follow({
       init: found.init,
       keeper: found.keeper,
       fds: found.taken,
       console: found.taken['console'],
     })
+  }
+
+  /** What the shim before did last it may not have written down: then the kernel knows. */
+  #statusNow(written: Status): Status {
+    if (written === 'created') {
+      if (!this.#door?.passed) return written
+      this.#door.close()
+      this.#door = undefined
+      this.startedAt = nowRfc3339()
+    }
+    return hasFreezer(this.held.cgroups) && isPaused(this.held.cgroups) ? 'paused' : 'running'
   }
 
   async #open(door: Door): Promise<void> {

@@ -3,8 +3,7 @@
  * be entrusted. Whoever holds these two descriptors decides: while they are open nothing happens, and once they are
  * closed without a word the launch ends and leaves nothing.
  */
-import { closeSync } from 'node:fs'
-import { sendMessage } from '@holdfast/core'
+import { closeFd, receiveMessage, sendMessage } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
 import { hookSteps, hooksTime } from './hooks.ts'
@@ -13,6 +12,9 @@ import { nameStep, stepError, type NamedStep } from './launch-error.ts'
 
 /** How long the program may take from the door to its first instruction; reading it from a slow disk is in it. */
 const execTimeoutMs = 60_000
+
+/** More than any report of a launcher has. */
+const maxReport = 1024
 
 /** What may fail once it is open: with a silent one, which is opened ahead, all that the init does. */
 export interface BehindDoor {
@@ -43,9 +45,30 @@ export class Door {
   entrust(): void {
     const { trust, door, console } = this.fds
     if (trust === undefined || this.#entrusted) return
-    // The keeper holds our end of the channel too: a later shim opens the door with it.
-    sendMessage(trust, 'k', console === undefined ? [door] : [door, console])
     this.#entrusted = true
+    try {
+      // The keeper holds our end of the channel too: a later shim opens the door with it.
+      sendMessage(trust, 'k', console === undefined ? [door] : [door, console])
+    } catch (error) {
+      // It was killed. This shim goes on without, and sees itself how the process ends.
+      if (!hasCode(error, 'EPIPE', 'ECONNRESET')) throw error
+    }
+  }
+
+  /** Nobody stands behind it, and nothing is left to be heard: the program runs, or has ended. */
+  get passed(): boolean {
+    try {
+      const word = receiveMessage(this.fds.door, maxReport, { peek: true })
+      for (const fd of word?.fds ?? []) closeFd(fd)
+      return word?.data.length === 0
+    } catch (error) {
+      if (!hasCode(error, 'ECONNRESET')) throw error
+      return this.passed // told once, and before what was reported earlier
+    }
+  }
+
+  close(): void {
+    closeFd(this.fds.door)
   }
 
   /** Lets the process behind it execute its program; resolves once it has. Closes the channel. */
@@ -61,7 +84,7 @@ export class Door {
       if (nobody) throw nobody
     } finally {
       channel.rest()
-      closeSync(this.fds.door)
+      this.close()
     }
   }
 }

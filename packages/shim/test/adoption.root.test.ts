@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -100,6 +100,37 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     expect((await next.event('exited')).exit.exitCode).toBe(0)
     expect(next.log()).toBe('started\n')
     await next.delete()
+  })
+
+  /** As `replaceShim`, of one that was killed before it could write down what `action` had done. */
+  async function replaceUnwritten(run: Running, action: () => Promise<unknown>): Promise<Running> {
+    const before = readFileSync(join(run.dir, 'state.json'))
+    await action()
+    return replaceShim(run, async () => writeFileSync(join(run.dir, 'state.json'), before))
+  }
+
+  it('runs where its shim was killed over a door that was open already', async () => {
+    const run = await world.run({ args: ['sh', '-c', 'echo once; sleep 1000'] })
+    await run.client.request('create', {})
+    const next = await replaceUnwritten(run, () => run.client.request('start', {}))
+    expect(next.client.hello).toMatchObject({ status: 'running', startedAt: expect.any(String) })
+    await expect(next.client.request('start', {})).rejects.toMatchObject({ code: 'HF_CONTAINER_RUNNING' })
+    expect((await exec(next, 'e', ['echo', 'in'])).output).toBe('in\n')
+    const third = await replaceShim(next)
+    expect(third.client.hello.startedAt).toBe(next.client.hello.startedAt)
+    await eventually(() => third.log() === 'once\n')
+    await third.delete()
+  })
+
+  it('is paused, or is not, as it is with its cgroup', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    const paused = await replaceUnwritten(run, () => run.client.request('pause', {}))
+    expect(paused.client.hello.status).toBe('paused')
+    const resumed = await replaceUnwritten(paused, () => paused.client.request('resume', {}))
+    expect(resumed.client.hello.status).toBe('running')
+    expect((await exec(resumed, 'e', ['echo', 'in'])).output).toBe('in\n')
+    await resumed.delete()
   })
 
   it('keeps its terminal', async () => {

@@ -1,12 +1,12 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { containerEvent } from './container-event.ts'
-import type { Container } from './container.ts'
+import type { Container, LiveShim } from './container.ts'
 import type { EngineContext } from './context.ts'
 import type { AttachOptions, AttachSession } from './engine.ts'
 import { LiveAttachment } from './live-attachment.ts'
 import { containerLogs } from './container-logs.ts'
 import { PendingAttachment } from './pending-attachment.ts'
-import { shimOf } from './shim-of.ts'
+import { withShim } from './shim-of.ts'
 import { isRunning } from './waits.ts'
 import { within } from './within.ts'
 
@@ -39,7 +39,7 @@ export async function attach(
  */
 async function connectRunning(container: Container, options: AttachOptions): Promise<AttachSession> {
   try {
-    return await connect(container, options)
+    return await withShim(container, (shim) => connect(container, shim, options))
   } catch (error) {
     if (!hasCode(error, 'HF_SHIM_LOST', 'HF_CONTAINER_NOT_RUNNING')) throw error
     try {
@@ -52,22 +52,33 @@ async function connectRunning(container: Container, options: AttachOptions): Pro
 }
 
 /**
- * Connects everyone who attached before: between `create` and `start`, so that no output is missed. A client that
- * can't be connected sees the end of output; the container starts without it.
+ * Connects everyone who attached before the start to this shim, so that no output is missed. They have nothing of it
+ * until `handOverPending`: before the program runs, another shim may take this one's place.
  */
-export async function connectPending(context: EngineContext, container: Container): Promise<void> {
-  const waiting = [...container.pending]
-  container.pending.clear()
+export async function connectPending(container: Container, shim: LiveShim): Promise<void> {
   await Promise.all(
-    waiting.map(async (pending) => {
-      try {
-        pending.connected(await connect(container, pending.options))
-      } catch (error) {
-        pending.cancel()
-        context.logger.warn({ err: error, container: container.id }, 'a client could not be attached')
-      }
+    [...container.pending].map(async (pending) => {
+      const live = await connect(container, shim, pending.options).catch(() => undefined) // tried again below
+      if (live) pending.offer(live)
     }),
   )
+}
+
+/** The program runs. A client that came too late to be connected before, and can't be now, sees the end of output. */
+export function handOverPending(context: EngineContext, container: Container): void {
+  for (const pending of container.pending) {
+    if (pending.connected()) continue
+    connectRunning(container, pending.options)
+      .then((session) => {
+        pending.offer(session)
+        pending.connected()
+      })
+      .catch((error: unknown) => {
+        pending.cancel()
+        context.logger.warn({ err: error, container: container.id }, 'a client could not be attached')
+      })
+  }
+  container.pending.clear()
 }
 
 export function cancelPending(container: Container): void {
@@ -75,9 +86,12 @@ export function cancelPending(container: Container): void {
   container.pending.clear()
 }
 
-async function connect(container: Container, options: AttachOptions): Promise<LiveAttachment> {
+async function connect(
+  container: Container,
+  { client }: Pick<LiveShim, 'client'>,
+  options: AttachOptions,
+): Promise<LiveAttachment> {
   const { stdin, stdout, stderr, logs } = options
-  const { client } = container.shim ?? (await shimOf(container))
   const open = stdin && container.record.config.OpenStdin
   return new LiveAttachment(
     await client.attach({ stdin: open, stdout, stderr, logs }),

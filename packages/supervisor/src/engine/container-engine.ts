@@ -34,7 +34,7 @@ import { pauseContainer, unpauseContainer } from './pause.ts'
 import { removeContainer } from './remove.ts'
 import { renameContainer } from './rename.ts'
 import { restartContainer } from './restart.ts'
-import { checkRunning, shimOf } from './shim-of.ts'
+import { askShim, checkRunning } from './shim-of.ts'
 import { startContainer } from './start.ts'
 import { stopContainer, type StopOptions } from './stop.ts'
 import { createVolume, removeVolume } from './volume-verbs.ts'
@@ -149,7 +149,7 @@ export class ContainerEngine implements Engine {
 
   async resize(ref: string, { rows, columns }: { rows: number; columns: number }): Promise<void> {
     const container = this.#find(ref)
-    await (await shimOf(container)).client.request('resize', { rows, columns })
+    await askShim(container, 'resize', { rows, columns })
     containerEvent(this.#context, container, 'resize', { height: String(rows), width: String(columns) })
   }
 

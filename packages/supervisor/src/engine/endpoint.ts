@@ -1,6 +1,6 @@
 /** A container's place on the bridge network. */
-import { closeFd, pidfdGetfd, pidfdOpen } from '@holdfast/core'
-import { HoldfastError } from '@holdfast/errors'
+import { closeFd, fstat, pidfdGetfd, pidfdOpen } from '@holdfast/core'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { Attachment } from '@holdfast/network'
 import { networkEvent } from './container-event.ts'
 import type { Container, LiveShim } from './container.ts'
@@ -98,20 +98,43 @@ export function forgetAttachment(container: Container): void {
   container.update({}, { networks }, { attachment: null })
 }
 
-/** A descriptor of one of the container's namespaces, taken out of its shim: no pid that may be reused is trusted. */
+/**
+ * A descriptor of one of the container's namespaces, taken out of its shim. Throws HF_SHIM_LOST where the shim was killed,
+ * and HF_NAMESPACE_NOT_FOUND where it has let go of the namespace: the container has ended.
+ */
 export function takeNamespace(
   shim: NamespaceHolder,
   type: 'net' | 'ipc' | 'uts' | 'pid' | 'user' | 'cgroup' | 'time' | 'mnt',
 ): number {
   const handle = shim.namespaces[type]
-  if (!handle)
-    throw new HoldfastError('HF_NAMESPACE_NOT_FOUND', `the container has no ${type} namespace that is held`)
-  const pidfd = pidfdOpen(shim.pid)
+  if (!handle) throw notHeld(type)
+  let fd: number
   try {
-    return pidfdGetfd(pidfd, handle.fd)
+    fd = descriptorOf(shim.pid, handle.fd)
+  } catch (cause) {
+    if (hasCode(cause, 'ESRCH')) throw new HoldfastError('HF_SHIM_LOST', 'the shim was killed', { cause })
+    if (hasCode(cause, 'EBADF')) throw notHeld(type, cause)
+    throw cause
+  }
+  // The number of either, the process or the descriptor, may be another's by now.
+  if (Number(fstat(fd).ino) === handle.ino) return fd
+  closeFd(fd)
+  throw notHeld(type)
+}
+
+function descriptorOf(pid: number, number: number): number {
+  const pidfd = pidfdOpen(pid)
+  try {
+    return pidfdGetfd(pidfd, number)
   } finally {
     closeFd(pidfd)
   }
+}
+
+function notHeld(type: string, cause?: unknown): HoldfastError {
+  return new HoldfastError('HF_NAMESPACE_NOT_FOUND', `the container has no ${type} namespace that is held`, {
+    cause,
+  })
 }
 
 function endpointOf(context: EngineContext, record: ContainerRecord, attachment: Attachment): EndpointRecord {

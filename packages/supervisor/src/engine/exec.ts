@@ -2,6 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { parseExecSpec, type ExecSpec, type ExitRecord } from '@holdfast/protocol'
+import type { AttachQuery } from '../shims/shim-attachment.ts'
+import type { ShimClient } from '../shims/shim-client.ts'
 import type { Container } from './container.ts'
 import { containerEvent } from './container-event.ts'
 import type { ExecRecord } from './container-record.ts'
@@ -9,7 +11,7 @@ import type { EngineContext } from './context.ts'
 import type { AttachSession, ExecOptions } from './engine.ts'
 import { newId } from './names.ts'
 import { LiveAttachment } from './live-attachment.ts'
-import { notRunning, shimOf } from './shim-of.ts'
+import { askShim, checkRunning, notRunning, withShim } from './shim-of.ts'
 import { isRunning } from './waits.ts'
 
 /** Ended execs that can still be inspected, per container; the oldest go first. */
@@ -38,7 +40,7 @@ export async function execCreate(
   if (options.args.length === 0) {
     throw new HoldfastError('HF_BAD_REQUEST', 'No exec command specified', { details: { field: 'Cmd' } })
   }
-  const { client } = await shimOf(container)
+  checkRunning(container)
   if (container.record.state.status === 'paused') {
     throw new HoldfastError(
       'HF_CONTAINER_PAUSED',
@@ -49,7 +51,7 @@ export async function execCreate(
   const { args, user, tty, attachStdin, privileged } = options
   const spec = parseExecSpec(specOf(options))
   // Once the client has its answer, and writes the next request.
-  if (isPrepared(container, options)) setImmediate(() => client.prepareExec(id, spec))
+  if (isPrepared(container, options)) setImmediate(() => container.shim?.client.prepareExec(id, spec))
   forgetOldest(container)
   container.execs.set(id, {
     options,
@@ -113,7 +115,7 @@ export async function execStart(
 ): Promise<AttachSession | undefined> {
   const { container, exec } = findExec(context, execId)
   if (exec.started) throw new HoldfastError('HF_CONTAINER_STATE', `exec command ${execId} has already run`)
-  const { client } = await shimOf(container)
+  checkRunning(container)
   exec.started = true
   const { attachStdin: stdin, attachStdout: stdout, attachStderr: stderr } = exec.options
   const { tty } = exec.record
@@ -127,11 +129,8 @@ export async function execStart(
       })
     }
     const spec = consoleSize && tty ? { ...exec.spec, consoleSize } : exec.spec
-    const { pid, attachment } = await client.exec(
-      execId,
-      spec,
-      detach ? undefined : { stdin, stdout, stderr },
-    )
+    const streams = detach ? undefined : { stdin, stdout, stderr }
+    const { pid, attachment } = await launch(container, execId, spec, streams)
     exec.record = { ...exec.record, pid }
     return attachment && new LiveAttachment(attachment, tty, exec.ended.promise)
   } catch (failure) {
@@ -147,6 +146,25 @@ export async function execStart(
     }
     throw error
   }
+}
+
+/** Where the shim is killed over it, the next one knows whether it was done: an exec that runs is not launched again. */
+function launch(
+  container: Container,
+  execId: string,
+  spec: ExecSpec,
+  streams: Omit<AttachQuery, 'logs'> | undefined,
+): ReturnType<ShimClient['exec']> {
+  let first = true
+  return withShim(container, async ({ client }) => {
+    const known = first ? undefined : client.hello.execs.find(({ id }) => id === execId)
+    first = false
+    if (!known) return client.exec(execId, spec, streams)
+    if (!streams && known.pid !== null) return { pid: known.pid, attachment: undefined }
+    throw new HoldfastError('HF_START_FAILED', `the shim of exec ${execId} was killed while it was started`, {
+      hint: 'The command may have run, and its output is lost. Look what it has done, and start another.',
+    })
+  })
 }
 
 /** The end of the container makes a launch fail in many ways, and is reported a moment after. */
@@ -190,7 +208,7 @@ export async function execResize(
   size: { rows: number; columns: number },
 ): Promise<void> {
   const { container } = findExec(context, execId)
-  await (await shimOf(container)).client.request('exec.resize', { execId, ...size })
+  await askShim(container, 'exec.resize', { execId, ...size })
 }
 
 function findExec(context: EngineContext, execId: string): { container: Container; exec: ExecInstance } {

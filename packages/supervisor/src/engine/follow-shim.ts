@@ -46,6 +46,7 @@ async function adoptAfterLoss(context: EngineContext, container: Container, shim
   try {
     const exit = await adopt(context, container)
     if (exit) containerExited(context, container, exit)
+    else noteStatus(container)
   } catch (error) {
     if (context.closing) return
     context.logger.error({ err: error, container: container.id }, 'no new shim could take the container over')
@@ -53,11 +54,23 @@ async function adoptAfterLoss(context: EngineContext, container: Container, shim
   }
 }
 
+/** What the shim of before had done and could not tell of any more. */
+export function noteStatus(container: Container): void {
+  const { status = 'running', pid = 0 } = container.shim?.client.hello ?? {}
+  const { state } = container.record
+  const found = status === 'paused' ? 'paused' : 'running'
+  if (state.status !== found || state.pid !== pid) container.update({ status: found, pid })
+}
+
 /**
  * Connects to the container's shim, or to a new one that takes the container over. Returns the exit record where the
- * container has ended in the meantime.
+ * container has ended in the meantime. What comes later is taken once `running` has resolved.
  */
-export async function adopt(context: EngineContext, container: Container): Promise<ExitRecord | undefined> {
+export async function adopt(
+  context: EngineContext,
+  container: Container,
+  running: Promise<void> = Promise.resolve(),
+): Promise<ExitRecord | undefined> {
   const dir = shimDirectory(context.paths, container.id)
   const { token } = JSON.parse(readFileSync(join(dir, 'shim.json'), 'utf8')) as ShimSpec
   const client = await reachShim(context, dir, token)
@@ -66,6 +79,6 @@ export async function adopt(context: EngineContext, container: Container): Promi
   container.shim = shim
   for (const exec of execs) if (exec.exit) execExited(context, container, exec.id, exec.exit)
   if (status === 'stopped') return exit ?? unknownExit()
-  followShim(context, container, shim, Promise.resolve())
+  followShim(context, container, shim, running)
   return undefined
 }

@@ -7,6 +7,7 @@ import type { EngineContext } from './context.ts'
 import type { HostConfig } from './container-config.ts'
 import { takeNamespace } from './endpoint.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
+import { withShim } from './shim-of.ts'
 import { isRunning } from './waits.ts'
 
 export interface JoinedNamespaces {
@@ -34,7 +35,8 @@ export async function joinNamespaces(
       NamespaceType,
       NamespaceChoices['namespaces']['net'],
     ][]) {
-      if (choice.kind === 'container') fds.set(type, namespaceOfContainer(context, choice.id, type, host))
+      if (choice.kind === 'container')
+        fds.set(type, await namespaceOfContainer(context, choice.id, type, host))
       if (choice.kind === 'path') fds.set(type, openByPath(choice.path, choice.name, type))
     }
     checkOwners(fds)
@@ -46,12 +48,12 @@ export async function joinNamespaces(
   }
 }
 
-function namespaceOfContainer(
+async function namespaceOfContainer(
   context: EngineContext,
   id: string,
   type: NamespaceType,
   host: HostConfig,
-): number {
+): Promise<number> {
   const other = context.containers.get(id)
   if (!isRunning(other.record)) {
     throw partnerNotRunning(type, id, { hint: `Start ${other.record.name} first.` })
@@ -61,8 +63,6 @@ function namespaceOfContainer(
       hint: `Start ${other.record.name} with --ipc shareable.`,
     })
   }
-  if (!other.shim)
-    throw new HoldfastError('HF_SHIM_LOST', `the shim of container ${other.record.name} does not answer`)
   if (type === 'net' && !existsSync(other.record.hostsPath)) {
     throw new HoldfastError(
       'HF_CONTAINER_STATE',
@@ -71,9 +71,10 @@ function namespaceOfContainer(
     )
   }
   try {
-    return takeNamespace(other.shim, type)
+    return await withShim(other, (shim) => takeNamespace(shim, type))
   } catch (cause) {
-    if (hasCode(cause, 'EBADF', 'ESRCH')) throw partnerNotRunning(type, id, { cause }) // it is ending
+    if (hasCode(cause, 'HF_NAMESPACE_NOT_FOUND', 'HF_CONTAINER_NOT_RUNNING'))
+      throw partnerNotRunning(type, id, { cause }) // it is ending
     throw cause
   }
 }

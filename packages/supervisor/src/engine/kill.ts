@@ -4,7 +4,7 @@ import { choicesOf } from './container-choices.ts'
 import { containerEvent } from './container-event.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
-import { checkRunning, shimOf } from './shim-of.ts'
+import { askShim, checkRunning } from './shim-of.ts'
 import { parseSignal } from './signals.ts'
 import { isRunning } from './waits.ts'
 import { within } from './within.ts'
@@ -32,12 +32,11 @@ export async function killAndWait(context: EngineContext, container: Container):
 }
 
 async function send(context: EngineContext, container: Container, signal: number): Promise<void> {
-  const { client } = await shimOf(container)
   // In somebody else's pid namespace the end of the first process doesn't end the others.
   const all =
     signal === constants.signals.SIGKILL && choicesOf(context, container).namespaces.pid.kind !== 'own'
   try {
-    await client.request('kill', { signal, all })
+    await askShim(container, 'kill', { signal, all })
   } catch (error) {
     if (!isRunning(container.record) || hasCode(error, 'HF_CONTAINER_NOT_RUNNING', 'HF_CONTAINER_STATE'))
       return
@@ -54,8 +53,7 @@ export async function sendAndThaw(
 ): Promise<void> {
   await send(context, container, signal)
   if (container.record.state.status !== 'paused') return
-  const { client } = await shimOf(container)
-  await client.request('resume', {}).catch((error: unknown) => {
+  await askShim(container, 'resume', {}).catch((error: unknown) => {
     if (
       isRunning(container.record) &&
       !hasCode(error, 'HF_CONTAINER_STATE', 'HF_CONTAINER_NOT_RUNNING', 'HF_CONTAINER_RUNNING')

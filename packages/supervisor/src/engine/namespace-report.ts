@@ -6,12 +6,15 @@ import { choicesOf } from './container-choices.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import type { NamespaceReport } from './engine.ts'
+import { askShim } from './shim-of.ts'
 
 export async function reportNamespaces(context: EngineContext): Promise<NamespaceReport[]> {
   const running = context.containers.list().filter(({ shim }) => shim !== undefined)
   const pids = new Map(
     await Promise.all(
-      running.map(async (container) => [container.id, await processesOf(container)] as const),
+      running.map(
+        async (container) => [container.id, await processesOf(container).catch(noneIfEnded)] as const,
+      ),
     ),
   )
   const reports = running.flatMap((container) => reportOne(context, container, pids.get(container.id) ?? []))
@@ -57,9 +60,13 @@ function reportOne(context: EngineContext, container: Container, pids: number[])
   )
 }
 
-export async function processesOf({ shim }: Container): Promise<number[]> {
-  if (!shim) return []
-  return (await shim.client.request('processes', {})).pids
+export async function processesOf(container: Container): Promise<number[]> {
+  return (await askShim(container, 'processes', {})).pids
+}
+
+function noneIfEnded(error: unknown): number[] {
+  if (hasCode(error, 'HF_CONTAINER_NOT_RUNNING')) return []
+  throw error
 }
 
 /** undefined where the process has ended in the meantime. */

@@ -1,13 +1,13 @@
-import type { LiveAttachment } from './live-attachment.ts'
 import type { AttachOptions, AttachSession } from './engine.ts'
 
 /** A client that attached before the start: connected when the container is made, and before its program runs. */
 export class PendingAttachment implements AttachSession {
   readonly tty: boolean
   readonly options: AttachOptions
-  readonly #connection = Promise.withResolvers<LiveAttachment | undefined>()
+  readonly #connection = Promise.withResolvers<AttachSession | undefined>()
   readonly #forget: (attachment: PendingAttachment) => void
-  #live: LiveAttachment | undefined
+  #live: AttachSession | undefined
+  #offered: AttachSession | undefined
   /** What was written so far: the end of input must not overtake it. */
   #written: Promise<void> = Promise.resolve()
   #closed = false
@@ -18,18 +18,27 @@ export class PendingAttachment implements AttachSession {
     this.#forget = forget
   }
 
-  connected(live: LiveAttachment): void {
-    if (this.#closed) {
-      live.close()
-      return
-    }
+  /** Takes the place of one that was offered before. */
+  offer(live: AttachSession): void {
+    this.#offered?.close()
+    this.#offered = live
+    if (this.#closed) live.close()
+  }
+
+  /** The client has from now on what was offered last; false where nothing was. */
+  connected(): boolean {
+    const live = this.#offered
+    if (live === undefined) return false
+    if (this.#closed) return true
     this.#live = live
     this.#connection.resolve(live)
+    return true
   }
 
   /** The container will not be started after all: the client sees the end of output. */
   cancel(): void {
     this.#closed = true
+    if (!this.#live) this.#offered?.close()
     this.#connection.resolve(undefined)
   }
 

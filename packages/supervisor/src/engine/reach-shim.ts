@@ -17,8 +17,8 @@ export async function reachShim(context: EngineContext, dir: string, token: stri
       if (attempt > adoptAttempts) throw error
     }
     try {
-      await context.zygote.fork({ dir })
-      return await connectShim({ dir, token, deadlineMs: adoptDeadlineMs })
+      const { pid } = await context.zygote.fork({ dir })
+      return await connectShim({ dir, token, deadlineMs: adoptDeadlineMs, pid })
     } catch (error) {
       if (attempt === adoptAttempts) throw error
       await sleep(50 * 2 ** attempt)

@@ -12,7 +12,7 @@ import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { forgetAttachment } from './endpoint.ts'
 import { containerExited, unknownExit } from './exit.ts'
-import { adopt } from './follow-shim.ts'
+import { adopt, noteStatus } from './follow-shim.ts'
 import { namedIdRanges } from './named-namespaces.ts'
 import { containerDirectory, shimDirectory } from './paths.ts'
 import { autoRemove, removeContainer } from './remove.ts'
@@ -62,9 +62,7 @@ async function reconnect(context: EngineContext, container: Container): Promise<
     container.ended = Promise.withResolvers()
     const exit = await adopt(context, container)
     if (exit) return containerExited(context, container, exit)
-    const state = container.shim?.client.hello
-    const paused = state?.status === 'paused'
-    container.update({ status: paused ? 'paused' : 'running', pid: state?.pid ?? 0 })
+    noteStatus(container)
   } catch (error) {
     context.logger.error(
       { err: error, container: container.id },

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { hasCode } from '@holdfast/errors'
 import type { ShimSpec } from '@holdfast/protocol'
 import { isDeletedLock, parseShimSpec } from '@holdfast/protocol'
 import type { ShimClient } from '../shims/shim-client.ts'
@@ -12,6 +13,9 @@ import { unmountShm } from './shared-memory.ts'
 import { within } from './within.ts'
 
 const deleteDeadlineMs = 20_000
+
+/** How many shims may be killed one after the other. */
+const mostTries = 4
 
 /**
  * What shim.json is called while its container is taken down. A shim may have been forked for the directory by an
@@ -54,15 +58,18 @@ async function deleteThrough(
   spec: ShimSpec,
   known: ShimClient | undefined,
 ): Promise<void> {
-  if (known) {
+  let client = known
+  for (let tries = 1; ; tries++) {
+    // The engine, or the shim, ended between that and the answer: no shim would stay.
+    if (!client && wasDeleted(dir)) return
     try {
-      return await deleteWith(known, dir)
-    } catch {
+      return await deleteWith(client ?? (await reachShim(context, dir, spec.token)), dir)
+    } catch (error) {
       restoreSpec(dir) // it died in the middle: another goes on where it stopped
+      if (!client && (tries >= mostTries || !hasCode(error, 'HF_SHIM_LOST'))) throw error
+      client = undefined
     }
   }
-  if (wasDeleted(dir)) return // the engine, or the shim, ended between that and the answer: no shim would stay
-  await deleteWith(await reachShim(context, dir, spec.token), dir)
 }
 
 async function deleteWith(client: ShimClient, dir: string): Promise<void> {

@@ -10,10 +10,10 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import type { ShimSpec, ShimState } from '@holdfast/protocol'
+import type { ExitRecord, ShimSpec, ShimState } from '@holdfast/protocol'
 import { protocolVersion } from '@holdfast/protocol'
 import { connectShim, type ShimClient } from '../shims/shim-client.ts'
-import { cancelPending, connectPending } from './attach.ts'
+import { cancelPending, connectPending, handOverPending } from './attach.ts'
 import { noteCgroupParent } from './cgroup-parent.ts'
 import { choicesOf } from './container-choices.ts'
 import { containerEvent } from './container-event.ts'
@@ -21,7 +21,8 @@ import type { Container, LiveShim } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { connectNetwork, disconnectNetwork } from './endpoint.ts'
 import { writeEtcFiles, writeHosts } from './etc-directory.ts'
-import { followShim } from './follow-shim.ts'
+import { containerExited } from './exit.ts'
+import { adopt, followShim } from './follow-shim.ts'
 import { joinNamespaces, partnerNotRunning, type JoinedNamespaces } from './join-namespaces.ts'
 import { logSpec } from './log-config.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
@@ -31,7 +32,9 @@ import { serveRelays } from './relays.ts'
 import { autoRemove } from './remove.ts'
 import { mountShm } from './shared-memory.ts'
 import { discardShim } from './shim-directory.ts'
+import { isLost } from './shim-of.ts'
 import { nameDiskFull } from './disk-full.ts'
+import { nowText } from './time.ts'
 import { checkVolumeParts } from './volume-part.ts'
 import { isRunning } from './waits.ts'
 import { within } from './within.ts'
@@ -39,6 +42,9 @@ import { within } from './within.ts'
 /** How long a forked shim may take to listen, and then to make the container. */
 const connectDeadlineMs = 10_000
 const createDeadlineMs = 60_000
+
+/** How many shims of one start may be killed. */
+const mostTries = 4
 
 /** false when it was running already. */
 export function startContainer(context: EngineContext, container: Container): Promise<boolean> {
@@ -60,33 +66,62 @@ export function startContainer(context: EngineContext, container: Container): Pr
 async function startLocked(context: EngineContext, container: Container): Promise<void> {
   const choices = choicesOf(context, container)
   try {
-    const { hostConfig } = container.record
-    const joined = await joinNamespaces(context, choices, hostConfig)
-    let shim: LiveShim
-    try {
-      checkVolumeParts(container.record.mounts)
-      writeEtcFiles(context, container, choices)
-      const client = await forkShim(context, container, choices, joined.paths)
-      const bridge = choices.network === 'bridge'
-      const [made, joinedNet] = await settle([
-        create(context, container, client),
-        bridge ? joinBridge(context, container, client) : Promise.resolve(undefined),
-      ])
-      shim = made
-      if (bridge && joinedNet !== made.namespaces.net?.ino) await joinAnew(context, container, shim)
-    } finally {
-      joined.release()
-    }
-    const { attachment } = container.book
-    if (attachment) {
-      await serveRelays(shim, attachment)
-      writeHosts(context, container, choices)
-    }
+    const shim = await makeAgainIfLost(context, container, () => make(context, container, choices))
     await run(context, container, shim)
   } catch (error) {
     const shown = nameLostPartner(context, choices, nameDiskFull(error))
     await undoStart(context, container, shown)
     throw shown
+  }
+}
+
+/** Everything but the program. */
+async function make(
+  context: EngineContext,
+  container: Container,
+  choices: NamespaceChoices,
+): Promise<LiveShim> {
+  const joined = await joinNamespaces(context, choices, container.record.hostConfig)
+  let shim: LiveShim
+  try {
+    checkVolumeParts(container.record.mounts)
+    writeEtcFiles(context, container, choices)
+    const client = await forkShim(context, container, choices, joined.paths)
+    const bridge = choices.network === 'bridge'
+    const [made, joinedNet] = await settle([
+      create(container, client),
+      bridge ? joinBridge(context, container, client) : Promise.resolve(undefined),
+    ])
+    shim = made
+    if (bridge && joinedNet !== made.namespaces.net?.ino) await joinAnew(context, container, shim)
+  } finally {
+    joined.release()
+  }
+  const { attachment } = container.book
+  if (attachment) {
+    await serveRelays(shim, attachment)
+    writeHosts(context, container, choices)
+  }
+  return shim
+}
+
+/** A shim that is killed before its program runs takes nothing along that could not be made anew. */
+async function makeAgainIfLost(
+  context: EngineContext,
+  container: Container,
+  action: () => Promise<LiveShim>,
+): Promise<LiveShim> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await action()
+    } catch (error) {
+      if (tries === mostTries || context.closing || !hasCode(error, 'HF_SHIM_LOST')) throw error
+      context.logger.warn(
+        { err: error, container: container.id },
+        'a shim is gone: making its container anew',
+      )
+      await unmake(context, container)
+    }
   }
 }
 
@@ -130,11 +165,11 @@ async function forkShim(
     token,
   }
   writeFileSync(join(dir, 'shim.json'), JSON.stringify(spec))
-  await context.zygote.fork({ dir, create: true })
-  return connectShim({ dir, token, deadlineMs: connectDeadlineMs })
+  const { pid } = await context.zygote.fork({ dir, create: true })
+  return connectShim({ dir, token, deadlineMs: connectDeadlineMs, pid })
 }
 
-async function create(context: EngineContext, container: Container, client: ShimClient): Promise<LiveShim> {
+async function create(container: Container, client: ShimClient): Promise<LiveShim> {
   let state: ShimState
   try {
     state = await within(createDeadlineMs, 'making the container', client.request('create', {}))
@@ -145,7 +180,7 @@ async function create(context: EngineContext, container: Container, client: Shim
   const { shimPid, keeperPid, pid, namespaces } = state
   const shim = { client, pid: shimPid, keeperPid, initPid: pid, namespaces }
   container.shim = shim
-  await connectPending(context, container)
+  await connectPending(container, shim)
   return shim
 }
 
@@ -172,42 +207,77 @@ async function attachTo(
   container.note({ networks }, { attachment })
 }
 
-async function run(context: EngineContext, container: Container, shim: LiveShim): Promise<void> {
+async function run(context: EngineContext, container: Container, made: LiveShim): Promise<void> {
   const running = Promise.withResolvers<void>()
   container.ended = Promise.withResolvers<void>()
-  followShim(context, container, shim, running.promise)
-  const { startedAt } = await within(
-    createDeadlineMs,
-    'starting the program',
-    shim.client.request('start', {}),
-  )
+  followShim(context, container, made, running.promise)
+  const { pid, startedAt, exit } = await openDoor(context, container, made, running.promise)
   container.update({
     status: 'running',
-    pid: shim.initPid,
+    pid,
     exitCode: 0,
     error: '',
     oomKilled: false,
     startedAt,
     finishedAt: '',
   })
+  handOverPending(context, container)
   containerEvent(context, container, 'start')
   running.resolve()
+  if (exit) containerExited(context, container, exit)
+}
+
+interface Started {
+  pid: number
+  startedAt: string
+  /** Where it has ended since, and the shim that saw it was killed. */
+  exit?: ExitRecord
+}
+
+/** Where the shim is killed over it, the next one knows whether it was done. */
+async function openDoor(
+  context: EngineContext,
+  container: Container,
+  made: LiveShim,
+  running: Promise<void>,
+): Promise<Started> {
+  let shim = made
+  for (let tries = 1; ; tries++) {
+    try {
+      const asked = shim.client.request('start', {})
+      const { startedAt } = await within(createDeadlineMs, 'starting the program', asked)
+      return { pid: shim.initPid, startedAt }
+    } catch (error) {
+      if (tries === mostTries || context.closing || !(await isLost(shim, error))) throw error
+      const exit = await adopt(context, container, running)
+      shim = container.shim!
+      const { status, startedAt } = shim.client.hello
+      if (exit || status !== 'created')
+        return { pid: shim.initPid, startedAt: startedAt ?? nowText(), ...(exit && { exit }) }
+      await connectPending(container, shim)
+    }
+  }
 }
 
 /** Everything that a start made, in reverse; then the record says why it failed, as Docker's does. */
 async function undoStart(context: EngineContext, container: Container, error: unknown): Promise<void> {
-  const { logger } = context
   container.ended.resolve()
   cancelPending(container)
+  await unmake(context, container)
+  const message = error instanceof Error ? error.message : String(error)
+  container.update({ pid: 0, exitCode: exitCodeOf(error), error: message })
+  if (container.record.hostConfig.AutoRemove) autoRemove(context, container)
+}
+
+/** Never throws: what could not be taken down is tried again on remove and on restart. */
+async function unmake(context: EngineContext, container: Container): Promise<void> {
+  const { logger } = context
   await disconnectNetwork(context, container).catch((failure: unknown) =>
     logger.error({ err: failure, container: container.id }, 'undoing a failed start: network'),
   )
   await discardShim(context, container).catch((failure: unknown) =>
     logger.error({ err: failure, container: container.id }, 'undoing a failed start: shim'),
   )
-  const message = error instanceof Error ? error.message : String(error)
-  container.update({ pid: 0, exitCode: exitCodeOf(error), error: message })
-  if (container.record.hostConfig.AutoRemove) autoRemove(context, container)
 }
 
 /** The shell's and Docker's convention. */

@@ -1,6 +1,6 @@
 /** One shim, as the supervisor sees it: requests and events over `<dir>/shim.sock`. */
 import { EventEmitter } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
@@ -17,7 +17,15 @@ export interface ConnectOptions {
   token: string
   /** How long a shim that isn't listening yet may take. */
   deadlineMs: number
+  /** Of the shim that is awaited: once it has ended there is nothing to wait for. */
+  pid?: number | undefined
 }
+
+/** Every so many attempts it is looked whether the awaited process is still there, which costs as much as a few of them. */
+const looks = 16
+
+/** How long one that listens may take to answer: the machine may be busy with something else. */
+const answerMs = 10_000
 
 interface ShimClientEvents {
   event: [ShimEvent]
@@ -42,16 +50,27 @@ export async function connectShim(options: ConnectOptions): Promise<ShimClient> 
     // A look at the file costs a fiftieth of an attempt, and the shim needs the processor more than we do.
     if (existsSync(`${options.dir}/shim.sock`)) {
       try {
-        return await ShimClient.connect(options, Math.max(1, deadline - performance.now()))
+        return await ShimClient.connect(options, answerMs)
       } catch (error) {
         if (!hasCode(error, ...notYet)) throw error
         cause = error
       }
     }
-    if (performance.now() + pause > deadline) {
-      throw new HoldfastError('HF_SHIM_LOST', `no shim answers at ${options.dir}`, { cause })
+    if (performance.now() + pause > deadline || (tries % looks === looks - 1 && hasEnded(options.pid))) {
+      throw new HoldfastError('HF_SHIM_LOST', `no shim answers at ${options.dir}`, { cause, hint: lostHint })
     }
     await sleep(pause)
+  }
+}
+
+/** Or nobody has reaped it yet. */
+function hasEnded(pid: number | undefined): boolean {
+  if (pid === undefined) return false
+  try {
+    return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return true
+    throw error
   }
 }
 
@@ -68,6 +87,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   readonly #netns = Promise.withResolvers<NamespaceHandle>()
   #closing = false
   readonly #unmounted = Promise.withResolvers<void>()
+  readonly #gone = Promise.withResolvers<void>()
 
   private constructor(options: ConnectOptions, socket: WebSocket) {
     super()
@@ -120,6 +140,11 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   /** After `delete`: settles when the container's root is unmounted, or the connection is gone. */
   get unmounted(): Promise<void> {
     return this.#unmounted.promise
+  }
+
+  /** Settles when the connection is gone and everybody was told so. */
+  get gone(): Promise<void> {
+    return this.#gone.promise
   }
 
   /** The container's own network namespace, as soon as there is one. Rejects when the shim goes before. */
@@ -224,11 +249,15 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     this.#unmounted.resolve()
     for (const attachment of this.#channels.values()) attachment.lost(lost(this.dir))
     this.emit('close', this.#closing ? undefined : lost(this.dir))
+    this.#gone.resolve()
   }
 }
 
+/** What is true for whoever asked. */
+const lostHint = 'The container goes on without its shim, and another one takes over: try again in a moment.'
+
 function lost(dir: string): HoldfastError {
-  return new HoldfastError('HF_SHIM_LOST', `the shim at ${dir} is gone`)
+  return new HoldfastError('HF_SHIM_LOST', `the shim at ${dir} is gone`, { hint: lostHint })
 }
 
 function streamsOf({ stdin, stdout, stderr }: Omit<AttachQuery, 'logs'>) {

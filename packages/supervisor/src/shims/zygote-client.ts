@@ -34,6 +34,13 @@ interface OpenFork {
   reject(error: Error): void
 }
 
+/** How many zygotes may be killed one after the other. */
+const mostTries = 5
+
+function wasKilled(error: unknown): boolean {
+  return error instanceof HoldfastError && error.details?.['signal'] !== undefined
+}
+
 /** It compiles all that a shim will run: seconds on a machine that is slow, or busy with something else. */
 const startDeadlineMs = 120_000
 
@@ -70,14 +77,17 @@ export class ZygoteClient {
   async fork(options: ForkOptions): Promise<{ pid: number }> {
     if (this.#closed) throw new HoldfastError('HF_INTERNAL', 'the zygote client is closed')
     if (this.#options.mode === 'plain') return startPlainShim(options, this.#options)
-    const zygote = await this.#zygote()
-    try {
-      return await zygote.fork(options)
-    } catch (error) {
-      if (zygote.alive) throw error
-      // It died with our request unanswered. Whether a shim came of it is known by its directory's lock: a second
-      // one for the same directory ends by itself.
-      return (await this.#zygote()).fork(options)
+    for (let tries = 1; ; tries++) {
+      let zygote: Zygote | undefined
+      try {
+        zygote = await this.#zygote()
+        return await zygote.fork(options)
+      } catch (error) {
+        // One that died has left our request unanswered. Whether a shim came of it is known by its directory's lock: a
+        // second one for the same directory ends by itself. One that ended by itself would do so again.
+        const killed = zygote === undefined ? wasKilled(error) : !zygote.alive
+        if (!killed || this.#closed || tries === mostTries) throw error
+      }
     }
   }
 
@@ -106,6 +116,8 @@ export class ZygoteClient {
     return this.#running
   }
 }
+
+const zygoteHint = 'Another zygote is being started: try again in a moment. The log says why it ended.'
 
 /** One zygote process: JSON lines on its stdin and stdout. */
 class Zygote {
@@ -143,13 +155,14 @@ class Zygote {
         late = `, being not ready within ${startDeadlineMs / 1000} s`
         child.kill('SIGKILL')
       }, startDeadlineMs)
-      const fail = (why: string) => {
+      const fail = (why: string, signal?: NodeJS.Signals | null) => {
         clearTimeout(timer)
         zygote.#onEnd(why, onExit)
-        reject(new HoldfastError('HF_SHIM_LOST', why))
+        const details = late === '' && signal ? { signal } : {}
+        reject(new HoldfastError('HF_SHIM_LOST', why, { details, hint: zygoteHint }))
       }
       child.once('error', (error) => fail(`the zygote could not be started: ${error.message}`))
-      child.once('exit', (code, signal) => fail(`the zygote ended (${signal ?? code})${late}`))
+      child.once('exit', (code, signal) => fail(`the zygote ended (${signal ?? code})${late}`, signal))
       child.stdin?.on('error', () => {}) // EPIPE of a zygote that just died: 'exit' tells
       createInterface({ input: child.stdout! }).on('line', (line) => {
         const message = JSON.parse(line) as { ready?: true; id: number; pid: number; error?: string }
@@ -161,7 +174,8 @@ class Zygote {
   }
 
   fork(options: ForkOptions): Promise<{ pid: number }> {
-    if (!this.alive) return Promise.reject(new HoldfastError('HF_SHIM_LOST', 'the zygote is gone'))
+    if (!this.alive)
+      return Promise.reject(new HoldfastError('HF_SHIM_LOST', 'the zygote is gone', { hint: zygoteHint }))
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#open.set(id, { resolve, reject })
@@ -186,7 +200,8 @@ class Zygote {
     if (!this.alive) return
     this.alive = false
     this.#setEnded()
-    for (const open of this.#open.values()) open.reject(new HoldfastError('HF_SHIM_LOST', why))
+    for (const open of this.#open.values())
+      open.reject(new HoldfastError('HF_SHIM_LOST', why, { hint: zygoteHint }))
     this.#open.clear()
     onExit()
   }
