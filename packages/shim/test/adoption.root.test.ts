@@ -6,6 +6,7 @@ import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ExitRecord } from '@holdfast/protocol'
 import { hasCode } from '@holdfast/errors'
+import { connectShim } from '../../supervisor/src/shims/shim-client.ts'
 import { collect, exec, hasLetGo } from './ask.ts'
 import { World, type Running } from './world.ts'
 
@@ -316,6 +317,19 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose shim was killed', (
     await run.delete()
     await eventually(() => !alive(pid) && hasLetGo(run.shimPid))
     expect(run.leftovers()).not.toContain('shim.sock')
+  })
+
+  it('is waited for where it listens and is slow to answer', async () => {
+    const run = await world.run({ args: ['sleep', '1000'] })
+    await run.createAndStart()
+    process.kill(run.shimPid, 'SIGSTOP')
+    const { dir, spec } = run.bundle
+    const found = connectShim({ dir, token: spec.token, deadlineMs: 20 })
+    found.catch(() => {}) // awaited below
+    await new Promise((resolve) => setTimeout(resolve, 200)) // much longer than a shim may take to listen
+    process.kill(run.shimPid, 'SIGCONT')
+    expect((await found).hello.shimPid).toBe(run.shimPid)
+    await run.delete()
   })
 
   it('has one shim: a second one for the same directory ends by itself', async () => {

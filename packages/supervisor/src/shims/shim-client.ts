@@ -112,7 +112,11 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   static async connect(options: ConnectOptions, timeoutMs: number): Promise<ShimClient> {
     const socket = openSocket(options)
     const client = new ShimClient(options, socket)
-    const timer = setTimeout(() => socket.terminate(), timeoutMs)
+    let late = false
+    const timer = setTimeout(() => {
+      late = true
+      socket.terminate()
+    }, timeoutMs)
     try {
       await opened(socket)
       const { state } = await client.request('hello', { protocol: protocolVersion })
@@ -121,7 +125,9 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
       return client
     } catch (error) {
       socket.terminate()
-      throw error
+      if (!late) throw error
+      const message = `the shim at ${options.dir} has not answered for ${timeoutMs} ms`
+      throw new HoldfastError('HF_SHIM_LOST', message, { cause: error, hint: lostHint })
     } finally {
       clearTimeout(timer)
     }
