@@ -7,6 +7,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { closeFd, pipe2, readFd, writeFd } from './descriptor.ts'
 import { pidfdSendSignal } from './pidfd.ts'
 import {
+  isTaken,
   peerCredentials,
   peerPidfd,
   receiveMessage,
@@ -41,6 +42,19 @@ describe('messages', () => {
     expect(() => receiveMessage(b, 3)).toThrow(/EMSGSIZE/)
     expect(pipe2().read).toBe(lowest.read)
     for (const fd of [a, b, lowest.read, lowest.write]) closeFd(fd)
+  })
+
+  it('tells whether the peer has read everything', () => {
+    const [a, b] = socketpair('stream')
+    expect(isTaken(a)).toBe(true)
+    sendMessage(a, 'some')
+    expect(isTaken(a)).toBe(false)
+    readFd(b, 2)
+    expect(isTaken(a)).toBe(false)
+    readFd(b, 100)
+    expect(isTaken(a)).toBe(true)
+    closeFd(a)
+    closeFd(b)
   })
 
   it('reports a closed peer as EPIPE, without a signal', () => {

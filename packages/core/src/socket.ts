@@ -11,6 +11,7 @@ import { addon, check, errnoName } from './native.ts'
 const native = addon as {
   peerCredentials(fd: number, out: Uint32Array): number
   peerPidfd(fd: number): number
+  unsentBytes(fd: number): number
   accept(fd: number): number
   socketpair(type: number, out: Int32Array): number
   sendMessage(fd: number, data: Uint8Array, fds: Int32Array): number
@@ -46,6 +47,14 @@ export function peerCredentials(fd: number): PeerCredentials {
 /** A pidfd of the peer (Linux 6.5), close-on-exec. */
 export function peerPidfd(fd: number): number {
   return check(native.peerPidfd(checkFd(fd)), 'getsockopt(SO_PEERPIDFD)')
+}
+
+/**
+ * Whether everything that was written to a socket is with its peer (SIOCOUTQ): read by the program behind a unix
+ * socket, acknowledged by the host behind a tcp one.
+ */
+export function isTaken(fd: number): boolean {
+  return check(native.unsentBytes(checkFd(fd)), 'ioctl(SIOCOUTQ)') === 0
 }
 
 /** The descriptor beneath a Node socket or server, for calls such as `peerCredentials`. It stays Node's. */

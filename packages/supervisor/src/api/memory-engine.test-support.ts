@@ -11,6 +11,7 @@ import type {
   AttachSession,
   Engine,
   ExecOptions,
+  ExecStartOptions,
   LogEntry,
   LogOptions,
   LogStream,
@@ -284,12 +285,16 @@ export class MemoryEngine implements Engine {
       args: options.args,
       user: options.user,
       privileged: options.privileged,
+      detachKeys: options.detachKeys ?? '',
     }
     this.execs.set(id, { record, options })
     return id
   }
-  async execStart(execId: string, { detach, tty }: { detach: boolean; tty: boolean }) {
+  async execStart(execId: string, { detach, tty, accepted }: ExecStartOptions) {
     const { record, options } = this.#exec(execId)
+    if (record.exitCode !== null)
+      throw new HoldfastError('HF_CONTAINER_STATE', `exec command ${execId} has already run`)
+    accepted?.()
     if (options.args[0] === 'nosuch') {
       record.exitCode = 127
       throw new HoldfastError('HF_COMMAND_NOT_FOUND', 'exec: "nosuch": executable file not found in $PATH')

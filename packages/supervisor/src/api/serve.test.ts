@@ -1,4 +1,5 @@
 import { HoldfastError } from '@holdfast/errors'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { connect, type Socket } from 'node:net'
@@ -102,6 +103,17 @@ class RawClient {
   get head(): string {
     return this.received.subarray(0, this.received.indexOf('\r\n\r\n')).toString()
   }
+}
+
+/** What arrives on a connection after `request`, in the pieces in which it is read. */
+async function chunksOf(request: string): Promise<string[]> {
+  const socket = connect({ path, allowHalfOpen: true })
+  const chunks: string[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk.toString('latin1')))
+  socket.write(request)
+  await once(socket, 'end')
+  socket.destroy()
+  return chunks
 }
 
 async function created(cmd: string[], more: object = {}): Promise<string> {
@@ -444,6 +456,10 @@ describe('hijacked connections', () => {
   const attachTo = (id: string, headers: string, query = 'stream=1&stdin=1&stdout=1&stderr=1') =>
     `POST /v1.51/containers/${id}/attach?${query} HTTP/1.1\r\nHost: x\r\n${headers}`
 
+  const startOf = (id: string, body: string) =>
+    `POST /exec/${id}/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n` +
+    `Content-Length: ${body.length}\r\n${upgrade}\r\n${body}`
+
   it.each([
     ['an upgrade', upgrade, 'HTTP/1.1 101 UPGRADED'],
     ['no upgrade', '', 'HTTP/1.1 200 OK'],
@@ -555,6 +571,39 @@ describe('hijacked connections', () => {
     expect(answer.status).toBe(200)
     expect(answer.body.slice(8)).toBe('exec: "nosuch": executable file not found in $PATH\r\n')
     expect((await ask('GET', `/exec/${exec.json.Id}/json`)).json.ExitCode).toBe(127)
+  })
+
+  it.each([
+    ['of an exec', ['echo', 'x'], 'echo x\n'],
+    ['of an exec that fails', ['nosuch'], 'exec: "nosuch": executable file not found in $PATH\r\n'],
+  ])('sends no output %s before the client has read the head of its answer', async (_, Cmd, output) => {
+    const id = await created(['cat'])
+    const exec = await ask('POST', `/containers/${id}/exec`, { Cmd, AttachStdout: true })
+    const chunks = await chunksOf(startOf(exec.json.Id, '{}'))
+    expect(chunks[0]).toMatch(/^HTTP\/1\.1 101 [^]*\r\n\r\n$/)
+    expect(chunks.slice(1).join('').slice(8)).toBe(output)
+  })
+
+  it("ends an exec's attachment at its own detach keys, and shows them", async () => {
+    const id = await created(['cat'])
+    const options = { Cmd: ['cat'], Tty: true, AttachStdin: true, AttachStdout: true, DetachKeys: 'ctrl-x' }
+    const exec = await ask('POST', `/containers/${id}/exec`, options)
+    expect((await ask('GET', `/exec/${exec.json.Id}/json`)).json.DetachKeys).toBe('GA==')
+    const client = new RawClient()
+    client.socket.write(startOf(exec.json.Id, '{"Tty":true}'))
+    await client.until(({ received }) => received.includes('\r\n\r\n'))
+    client.socket.write('a')
+    await client.until(({ stream }) => stream.includes('a'))
+    client.socket.write('\x18b')
+    await client.until(({ ended }) => ended)
+    expect(client.stream.toString()).toBe('a')
+  })
+
+  it('refuses to start an exec twice with a status', async () => {
+    const id = await created(['cat'])
+    const exec = await ask('POST', `/containers/${id}/exec`, { Cmd: ['true'], AttachStdout: true })
+    await ask('POST', `/exec/${exec.json.Id}/start`, { Detach: true })
+    expect((await ask('POST', `/exec/${exec.json.Id}/start`, {})).status).toBe(409)
   })
 
   it('loses nothing of a flood to a client that reads slowly', async () => {

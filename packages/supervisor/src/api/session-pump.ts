@@ -1,6 +1,7 @@
 import type { Duplex, Writable } from 'node:stream'
 import type { AttachSession } from '../engine/engine.ts'
 import { DetachScanner } from './detach-keys.ts'
+import { headTaken } from './head-taken.ts'
 import type { Hijacked, Logger } from './route.ts'
 import { frameHeader } from './stream-frame.ts'
 
@@ -52,8 +53,11 @@ export async function pumpSession(
   await Promise.all([input, closed])
 }
 
-async function pumpOutput(session: AttachSession, socket: Writable, multiplexed: boolean): Promise<void> {
+async function pumpOutput(session: AttachSession, socket: Duplex, multiplexed: boolean): Promise<void> {
+  let first = true
   for await (const { stream, data } of session.output) {
+    if (first) await headTaken(socket)
+    first = false
     if (socket.destroyed) return
     let flowing: boolean
     if (multiplexed) {

@@ -14,6 +14,7 @@ import type {
   Engine,
   EngineInfo,
   ExecOptions,
+  ExecStartOptions,
   ImageDeletion,
   LogOptions,
   LogStream,
@@ -167,10 +168,7 @@ export class ContainerEngine implements Engine {
     return execCreate(this.#context, this.#find(ref), options)
   }
 
-  execStart(
-    execId: string,
-    options: { detach: boolean; tty: boolean; consoleSize?: [number, number] },
-  ): Promise<AttachSession | undefined> {
+  execStart(execId: string, options: ExecStartOptions): Promise<AttachSession | undefined> {
     return execStart(this.#context, execId, options)
   }
 

@@ -84,4 +84,6 @@ export interface ExecRecord {
   args: string[]
   user: string
   privileged: boolean
+  /** As Docker writes them; empty for its default. */
+  detachKeys: string
 }

@@ -54,10 +54,7 @@ export interface Engine {
   logs(ref: string, options: LogOptions): Promise<LogStream>
 
   execCreate(ref: string, options: ExecOptions): Promise<string>
-  execStart(
-    execId: string,
-    options: { detach: boolean; tty: boolean; consoleSize?: [number, number] },
-  ): Promise<AttachSession | undefined>
+  execStart(execId: string, options: ExecStartOptions): Promise<AttachSession | undefined>
   execGet(execId: string): Promise<ExecRecord>
   execResize(execId: string, size: { rows: number; columns: number }): Promise<void>
 
@@ -158,6 +155,14 @@ export interface ExecOptions {
   privileged: boolean
   detachKeys?: string
   consoleSize?: [number, number]
+}
+
+export interface ExecStartOptions {
+  detach: boolean
+  tty: boolean
+  consoleSize?: [number, number]
+  /** Called when nothing but the launch itself can fail any more. */
+  accepted?: () => void
 }
 
 export interface EngineInfo {

@@ -8,14 +8,18 @@ import type { Container } from './container.ts'
 import { containerEvent } from './container-event.ts'
 import type { ExecRecord } from './container-record.ts'
 import type { EngineContext } from './context.ts'
-import type { AttachSession, ExecOptions } from './engine.ts'
+import type { AttachSession, ExecOptions, ExecStartOptions } from './engine.ts'
 import { newId } from './names.ts'
 import { LiveAttachment } from './live-attachment.ts'
 import { askShim, checkRunning, notRunning, withShim } from './shim-of.ts'
 import { isRunning } from './waits.ts'
+import { within } from './within.ts'
 
 /** Ended execs that can still be inspected, per container; the oldest go first. */
 const maxEnded = 256
+
+/** Clients tell the size of their terminal while they start the exec. */
+const launchDeadlineMs = 10_000
 
 /** An exec that is created so soon after another follows it. */
 const soonMs = 2_000
@@ -28,6 +32,8 @@ export interface ExecInstance {
   options: ExecOptions
   spec: ExecSpec
   started: boolean
+  /** It runs, or could not be launched. */
+  launched: PromiseWithResolvers<void>
   /** Its exit code is known. */
   ended: PromiseWithResolvers<void>
 }
@@ -57,6 +63,7 @@ export async function execCreate(
     options,
     spec,
     started: false,
+    launched: Promise.withResolvers(),
     ended: Promise.withResolvers(),
     record: {
       id,
@@ -71,6 +78,7 @@ export async function execCreate(
       args,
       user,
       privileged,
+      detachKeys: options.detachKeys ?? '',
     },
   })
   listIds(container)
@@ -111,7 +119,7 @@ function hasDirectory({ workingDir }: ExecOptions): boolean {
 export async function execStart(
   context: EngineContext,
   execId: string,
-  options: { detach: boolean; consoleSize?: [number, number] },
+  options: ExecStartOptions,
 ): Promise<AttachSession | undefined> {
   const { container, exec } = findExec(context, execId)
   if (exec.started) throw new HoldfastError('HF_CONTAINER_STATE', `exec command ${execId} has already run`)
@@ -122,6 +130,7 @@ export async function execStart(
   const { detach, consoleSize } = options
   containerEvent(context, container, `exec_start: ${exec.record.args.join(' ')}`, { execID: execId })
   exec.record = { ...exec.record, running: true }
+  options.accepted?.()
   try {
     if (!hasDirectory(exec.options)) {
       throw new HoldfastError('HF_COMMAND_NOT_EXECUTABLE', 'Cwd must be an absolute path', {
@@ -145,6 +154,8 @@ export async function execStart(
       exec.ended.resolve()
     }
     throw error
+  } finally {
+    exec.launched.resolve()
   }
 }
 
@@ -207,7 +218,8 @@ export async function execResize(
   execId: string,
   size: { rows: number; columns: number },
 ): Promise<void> {
-  const { container } = findExec(context, execId)
+  const { container, exec } = findExec(context, execId)
+  await within(launchDeadlineMs, 'the start of the exec', exec.launched.promise)
   await askShim(container, 'exec.resize', { execId, ...size })
 }
 

@@ -1,8 +1,10 @@
-import { hasCode } from '@holdfast/errors'
+import type { Duplex } from 'node:stream'
+import type { ExecRecord } from '../../engine/container-record.ts'
 import type { AttachSession } from '../../engine/engine.ts'
 import { parseDetachKeys } from '../detach-keys.ts'
+import { headTaken } from '../head-taken.ts'
 import { terminalSize } from '../query.ts'
-import type { Call, Route } from '../route.ts'
+import type { Call, Hijacked, Route } from '../route.ts'
 import { parseExecCreate, parseExecStart, type ExecStart } from '../schema/exec-create.ts'
 import { pumpSession } from '../session-pump.ts'
 import { frameHeader, streamType } from '../stream-frame.ts'
@@ -27,32 +29,41 @@ async function start(call: Call): Promise<void> {
     call.empty(200)
     return
   }
-  const session = await startAttached(call, exec.id, options)
-  if (!session) return
-  await pumpSession(session, call.hijack(streamType(call.api, options.tty)), {
-    multiplexed: !options.tty,
+  await startAttached(call, exec, options)
+}
+
+/**
+ * The head goes out before the process is launched, as dockerd's does: the client reads it meanwhile. From there on a
+ * failure comes over the stream, and the exit code is in the exec: 127 where the command isn't there, 126 where it can't
+ * be executed.
+ */
+async function startAttached(call: Call, exec: ExecRecord, options: ExecStart): Promise<void> {
+  const { tty } = options
+  let hijacked: Hijacked | undefined
+  const accepted = () => void (hijacked = call.hijack(streamType(call.api, tty)))
+  let session: AttachSession | undefined
+  try {
+    session = await call.engine.execStart(exec.id, { ...options, accepted })
+  } catch (error) {
+    if (!hijacked) throw error
+    await sayFailed(hijacked.socket, error, tty)
+    return
+  }
+  if (!session || !hijacked) return
+  await pumpSession(session, hijacked, {
+    multiplexed: !tty,
     stdin: exec.openStdin,
-    detachKeys: parseDetachKeys(undefined),
+    detachKeys: parseDetachKeys(exec.detachKeys),
     logger: call.logger,
   })
 }
 
-/**
- * A command that isn't there or can't be executed is an exec that ended with 127 or 126, as with dockerd: the reason
- * comes over the stream, and the client reads the exit code from the exec. undefined then.
- */
-async function startAttached(call: Call, id: string, options: ExecStart): Promise<AttachSession | undefined> {
-  try {
-    return await call.engine.execStart(id, options)
-  } catch (error) {
-    if (!hasCode(error, 'HF_COMMAND_NOT_FOUND', 'HF_COMMAND_NOT_EXECUTABLE')) throw error
-    const message = Buffer.from(`${(error as Error).message}\r\n`)
-    const { socket } = call.hijack(streamType(call.api, options.tty))
-    if (!options.tty) socket.write(frameHeader('stdout', message.length))
-    socket.end(message)
-    socket.resume()
-    return undefined
-  }
+async function sayFailed(socket: Duplex, error: unknown, tty: boolean): Promise<void> {
+  const message = Buffer.from(`${(error as Error).message}\r\n`)
+  await headTaken(socket)
+  if (!tty) socket.write(frameHeader('stdout', message.length))
+  socket.end(message)
+  socket.resume()
 }
 
 async function resize(call: Call): Promise<void> {
@@ -77,9 +88,10 @@ async function inspect(call: Call): Promise<void> {
     OpenStdin: exec.openStdin,
     OpenStderr: exec.openStderr,
     OpenStdout: exec.openStdout,
-    CanRemove: !exec.running && exec.exitCode !== null,
+    CanRemove: false, // dockerd sets it minutes later, when it is about to forget the exec
     ContainerID: exec.containerId,
-    DetachKeys: '',
+    // Bytes, which Go writes in base64.
+    DetachKeys: exec.detachKeys === '' ? '' : parseDetachKeys(exec.detachKeys).toString('base64'),
     Pid: exec.pid,
   })
 }
