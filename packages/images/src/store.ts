@@ -267,7 +267,10 @@ class Store implements ImageStore {
     const layers = chainIds.map((chainId) => ({ chainId, size: this.#layer(chainId).size }))
     return {
       id: record.id,
-      repoTags: references.filter((reference) => !reference.includes('@')).map(familiar),
+      repoTags: references
+        .filter((reference) => !reference.includes('@'))
+        .map(familiar)
+        .sort(),
       repoDigests: references.filter((reference) => reference.includes('@')).map(familiar),
       config,
       layers,

@@ -282,12 +282,13 @@ describe.skipIf(!isRoot)('the image store', () => {
     const a = await importAnything('one')
     const b = await store.import(stream(anything), { message: 'another' })
     store.tag('one', 'two:x')
-    expect(store.get('two:x').repoTags).toEqual(['one:latest', 'two:x'])
+    store.tag('one', 'another:y')
+    expect(store.get('two:x').repoTags).toEqual(['another:y', 'one:latest', 'two:x'])
     store.tag(b, 'one')
     expect(store.get('one').id).toBe(b)
     await reopen()
     expect(store.get('one').id).toBe(b)
-    expect(store.get(a).repoTags).toEqual(['two:x'])
+    expect(store.get(a).repoTags).toEqual(['another:y', 'two:x'])
     expect(() => store.tag('one', `x@sha256:${'0'.repeat(64)}`)).toThrow(
       'refusing to create a tag with a digest',
     )

@@ -63,8 +63,9 @@ function environment(
   const variables = new Map<string, string>()
   for (const variable of [...(own.env ?? []), ...spec.env]) {
     const at = variable.indexOf('=')
-    if (at <= 0) throw badVariable(variable)
-    variables.set(variable.slice(0, at), variable)
+    if (at === 0) throw badVariable(variable)
+    if (at > 0) variables.set(variable.slice(0, at), variable)
+    else variables.delete(variable) // a name alone takes the variable away
   }
   if (spec.tty && !variables.has('TERM')) variables.set('TERM', 'TERM=xterm')
   if (

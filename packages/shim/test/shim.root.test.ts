@@ -229,6 +229,10 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     expect(result.output).toBe('uid=33(web) gid=34(www) groups=4(adm),34(www)\n/tmp\n1 2 /srv/www\ninput')
     expect(result.exitCode).toBe(5)
     expect((await run.client.request('exec.state', { execId: 'e1' })).exit?.exitCode).toBe(5)
+    // A name alone takes the container's variable away; nothing at all is nothing.
+    expect((await exec(run, 'unset', ['sh', '-c', 'echo ${OWN-gone}'], { env: ['OWN', ''] })).output).toBe(
+      'gone\n',
+    )
     await expect(exec(run, 'e2', ['true'], { user: 'nobody' })).rejects.toThrow('unable to find user nobody')
     await expect(exec(run, 'e3', ['nowhere'])).rejects.toMatchObject({ code: 'HF_COMMAND_NOT_FOUND' })
     expect((await run.client.request('exec.state', { execId: 'e3' })).exit?.exitCode).toBe(127)

@@ -73,6 +73,10 @@ export interface HostConfig {
   MemorySwap: number
   MemorySwappiness: number | null
   OomKillDisable: boolean | null
+  /** Empty or `default`: there is one kind on Linux. */
+  Isolation: string
+  /** The client's own business. */
+  ContainerIDFile: string
   NanoCpus: number
   CpuShares: number
   CpuPeriod: number

@@ -67,7 +67,7 @@ function check(
   asked: HostConfig,
   networking: NetworkingConfig,
 ): Checked {
-  const host = joinedById(context, asked)
+  const host = withSwap(context, joinedById(context, asked))
   const choices = chooseAtCreate(context, host)
   validateRequest(config, host, networking, choices)
   logSpec(host, '')
@@ -75,6 +75,12 @@ function check(
   const merged = mergeImageDefaults(config, image.config.config)
   const { mounts, warnings } = checkMerged(context, merged, host, choices)
   return { config: merged, host, networking, choices, imageId: image.id, mounts, warnings }
+}
+
+/** As much swap as memory where nobody said how much, and none to limit where the kernel doesn't count it: as Docker shows. */
+function withSwap({ host: { swapLimit } }: EngineContext, host: HostConfig): HostConfig {
+  if (host.Memory <= 0 || (host.MemorySwap !== 0 && swapLimit)) return host
+  return { ...host, MemorySwap: swapLimit ? host.Memory * 2 : -1 }
 }
 
 /**

@@ -67,6 +67,8 @@ export function emptyHostConfig(): HostConfig {
     MemorySwap: 0,
     MemorySwappiness: null,
     OomKillDisable: null,
+    Isolation: '',
+    ContainerIDFile: '',
     NanoCpus: 0,
     CpuShares: 0,
     CpuPeriod: 0,

@@ -36,12 +36,12 @@ function commandOf(
   }
 }
 
-/** The request's variables, then those of the image that it doesn't set; a request's `NAME` without `=` unsets it. */
+/**
+ * The request's variables, then those of the image that it doesn't set. A `NAME` without `=` stays, as Docker shows it; it
+ * takes the variable away when the environment is made.
+ */
 function mergeEnvironment(image: string[], request: string[]): string[] {
   const nameOf = (entry: string): string => entry.split('=', 1)[0]!
   const names = new Set(request.map(nameOf))
-  return [
-    ...request.filter((entry) => entry.includes('=')),
-    ...image.filter((entry) => !names.has(nameOf(entry))),
-  ]
+  return [...request, ...image.filter((entry) => !names.has(nameOf(entry)))]
 }

@@ -18,14 +18,32 @@ export function logSpec({ LogConfig: { Type, Config } }: HostConfig, path: strin
   for (const [name, value] of Object.entries(Config)) {
     if (name === 'max-size') maxSize = parseSize(value)
     else if (name === 'max-file') maxFile = parseCount(value)
-    else {
-      throw new HoldfastError('HF_UNSUPPORTED', `unknown log opt '${name}' for json-file log driver`, {
-        details: { field: `HostConfig.LogConfig.Config.${name}` },
-      })
-    }
+    else if (harmless[name] !== value) throw refusal(name)
   }
-  if (maxFile > 1 && maxSize < 0) throw bad('max-file cannot be greater than 1 without max-size', 'max-file')
-  return { driver: 'json-file', path, maxSize, maxFile }
+  // Files are only ever begun where one is full.
+  return { driver: 'json-file', path, maxSize, maxFile: maxSize < 0 ? 1 : maxFile }
+}
+
+/** Options at the value that Docker has without them. */
+const harmless: Record<string, string> = { mode: 'blocking', compress: 'false' }
+
+/** What else Docker's json-file driver knows. */
+const unbuilt = new Set([
+  'mode',
+  'max-buffer-size',
+  'compress',
+  'labels',
+  'labels-regex',
+  'env',
+  'env-regex',
+  'tag',
+])
+
+function refusal(name: string): HoldfastError {
+  const details = { field: `HostConfig.LogConfig.Config.${name}` }
+  return unbuilt.has(name)
+    ? new HoldfastError('HF_UNSUPPORTED', `log opt '${name}' is not supported yet`, { details })
+    : bad(`unknown log opt '${name}' for json-file log driver`, name)
 }
 
 /** `10m`, `1.5g`, `1000`; `-1` for unlimited. */

@@ -143,6 +143,8 @@ describe('the image’s defaults', () => {
     })
   })
   it('lose their command to an entrypoint, not to a command', () => {
+    // A name alone takes the image's variable away, and stays in the configuration.
+    expect(mergeImageDefaults({ ...config, Env: ['B', 'C'] }, image).Env).toEqual(['B', 'C', 'A=1'])
     expect(mergeImageDefaults({ ...config, Cmd: ['x'] }, image)).toMatchObject({
       Entrypoint: ['/entry'],
       Cmd: ['x'],
@@ -170,8 +172,11 @@ describe('log options', () => {
       maxFile: 3,
     })
     expect(() => log({ 'max-size': 'lots' })).toThrow('invalid value for max-size: lots')
-    expect(() => log({ 'max-file': '3' })).toThrow('without max-size')
-    expect(() => log({ tag: 'x' })).toThrow("unknown log opt 'tag'")
+    // Nothing is ever rotated then.
+    expect(log({ 'max-file': '3' })).toMatchObject({ maxSize: -1, maxFile: 1 })
+    expect(log({ mode: 'blocking', compress: 'false' })).toMatchObject({ maxSize: -1 })
+    expect(() => log({ tag: 'x' })).toThrow(expect.objectContaining({ code: 'HF_UNSUPPORTED' }))
+    expect(() => log({ nosuch: 'x' })).toThrow(expect.objectContaining({ code: 'HF_BAD_REQUEST' }))
     expect(() => logSpec({ ...host, LogConfig: { Type: 'syslog', Config: {} } }, '/l')).toThrow("'syslog'")
   })
 })

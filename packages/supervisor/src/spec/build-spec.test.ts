@@ -375,6 +375,14 @@ describe('limits', () => {
     expect(buildSpec(input({}, bare)).warnings).toEqual([])
   })
 
+  it('warn of a container that may use up all memory', () => {
+    const v1 = { host: { ...input().host, cgroupVersion: 1 as const } }
+    expect(buildSpec(input({ OomKillDisable: true }, v1)).warnings).toEqual([
+      expect.stringContaining('no memory limit is set'),
+    ])
+    expect(buildSpec(input({ OomKillDisable: true, Memory: 64 * MiB }, v1)).warnings).toEqual([])
+  })
+
   it('turn --cpus into a quota', () => {
     expect(resources({ NanoCpus: 1.5e9 })?.cpu).toEqual({ quota: 150_000, period: 100_000 })
     expect(resources({ CpuShares: 512, CpusetCpus: '0-1,3' })?.cpu).toEqual({ shares: 512, cpus: '0-1,3' })

@@ -152,10 +152,16 @@ function numbersOf(list: string): number[] {
   })
 }
 
-/** What of the limits this kernel cannot keep, in Docker's words; they are left out. */
-export function resourceWarnings({ Memory }: HostConfig, { swapLimit }: SpecHost): string[] {
-  if (Memory <= 0 || swapLimit) return []
-  return [
-    'Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.',
-  ]
+/** What of the limits this kernel cannot keep, and leaves out, and what is unwise, in Docker's words. */
+export function resourceWarnings({ Memory, OomKillDisable }: HostConfig, { swapLimit }: SpecHost): string[] {
+  const warnings: string[] = []
+  if (Memory > 0 && !swapLimit)
+    warnings.push(
+      'Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.',
+    )
+  if (Memory === 0 && OomKillDisable === true)
+    warnings.push(
+      'OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.',
+    )
+  return warnings
 }

@@ -110,7 +110,6 @@ function renderHostConfig(host: HostConfig, { api, host: facts }: InspectOptions
   const { maskedPaths, readonlyPaths } = hiddenPaths(host, facts)
   const { Mounts, Tmpfs, Sysctls, Annotations, TimeMode, TimeOffsets, Init, ...rest } = host
   return {
-    ContainerIDFile: '',
     ...rest,
     // A privileged container has nothing hidden, and Docker shows no lists for it.
     MaskedPaths: host.Privileged ? host.MaskedPaths : maskedPaths,
@@ -130,7 +129,6 @@ function renderHostConfig(host: HostConfig, { api, host: facts }: InspectOptions
     Cgroup: '',
     Links: null,
     Runtime: 'holdfast',
-    Isolation: '',
     DeviceRequests: null,
     CpuCount: 0,
     CpuPercent: 0,

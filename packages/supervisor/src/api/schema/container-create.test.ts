@@ -187,5 +187,15 @@ describe('parseCreate', () => {
     expect(() =>
       parseCreate({ ...minimal, Healthcheck: { Test: ['NONE'] }, HostConfig: harmless }),
     ).not.toThrow()
+    expect(failure({ ...minimal, HostConfig: { Isolation: 'hyperv' } }).code).toBe('HF_BAD_REQUEST')
+  })
+
+  it('takes one capability for a list of one, and keeps what only inspect shows', () => {
+    const HostConfig = { CapAdd: 'NET_ADMIN', CapDrop: null, Isolation: 'default', ContainerIDFile: '/id' }
+    expect(parseCreate({ ...minimal, HostConfig }).host).toMatchObject({
+      ...HostConfig,
+      CapAdd: ['NET_ADMIN'],
+      CapDrop: [],
+    })
   })
 })

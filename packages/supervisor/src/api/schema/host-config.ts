@@ -8,6 +8,7 @@ import {
   nullableFlag,
   nullableInteger,
   nullableList,
+  oneOrMore,
   optionalText,
   text,
   textList,
@@ -66,8 +67,8 @@ export const hostConfigSchema = v.object({
   AutoRemove: flag,
   RestartPolicy: withDefault(v.object({ Name: text, MaximumRetryCount: integer })),
   LogConfig: withDefault(v.object({ Type: text, Config: textMap })),
-  CapAdd: textList,
-  CapDrop: textList,
+  CapAdd: oneOrMore,
+  CapDrop: oneOrMore,
   CgroupnsMode: text,
   CgroupParent: text,
   Dns: textList,
@@ -99,6 +100,8 @@ export const hostConfigSchema = v.object({
   MemorySwap: integer,
   MemorySwappiness: nullableInteger,
   OomKillDisable: nullableFlag,
+  Isolation: text,
+  ContainerIDFile: text,
   NanoCpus: integer,
   CpuShares: integer,
   CpuPeriod: integer,
@@ -118,7 +121,7 @@ export const hostConfigSchema = v.object({
   Annotations: textMap,
 })
 
-/** `ContainerIDFile` and a mount's `Consistency` are the client's own business and change nothing here. */
+/** A mount's `Consistency` changes nothing here. */
 const unsupportedFields: Unsupported = {
   DeviceRequests: isZero,
   KernelMemory: isZero,
@@ -134,7 +137,6 @@ const unsupportedFields: Unsupported = {
   LxcConf: isZero,
   Capabilities: isZero,
   StorageOpt: isZero,
-  Isolation: oneOf('default'),
 }
 
 /** All the names that `refuseInHostConfig` looks for. */
@@ -187,6 +189,13 @@ export function checkHostConfig(host: ParsedHostConfig): void {
       {
         details: { field },
       },
+    )
+  }
+  if (!['', 'default'].includes(host.Isolation)) {
+    throw new HoldfastError(
+      'HF_BAD_REQUEST',
+      `invalid isolation: "${host.Isolation}" - linux only supports 'default'`,
+      { details: { field: 'HostConfig.Isolation' } },
     )
   }
   if (!['', 'host', 'private'].includes(host.CgroupnsMode)) {

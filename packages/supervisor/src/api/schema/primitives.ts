@@ -27,20 +27,20 @@ export const nullableInteger = v.nullish(int64, null)
 export const nullableFlag = v.nullish(v.boolean('expected true or false'), null)
 export const nullableList = v.nullish(v.array(string, 'expected a list'), null)
 
-/** A command: a list, or one string that stands for a list of one. */
-export const command = v.nullish(
-  v.union(
-    [
-      v.pipe(
-        string,
-        v.transform((value) => [value]),
-      ),
-      v.array(string),
-    ],
-    'expected a list of strings',
-  ),
-  null,
+/** A list, or one string that stands for a list of one: Go's `strslice`. */
+const oneOrList = v.union(
+  [
+    v.pipe(
+      string,
+      v.transform((value) => [value]),
+    ),
+    v.array(string),
+  ],
+  'expected a list of strings',
 )
+
+export const command = v.nullish(oneOrList, null)
+export const oneOrMore = v.nullish(oneOrList, () => [])
 
 /** An object whose fields all have defaults: null and nothing count as an empty one. */
 export function withDefault<T extends v.GenericSchema>(
