@@ -1,12 +1,11 @@
 /** nftables of another network namespace, changed at once: a batch (linux/netfilter/nfnetlink.h) is one transaction. */
-import { SyscallError } from '@holdfast/errors'
 import { closeFd, readFdInto, setNonblocking, writeFd } from './descriptor.ts'
-import { errnoName } from './native.ts'
+import { syscallError } from './native.ts'
+import { netlinkErrno, netlinkMessages, NLMSG_ERROR } from './netlink-message.ts'
 import { openNetlinkSocketIn } from './socket.ts'
 
 const NETLINK_NETFILTER = 12
-const NLMSG_ERROR = 2
-const headerBytes = 16
+const hints = { EPERM: 'CAP_NET_ADMIN is needed: run Holdfast as root.' }
 /** Answers are a header, a number and a header each; a batch of some dozens fits. */
 const answerBytes = 16_384
 
@@ -34,7 +33,7 @@ export function openNetfilterIn(netnsFd: number, inherited?: number): Netfilter 
       const errors = readAnswers(fd)
       const errno =
         errors.find((each) => each !== 0) ?? (errors.length === 0 ? 71 /* EPROTO: no answer */ : 0)
-      if (errno !== 0) throw failure(errno)
+      if (errno !== 0) throw syscallError(errno, 'sendmsg(nfnetlink)', { hints })
     },
     close() {
       if (open) closeFd(fd)
@@ -45,22 +44,12 @@ export function openNetfilterIn(netnsFd: number, inherited?: number): Netfilter 
 
 /** The errno of each answer; 0: done. */
 function readAnswers(fd: number): number[] {
-  const buffer = new Uint8Array(answerBytes)
-  const view = new DataView(buffer.buffer)
+  const buffer = Buffer.alloc(answerBytes)
   const errors: number[] = []
   for (;;) {
     const length = readFdInto(fd, buffer)
     if (length === undefined || length === 0) return errors
-    for (let at = 0; at + headerBytes + 4 <= length;) {
-      if (view.getUint16(at + 4, true) === NLMSG_ERROR) errors.push(-view.getInt32(at + headerBytes, true))
-      at += Math.max((view.getUint32(at, true) + 3) & ~3, headerBytes)
-    }
+    for (const message of netlinkMessages(buffer.subarray(0, length)))
+      if (message.type === NLMSG_ERROR) errors.push(netlinkErrno(message))
   }
-}
-
-function failure(errno: number): SyscallError {
-  // The two names share a number; netlink(7) has this one.
-  const code = errno === 95 ? 'EOPNOTSUPP' : errnoName(errno)
-  const hint = code === 'EPERM' ? 'CAP_NET_ADMIN is needed: run Holdfast as root.' : undefined
-  return new SyscallError({ errno, code, syscall: 'sendmsg(nfnetlink)', hint })
 }

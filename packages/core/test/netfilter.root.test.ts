@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { closeFd, createNamespace, dupCloexec, openNetfilterIn } from '../src/index.ts'
+import { closeFd, createNamespace, dupCloexec } from '../src/index.ts'
+import { openNetfilterIn } from '../src/netfilter.ts'
 
 const hex = (bytes: string) => Buffer.from(bytes.replaceAll(/\s/g, ''), 'hex')
 const begin = hex('14000000 1000 0100 00000000 00000000 0000000a')

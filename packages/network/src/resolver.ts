@@ -1,5 +1,5 @@
 /** A resolver inside a network namespace: names of a table, and everything else by upstream servers. */
-import { connectIn, listenIn, openDatagrams, openNetfilterIn } from '@holdfast/core'
+import { connectIn, listenIn, openDatagrams, openPortRedirectIn } from '@holdfast/core'
 import { DnsServer, type DnsServerOptions, type DnsTable, type Upstream } from '@holdfast/resolver'
 
 export type ResolverOptions = Omit<DnsServerOptions, 'sockets' | 'inherited'>
@@ -17,5 +17,5 @@ export interface Resolver {
  * client does: what a filter that goes by names needs. Throws SyscallError where something listens there already.
  */
 export function openResolver(options: ResolverOptions): Resolver {
-  return new DnsServer({ ...options, sockets: { openDatagrams, listenIn, connectIn, openNetfilterIn } })
+  return new DnsServer({ ...options, sockets: { openDatagrams, listenIn, connectIn, openPortRedirectIn } })
 }

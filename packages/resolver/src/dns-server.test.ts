@@ -33,7 +33,7 @@ class Wire implements DnsSockets {
 /** With nftables, whose table is kept, or which refuses. */
 class WireWithRules extends Wire {
   readonly bound: number[] = []
-  readonly batches: Uint8Array[] = []
+  readonly redirects: object[] = []
   readonly #refusal: string | undefined
 
   constructor(refusal?: string) {
@@ -46,13 +46,11 @@ class WireWithRules extends Wire {
     if (this.bound.length === 1 && !this.#refusal) throw Object.assign(new Error(), { code: 'EADDRINUSE' })
     return { send: () => true, close: () => {} }
   }
-  readonly openNetfilterIn = () => ({
-    apply: (batch: Uint8Array) => {
-      if (this.#refusal) throw Object.assign(new Error(), { code: this.#refusal })
-      this.batches.push(batch)
-    },
-    close: () => {},
-  })
+  readonly openPortRedirectIn: NonNullable<DnsSockets['openPortRedirectIn']> = (_netns, redirect) => {
+    if (this.#refusal) throw Object.assign(new Error(), { code: this.#refusal })
+    this.redirects.push(redirect)
+    return { close: () => {} }
+  }
 }
 
 const peer = Uint8Array.of(1, 2, 3)
@@ -75,7 +73,9 @@ it('listens elsewhere, and has port 53 lead there; on another port where that is
   open({ sockets: wire })
   expect(wire.bound).toHaveLength(2)
   expect(wire.bound.every((port) => port >= 61_000)).toBe(true)
-  expect(wire.batches).toHaveLength(1)
+  expect(wire.redirects).toEqual([
+    { table: 'holdfast-127.0.0.11', address: '127.0.0.11', port: 53, to: wire.bound.at(-1) },
+  ])
   open({ sockets: wire, port: 5353 })
   expect(wire.bound.at(-1)).toBe(5353)
 })
@@ -99,9 +99,8 @@ it('goes on with what another one listened on, and closes the redirect first', (
       close: close('datagrams'),
     }),
     listenIn: (options) => ({ fd: (options as Descriptor).fd, on: () => {}, close: close('listener') }),
-    openNetfilterIn: (_netns, fd) => ({
-      ...(fd !== undefined && { fd }),
-      apply: close('a redirect again'),
+    openPortRedirectIn: (_netns, redirect) => ({
+      fd: (redirect as Descriptor).fd,
       close: close('redirect'),
     }),
   }

@@ -1,7 +1,6 @@
 /** The sockets that a resolver listens on, and the redirect that leads to them from where it is asked. */
 import { SyscallError } from '@holdfast/errors'
-import { redirectBatch } from './port-redirect.ts'
-import type { ByteStream, Datagrams, DnsSockets } from './sockets.ts'
+import type { ByteStream, Datagrams, DnsSockets, OpenPortRedirect } from './sockets.ts'
 
 export interface ListeningOptions {
   sockets: DnsSockets
@@ -43,7 +42,7 @@ export function openListening(options: ListeningOptions, handlers: ListeningHand
   const { sockets, address, port } = options
   const inherited = options.inherited?.()
   if (inherited) return takeOver(options, inherited, handlers)
-  if (!sockets.openNetfilterIn || port !== dns || address.includes(':')) return openAt(options, handlers)
+  if (!sockets.openPortRedirectIn || port !== dns || address.includes(':')) return openAt(options, handlers)
   try {
     return openBeside(options, handlers)
   } catch (error) {
@@ -60,23 +59,17 @@ export function openListening(options: ListeningOptions, handlers: ListeningHand
 /** On another port, with a redirect. */
 function openBeside(options: ListeningOptions, handlers: ListeningHandlers): Listening {
   const { sockets, netns, address, port } = options
-  const netfilter = sockets.openNetfilterIn!(netns)
+  const { listening, to } = openSomewhere(options, handlers)
   try {
-    const { listening, to } = openSomewhere(options, handlers)
-    try {
-      netfilter.apply(redirectBatch({ address, port, to }))
-    } catch (error) {
-      listening.close()
-      throw error
-    }
-    return redirected(listening, netfilter)
+    const redirect = { table: `holdfast-${address}`, address, port, to }
+    return redirected(listening, sockets.openPortRedirectIn!(netns, redirect))
   } catch (error) {
-    netfilter.close()
+    listening.close()
     throw error
   }
 }
 
-function redirected(listening: Listening, redirect: { readonly fd?: number; close(): void }): Listening {
+function redirected(listening: Listening, redirect: OpenPortRedirect): Listening {
   const { datagrams, descriptors } = listening
   return {
     datagrams,
@@ -96,7 +89,9 @@ function takeOver(
   handlers: ListeningHandlers,
 ): Listening {
   const redirect =
-    inherited.redirect === undefined ? undefined : sockets.openNetfilterIn!(netns, inherited.redirect)
+    inherited.redirect === undefined
+      ? undefined
+      : sockets.openPortRedirectIn!(netns, { fd: inherited.redirect })
   try {
     const listening = listenOn(sockets, [{ fd: inherited.datagrams }, { fd: inherited.listener }], handlers)
     return redirect ? redirected(listening, redirect) : listening

@@ -27,7 +27,7 @@ export interface ByteStream {
   on(event: 'error', listener: (error: Error) => void): unknown
 }
 
-export interface StreamServer {
+interface StreamServer {
   readonly fd?: number
   close(): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
@@ -57,12 +57,24 @@ export interface DnsSockets {
   ): StreamServer
   connectIn(place: Place): ByteStream
   /**
-   * nftables of a network namespace, for a redirect from port 53 to where it listens. Absent, or where it throws: it
-   * listens on port 53, which then nothing in there can listen on for all addresses. `inherited`: a descriptor of such
-   * an object, to be taken over.
+   * From now on what is asked at one port leads to the other, inside a network namespace; or goes on doing so, where a
+   * descriptor that an earlier one had is taken over. Absent, or where it throws: the resolver listens on port 53, which
+   * then nothing in there can listen on for all addresses.
    */
-  openNetfilterIn?(
-    netns: number,
-    inherited?: number,
-  ): { readonly fd?: number; apply(batch: Uint8Array): void; close(): void }
+  openPortRedirectIn?(netns: number, redirect: PortRedirect | Descriptor): OpenPortRedirect
+}
+
+/** In a table of this name: one that is another resolver's is EPERM or EEXIST. */
+interface PortRedirect {
+  table: string
+  /** IPv4. */
+  address: string
+  port: number
+  to: number
+}
+
+/** It ends with this, and with the last duplicate of its descriptor. */
+export interface OpenPortRedirect {
+  readonly fd?: number
+  close(): void
 }

@@ -1,5 +1,5 @@
 /** Names at 127.0.0.11, inside the container's network. */
-import { connectIn, listenIn, openDatagrams, openNetfilterIn } from '@holdfast/core'
+import { connectIn, listenIn, openDatagrams, openPortRedirectIn } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { DnsSpec } from '@holdfast/protocol'
 import { DnsServer, type ListeningDescriptors } from '@holdfast/resolver'
@@ -19,7 +19,7 @@ export interface DnsOptions {
 export function openDns({ netns, spec, inherited, onProblem }: DnsOptions): DnsServer {
   try {
     return new DnsServer({
-      sockets: { openDatagrams, listenIn, connectIn, openNetfilterIn },
+      sockets: { openDatagrams, listenIn, connectIn, openPortRedirectIn },
       netns,
       ...spec,
       inherited,

@@ -3,19 +3,18 @@
  * come along by themselves; addresses the kernel drops, so the global permanent ones are put back. Nothing is moved
  * back: a physical device returns when the namespace ends, any other ends with it.
  */
-import { closeFd, openNamespace, openNamespaceOf } from '@holdfast/core'
+import {
+  closeFd,
+  netlinkAttribute as attribute,
+  netlinkAttributes,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  openNamespace,
+  openNamespaceOf,
+} from '@holdfast/core'
 import { hasCode, SyscallError } from '@holdfast/errors'
 import type { NetDevice } from '@holdfast/plan'
-import {
-  attribute,
-  attributes,
-  NLM_F_CREATE_EXCL,
-  RouteSocket,
-  RTM_GETADDR,
-  RTM_GETLINK,
-  RTM_NEWADDR,
-  RTM_SETLINK,
-} from './route-socket.ts'
+import { RouteSocket, RTM_GETADDR, RTM_GETLINK, RTM_NEWADDR, RTM_SETLINK } from './route-socket.ts'
 
 const IFLA_IFNAME = 3
 const IFLA_NET_NS_FD = 28
@@ -62,7 +61,7 @@ function move({ from, to }: NetDevice, { host, inside, theirs }: Between): void 
   host.acknowledged(RTM_SETLINK, 0, link(index, to === from ? request : [...request, name(to)]), from)
   for (const address of kept) {
     address.writeUInt32LE(target, 4)
-    inside.acknowledged(RTM_NEWADDR, NLM_F_CREATE_EXCL, address, `${to} address`)
+    inside.acknowledged(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address, `${to} address`)
   }
   inside.acknowledged(RTM_SETLINK, 0, link(target, [], IFF_UP), to)
 }
@@ -82,7 +81,7 @@ function freeIndex(inside: RouteSocket, wanted: number): number {
 /** Global permanent ones, as requests to make them again. */
 function addressesOf(host: RouteSocket, index: number): Buffer[] {
   return host.dump(RTM_GETADDR, Buffer.alloc(addressBytes), 'addresses').flatMap((reply) => {
-    const found = attributes(reply.subarray(addressBytes))
+    const found = netlinkAttributes(reply.subarray(addressBytes))
     const flags = found.get(IFA_FLAGS)?.readUInt32LE(0) ?? reply.readUInt8(2)
     const global = reply.readUInt8(3) === 0
     if (reply.readUInt32LE(4) !== index || !global || (flags & IFA_F_PERMANENT) === 0) return []

@@ -2,6 +2,7 @@
  * Runs in the zygote what a shim runs that answers names or relays ports. Few do, and load the code only then; but one
  * that had to compile it for itself would need one to three MiB more of its own. Compiled here, all share it.
  */
+import { portRedirectBatch } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 import { parseRequest, type DnsSpec, type RelaySpec } from '@holdfast/protocol'
 import { changeTable, DnsServer } from '@holdfast/resolver'
@@ -34,7 +35,10 @@ function warmNames(): void {
         ask = onMessage
         return { send: () => true, close: () => {} }
       },
-      openNetfilterIn: () => ({ apply: () => {}, close: () => {} }),
+      openPortRedirectIn: (_netns, redirect) => {
+        if (!('fd' in redirect)) portRedirectBatch(redirect)
+        return { close: () => {} }
+      },
       listenIn: () => ({ on: () => {}, close: () => {} }),
       connectIn: () => {
         throw new Error('nobody is asked')
