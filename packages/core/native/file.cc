@@ -1,5 +1,5 @@
 // The …at family on directory descriptors: mkdirat(2), mknodat(2), symlinkat(2), linkat(2), unlinkat(2),
-// renameat2(2), readlinkat(2), fstatat(2), fchmodat(2), fchownat(2), utimensat(2), fstatfs(2), getdents64(2).
+// renameat2(2), readlinkat(2), fstatat(2), fchmodat(2), fchownat(2), utimensat(2), getdents64(2).
 // They block for as long as the disk does.
 #include "addon.h"
 
@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <vector>
 
@@ -117,13 +116,6 @@ static Napi::Value UtimensAt(const Napi::CallbackInfo& info) {
   return Result(info.Env(), syscall(SYS_utimensat, Fd(info, 0), Text(info, 1).c_str(), times, Flags(info, 4)));
 }
 
-static Napi::Value StatfsType(const Napi::CallbackInfo& info) {
-  struct statfs statfs;
-  int fd = Fd(info, 0);
-  if (Retry([&] { return fstatfs(fd, &statfs); }) < 0) return Result(info.Env(), -1);
-  return Value(info.Env(), static_cast<uint32_t>(statfs.f_type));
-}
-
 static Napi::Value Readdir(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   int fd = Fd(info, 0);
@@ -169,7 +161,6 @@ void InitFile(Napi::Env env, Napi::Object exports) {
   exports["fchmodat"] = Napi::Function::New(env, FchmodAt);
   exports["fchownat"] = Napi::Function::New(env, FchownAt);
   exports["utimensat"] = Napi::Function::New(env, UtimensAt);
-  exports["statfsType"] = Napi::Function::New(env, StatfsType);
   exports["readdir"] = Napi::Function::New(env, Readdir);
   exports["ftruncate"] = Napi::Function::New(env, Ftruncate);
   exports["fsync"] = Napi::Function::New(env, Fsync);

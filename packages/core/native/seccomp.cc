@@ -166,19 +166,9 @@ Napi::Value NumberOf(const Napi::CallbackInfo& info) {
   return Value(info.Env(), SyscallNumber(Text(info, 0)));
 }
 
-Napi::Value NameOf(const Napi::CallbackInfo& info) {
-  int number = Flags(info, 0);
-  std::unique_ptr<char, decltype(&free)> name(seccomp_syscall_resolve_num_arch(seccomp_arch_native(), number), free);
-  if (name) return Napi::String::New(info.Env(), name.get());
-  for (const auto& call : kLaterCalls)
-    if (call.number == number) return Napi::String::New(info.Env(), call.name);
-  return info.Env().Undefined();
-}
-
 }  // namespace
 
 void InitSeccomp(Napi::Env env, Napi::Object exports) {
   exports["seccompCompile"] = Napi::Function::New(env, Compile);
   exports["syscallNumber"] = Napi::Function::New(env, NumberOf);
-  exports["syscallName"] = Napi::Function::New(env, NameOf);
 }

@@ -1,15 +1,9 @@
-// tee(2), splice(2), ioctl_fionread(2). SPLICE_F_NONBLOCK keeps the pipe side from blocking; a blocking file or
+// splice(2), ioctl_fionread(2). SPLICE_F_NONBLOCK keeps the pipe side from blocking; a blocking file or
 // socket on the other side of splice may still.
 #include "addon.h"
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
-
-static Napi::Value Tee(const Napi::CallbackInfo& info) {
-  int from = Fd(info, 0), to = Fd(info, 1);
-  auto length = static_cast<size_t>(Int(info, 2, 1, INT32_MAX));
-  return Result(info.Env(), Retry([&] { return tee(from, to, length, SPLICE_F_NONBLOCK); }));
-}
 
 static Napi::Value Splice(const Napi::CallbackInfo& info) {
   int from = Fd(info, 0), to = Fd(info, 1);
@@ -24,7 +18,6 @@ static Napi::Value Fionread(const Napi::CallbackInfo& info) {
 }
 
 void InitSplice(Napi::Env env, Napi::Object exports) {
-  exports["tee"] = Napi::Function::New(env, Tee);
   exports["splice"] = Napi::Function::New(env, Splice);
   exports["fionread"] = Napi::Function::New(env, Fionread);
 }

@@ -1,4 +1,4 @@
-// setxattr(2), getxattr(2), listxattr(2), removexattr(2). `path` is /proc/self/fd/N of an opened file.
+// setxattr(2), getxattr(2), listxattr(2). `path` is /proc/self/fd/N of an opened file.
 #include "addon.h"
 
 #include <sys/xattr.h>
@@ -37,13 +37,8 @@ static Napi::Value ListXattr(const Napi::CallbackInfo& info) {
   return ReadSized(info.Env(), [&](char* out, size_t size) { return listxattr(path.c_str(), out, size); });
 }
 
-static Napi::Value RemoveXattr(const Napi::CallbackInfo& info) {
-  return Result(info.Env(), removexattr(Text(info, 0).c_str(), Text(info, 1).c_str()));
-}
-
 void InitXattr(Napi::Env env, Napi::Object exports) {
   exports["setxattr"] = Napi::Function::New(env, SetXattr);
   exports["getxattr"] = Napi::Function::New(env, GetXattr);
   exports["listxattr"] = Napi::Function::New(env, ListXattr);
-  exports["removexattr"] = Napi::Function::New(env, RemoveXattr);
 }

@@ -19,7 +19,6 @@ const native = addon as {
   fchmodat(dirfd: number, path: Path, mode: number): number
   fchownat(dirfd: number, path: Path, uid: number, gid: number, flags: number): number
   utimensat(dirfd: number, path: Path, atimeNs: bigint, mtimeNs: bigint, flags: number): number
-  statfsType(fd: number): number
   readdir(fd: number): Buffer[] | number
   ftruncate(fd: number, length: number): number
   fsync(fd: number, dataOnly: number): number
@@ -164,20 +163,6 @@ export function utimensat(dirfd: number, path: Path, times: { atimeNs: bigint; m
   }
   check(native.utimensat(checkDirfd(dirfd), checkPath(path), atimeNs, mtimeNs, flags), 'utimensat', { path })
 }
-
-/** The magic number of the file system that `fd` lies on, as in statfs(2). */
-export function statfsType(fd: number): number {
-  return check(native.statfsType(checkFd(fd)), 'fstatfs')
-}
-
-export const PROC_SUPER_MAGIC = 0x9fa0
-export const SYSFS_MAGIC = 0x6265_6572
-export const TMPFS_MAGIC = 0x0102_1994
-export const OVERLAYFS_SUPER_MAGIC = 0x794c_7630
-export const CGROUP2_SUPER_MAGIC = 0x6367_7270
-export const CGROUP_SUPER_MAGIC = 0x27_e0eb
-export const DEVPTS_SUPER_MAGIC = 0x1cd1
-export const NSFS_MAGIC = 0x6e73_6673
 
 /** The names in a directory, as bytes, without `.` and `..`. Reads from the start, wherever `fd` stood. */
 export function readdir(fd: number): Buffer[] {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { keepCompiledSeccomp } from './seccomp-cache.ts'
-import { compileSeccomp, seccompActions, syscallName, syscallNumber, type SeccompProfile } from './seccomp.ts'
+import { compileSeccomp, seccompActions, syscallNumber, type SeccompProfile } from './seccomp.ts'
 
 const arch = process.arch === 'arm64' ? 0xc000_00b7 : 0xc000_003e
 const EPERM = 0x0005_0001
@@ -213,10 +213,9 @@ describe('compileSeccomp', () => {
 })
 
 describe('system call names', () => {
-  it('finds them both ways', () => {
-    expect(syscallName(syscallNumber('openat2')!)).toBe('openat2')
-    expect(syscallName(syscallNumber('listmount')!)).toBe('listmount')
+  it('have numbers, those that libseccomp is too old for as well', () => {
+    expect(syscallNumber('openat2')).toBe(437)
+    expect(syscallNumber('listmount')).toBe(458)
     expect(syscallNumber('no_such_call')).toBeUndefined()
-    expect(syscallName(100_000)).toBeUndefined()
   })
 })

@@ -9,7 +9,6 @@ import { findCompiled, keepCompiled } from './seccomp-cache.ts'
 const native = addon as {
   seccompCompile(request: CompileRequest): { program: Buffer; skipped: string[]; highest: number } | number
   syscallNumber(name: string): number
-  syscallName(number: number): string | undefined
 }
 
 /** As `native/seccomp.cc` reads it: rules flat, every name already looked up here but the system calls'. */
@@ -222,8 +221,4 @@ function loadFlag(name: string): number {
 export function syscallNumber(name: string): number | undefined {
   const number = native.syscallNumber(checkPath(name, 'name'))
   return number < 0 ? undefined : number
-}
-
-export function syscallName(number: number): string | undefined {
-  return native.syscallName(checkInteger(number, 'number', 0, 0x7fff_ffff))
 }

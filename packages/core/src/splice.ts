@@ -1,22 +1,16 @@
-/** Moving bytes between pipes inside the kernel: tee(2), splice(2); and FIONREAD. None of them waits. */
+/** Moving bytes to and from pipes inside the kernel: splice(2); and FIONREAD. Neither waits. */
 import { checkFd, checkInteger } from './argument.ts'
 import { addon, check, errnoName } from './native.ts'
 
 const native = addon as {
-  tee(from: number, to: number, length: number): number
   splice(from: number, to: number, length: number): number
   fionread(fd: number): number
 }
 
 /**
- * Copies up to `length` bytes from one pipe to another without consuming them. 0 at the end of input; undefined
- * where there is nothing to copy, or no room.
+ * Moves up to `length` bytes; one of the two must be a pipe. 0 at the end of input; undefined where there is nothing to
+ * move, or no room.
  */
-export function tee(from: number, to: number, length: number): number | undefined {
-  return moved(native.tee(checkFd(from, 'from'), checkFd(to, 'to'), checkLength(length)), 'tee')
-}
-
-/** Moves up to `length` bytes; one of the two must be a pipe. Results as of `tee`. */
 export function splice(from: number, to: number, length: number): number | undefined {
   return moved(native.splice(checkFd(from, 'from'), checkFd(to, 'to'), checkLength(length)), 'splice')
 }

@@ -1,5 +1,5 @@
 /**
- * Extended attributes: setxattr(2), getxattr(2), listxattr(2), removexattr(2).
+ * Extended attributes: setxattr(2), getxattr(2), listxattr(2).
  *
  * The f… calls refuse O_PATH descriptors and there are no …at calls before Linux 6.13, so both go by
  * /proc/self/fd/N, which leads to exactly the file that was opened and follows no link in it.
@@ -13,7 +13,6 @@ const native = addon as {
   setxattr(path: string, name: string, value: Uint8Array, flags: number): number
   getxattr(path: string, name: string): Buffer | number
   listxattr(path: string): Buffer | number
-  removexattr(path: string, name: string): number
 }
 
 export const XATTR_CREATE = 1
@@ -47,10 +46,6 @@ export function flistxattr(fd: number): string[] {
   return []
 }
 
-export function fremovexattr(fd: number, name: string): void {
-  check(native.removexattr(fdPath(fd), checkPath(name, 'name')), 'removexattr', { path: name })
-}
-
 /** As `fsetxattr`, of an entry of a directory, never through a symbolic link. */
 export function lsetxattrat(dirfd: number, path: Path, name: string, value: Uint8Array, flags = 0): void {
   withEntry(dirfd, path, (fd) => fsetxattr(fd, name, value, flags))
@@ -63,8 +58,6 @@ export function lgetxattrat(dirfd: number, path: Path, name: string): Buffer | u
 export function llistxattrat(dirfd: number, path: Path): string[] {
   return withEntry(dirfd, path, flistxattr)
 }
-
-export { lgetxattrat as lgetxattr, llistxattrat as llistxattr }
 
 function withEntry<T>(dirfd: number, path: Path, use: (fd: number) => T): T {
   const fd = openat2(checkDirfd(dirfd), path, { flags: O_PATH | O_NOFOLLOW })

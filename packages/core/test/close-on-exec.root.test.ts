@@ -7,7 +7,6 @@ import {
   createNamespace,
   createUserNamespace,
   namespaceOwner,
-  namespaceParent,
   openNamespace,
   openNamespaceOf,
 } from '../src/namespace.ts'
@@ -61,7 +60,6 @@ function everyKind(): Record<string, number> {
     createUserNamespace: userns,
     createNamespace: netns,
     namespaceOwner: namespaceOwner(netns),
-    namespaceParent: namespaceParent(userns),
     openNamespaceOf: openNamespaceOf(process.pid, 'uts'),
     openNamespace: openNamespace('/proc/self/ns/ipc'),
     openSocketIn: openSocketIn(netns, { family: 'inet', type: 'dgram' }),

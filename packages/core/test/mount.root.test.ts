@@ -1,8 +1,16 @@
-import { mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statfsSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { closeFd } from '../src/descriptor.ts'
-import { fstat, mkdirat, readdir, statfsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC } from '../src/file.ts'
+import { fstat, mkdirat, readdir } from '../src/file.ts'
 import {
   fsconfigCreate,
   fsconfigFd,
@@ -23,6 +31,14 @@ import {
 import { createUserNamespace } from '../src/namespace.ts'
 import { AT_FDCWD, O_CREAT, O_DIRECTORY, O_PATH, O_WRONLY, openat2 } from '../src/path.ts'
 import { describeAsRoot, mountsUnder, scratch } from './as-root.ts'
+
+/** statfs(2): the magic number of the file system that the descriptor lies on. */
+function fileSystemOf(fd: number): number {
+  return statfsSync(`/proc/self/fd/${fd}`).type
+}
+
+const TMPFS_MAGIC = 0x0102_1994
+const OVERLAYFS_SUPER_MAGIC = 0x794c_7630
 
 /** A detached tmpfs. */
 function tmpfs(attributes = 0): number {
@@ -59,7 +75,7 @@ describeAsRoot('mounts by descriptor', () => {
 
   it('changes attributes and propagation of a detached tree', () => {
     const mount = tmpfs()
-    expect(statfsType(mount)).toBe(TMPFS_MAGIC)
+    expect(fileSystemOf(mount)).toBe(TMPFS_MAGIC)
     mountSetattr(mount, '', 0, { set: MOUNT_ATTR_RDONLY, propagation: MS_PRIVATE })
     expect(() => openat2(mount, 'file', { flags: O_CREAT | O_WRONLY, mode: 0o600 })).toThrow(/EROFS/)
     mountSetattr(mount, '', 0, { clear: MOUNT_ATTR_RDONLY })
@@ -85,7 +101,7 @@ describeAsRoot('mounts by descriptor', () => {
     expect(fstat(clones[0]!).uid).toBe(0x7abc_0000)
     fsconfigCreate(context)
     const overlay = fsmount(context)
-    expect(statfsType(overlay)).toBe(OVERLAYFS_SUPER_MAGIC)
+    expect(fileSystemOf(overlay)).toBe(OVERLAYFS_SUPER_MAGIC)
     expect(statSync(`/proc/self/fd/${overlay}/a`).uid).toBe(0x7abc_0000)
     expect(readFileSync(`/proc/self/fd/${overlay}/b`, 'utf8')).toBe('b')
     for (const fd of [overlay, context, userns, ...clones]) closeFd(fd)
