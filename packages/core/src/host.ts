@@ -59,6 +59,13 @@ export interface HostProbe extends HostFacts {
   pidfdInfoExit: boolean
 }
 
+let boot: string | undefined
+
+/** random(4), boot_id: a UUID that is another one after each boot. No pid of before means anything then. */
+export function bootId(): string {
+  return (boot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim())
+}
+
 let known: HostProbe | undefined
 let knownFacts: HostFacts | undefined
 
@@ -70,6 +77,12 @@ export function probeHost(): HostProbe {
 /** The cheap part, for programs that mount no layers: nothing is made for it, at the first call either. */
 export function hostFacts(): HostFacts {
   return (knownFacts ??= readFacts())
+}
+
+/** Where the hierarchies are mounted in which a process may be, the v2 tree of a hybrid host included. */
+export function cgroupMounts(): string[] {
+  const { cgroup } = hostFacts()
+  return cgroup.version === 2 ? [cgroup.mount] : cgroup.hierarchies.map(({ mount }) => mount)
 }
 
 function readFacts(): HostFacts {

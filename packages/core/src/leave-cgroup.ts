@@ -5,16 +5,16 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode } from '@holdfast/errors'
-import { hostFacts } from './host.ts'
+import { cgroupMounts } from './host.ts'
 
 export function leaveCallersCgroup(): void {
-  let cgroup: ReturnType<typeof hostFacts>['cgroup']
+  let mounts: string[]
   try {
-    ;({ cgroup } = hostFacts())
-  } catch {
+    mounts = cgroupMounts()
+  } catch (error) {
+    if (!hasCode(error, 'HF_UNSUPPORTED')) throw error
     return // no cgroups at all: nothing to leave
   }
-  const mounts = cgroup.version === 2 ? [cgroup.mount] : cgroup.hierarchies.map(({ mount }) => mount)
   // Each line: hierarchy, controllers, path. Where every path is / there is nothing to leave.
   if (!/^\d+:[^:]*:\/./m.test(readFileSync('/proc/self/cgroup', 'latin1'))) return
   for (const mount of mounts) {
@@ -24,7 +24,7 @@ export function leaveCallersCgroup(): void {
       writeFileSync(join(mount, 'cgroup.procs'), String(process.pid), { flag: 'r+' })
     } catch (error) {
       // Read-only, delegated, or a namespace's root with controllers: it stays where it is.
-      if (!hasCode(error, 'EACCES', 'EPERM', 'EROFS', 'EBUSY', 'ENOENT', 'EOPNOTSUPP')) throw error
+      if (!hasCode(error, 'EACCES', 'EPERM', 'EROFS', 'EBUSY', 'ENOENT', 'ENOTSUP')) throw error
     }
   }
 }

@@ -65,7 +65,7 @@ export function errnoName(errno: number): string {
   return names.get(errno) ?? `errno ${errno}`
 }
 
-/** What os.constants.errno lacks, and the preferred name where two share a number (the last one wins). */
+/** What os.constants.errno lacks, and Node's own name where two share a number (the last one wins): ENOTSUP is EOPNOTSUPP. */
 const moreErrnos: [string, number][] = [
   ['EAGAIN', 11],
   ['ENOTBLK', 15],

@@ -4,6 +4,9 @@ import { constants } from 'node:os'
 import { checkFd, checkInteger, checkPid, bad } from './argument.ts'
 import { addon, check, errnoName } from './native.ts'
 
+/** signal(7). */
+export const SIGKILL = 9
+
 const native = addon as {
   pidfdOpen(pid: number, flags: number): number
   pidfdSendSignal(pidfd: number, signal: number): number

@@ -16,8 +16,8 @@ const native = addon as {
 }
 
 const SOCK_SEQPACKET = 5
-/** sun_path has 108 bytes with its NUL. */
-const maxPath = 107
+/** Bytes of a socket's path: sun_path has 108 with its NUL. Node cuts a longer one off without a word, and binds that. */
+export const maxSocketPath = 107
 const backlog = 1024
 
 /** Takes the path over from whoever had it, with mode 0600 from birth. */
@@ -61,6 +61,7 @@ function open(prepare: (fd: number) => void): number {
 }
 
 function checkName(path: string): string {
-  if (Buffer.byteLength(checkPath(path)) > maxPath) throw bad('path', `must have at most ${maxPath} bytes`)
+  if (Buffer.byteLength(checkPath(path)) > maxSocketPath)
+    throw bad('path', `must have at most ${maxSocketPath} bytes`)
   return path
 }

@@ -1,10 +1,8 @@
 /** What ends a container's processes, and waits for it. */
-import { pidfdOpen, pidfdSendSignal, watchFd, closeFd } from '@holdfast/core'
+import { closeFd, pidfdOpen, pidfdSendSignal, SIGKILL, watchFd } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import { resumeCgroup } from '@holdfast/shim/library'
 import { isAlive, type ContainerRecord } from './store.ts'
-
-const SIGKILL = 9
 
 /** Kills the init and waits until it has ended; its parent may reap it later. */
 export async function killInit(record: ContainerRecord, timeoutMs = 10_000): Promise<void> {

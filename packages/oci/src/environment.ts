@@ -1,10 +1,9 @@
 /** What runc adds to a process's environment. */
 import { closeSync, openSync, constants } from 'node:fs'
+import { O_PATH } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 import { resolveUser } from '@holdfast/plan'
 import { readContainerFile } from '@holdfast/shim/library'
-
-const O_PATH = 0o10000000
 
 /** The variables with HOME where there is none: of the user's entry in the container's /etc/passwd, else `/`. */
 export function withHome(env: readonly string[], root: string, uid: number): string[] {

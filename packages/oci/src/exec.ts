@@ -1,7 +1,7 @@
 /** `exec`: one more process in a running container. */
 import { openSync, constants } from 'node:fs'
 import { resolve } from 'node:path'
-import { closeFd } from '@holdfast/core'
+import { closeFd, O_PATH } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import {
   planExec,
@@ -31,8 +31,6 @@ import { launchBy } from './launch.ts'
 import { numberOption, parseOptions, usage, type Options } from './options.ts'
 import { planHost } from './plan-host.ts'
 import * as store from './store.ts'
-
-const O_PATH = 0o10000000
 
 const spec = {
   switches: ['tty', 'detach', 'no-new-privs', 'ignore-paused', 'no-subreaper'],

@@ -38,7 +38,7 @@ function reader({ cgroups, cgroupVersion }: ContainerRecord): Reader {
     try {
       return readFileSync(join(cgroup.path, file), 'latin1')
     } catch (error) {
-      if (hasCode(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP')) return ''
+      if (hasCode(error, 'ENOENT', 'ENODEV', 'ENOTSUP')) return ''
       throw error
     }
   }

@@ -1,10 +1,8 @@
 /** The end of a launch that nobody was entrusted with. */
 import { unlinkSync } from 'node:fs'
 import { hasCode } from '@holdfast/errors'
-import { closeFd, pidfdReap, pidfdSendSignal, watchFd } from '@holdfast/core'
+import { closeFd, pidfdReap, pidfdSendSignal, SIGKILL, watchFd } from '@holdfast/core'
 import type { LaunchResult } from './launch-result.ts'
-
-const SIGKILL = 9
 
 /** Pidfds, the other descriptors of the launch, and the path of the record that its keeper may write. */
 export interface Abandoned {

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '@holdfast/errors'
 import type { CgroupHandle } from './launched.ts'
-import { pause } from './pause.ts'
+import { sleep } from './sleep.ts'
 
 type Cgroups = readonly Pick<CgroupHandle, 'path' | 'controllers'>[]
 
@@ -19,7 +19,7 @@ export async function pauseCgroup(cgroups: Cgroups, timeoutMs = 10_000): Promise
         hint: 'A process that sleeps uninterruptibly, on a dead network file system for instance, holds it up.',
       })
     }
-    await pause(waitMs)
+    await sleep(waitMs)
     // v1: what forked while freezing is caught by freezing again.
     freezer.freeze()
   }

@@ -22,7 +22,7 @@ import { applyCgroupWrites, applyDeviceRules, writeControl } from './cgroup-cont
 import { hasFreezer, isPaused } from './cgroup-freezer.ts'
 import { cgroupProcesses, children, joinFile, killCgroup } from './cgroup-members.ts'
 import type { CgroupHandle } from './launched.ts'
-import { pause } from './pause.ts'
+import { sleep } from './sleep.ts'
 
 export { applyCgroupWrites } from './cgroup-control.ts'
 export { isPaused, pauseCgroup, resumeCgroup } from './cgroup-freezer.ts'
@@ -92,7 +92,7 @@ export async function vacatedCgroup(
       .filter(({ path }) => existsSync(path))
       .flatMap((each) => cgroupProcesses([each]))
     if (members.length === 0 || Date.now() >= deadline) return [...new Set(members)]
-    await pause(5)
+    await sleep(5)
   }
 }
 
@@ -199,7 +199,7 @@ export async function removeCgroups(
         if (cgroup.existed) break // and others live in it
         if (Date.now() > deadline) throw error
         killCgroup([cgroup])
-        await pause(waitMs)
+        await sleep(waitMs)
         waitMs = Math.min(waitMs * 2, 50)
       }
     }

@@ -1,6 +1,6 @@
 /** The container that this shim makes run: create, start, signals, pause, its end, and the undoing of it all. */
 import { hasCode, HoldfastError, SyscallError } from '@holdfast/errors'
-import { closeAside, closeFd, fstat } from '@holdfast/core'
+import { closeAside, closeFd, fstat, SIGKILL } from '@holdfast/core'
 import type { ContainerPlan, NamespaceType } from '@holdfast/plan'
 import { checkAllowed, nextStatus } from '@holdfast/protocol'
 import type {
@@ -25,9 +25,6 @@ import { poststop } from './launches.ts'
 import { oomKills } from './oom.ts'
 import type { ShimContext } from './shim-context.ts'
 import { SocketVault } from './socket-vault.ts'
-
-/** SIGKILL: the one signal that can't be caught, and that ends a frozen process only once it is thawed on v1. */
-const SIGKILL = 9
 
 export interface Held {
   namespaces: Partial<Record<NamespaceType, number>>
@@ -113,6 +110,7 @@ export class Container {
     if (all && signal === SIGKILL) killCgroup(this.held.cgroups)
     else if (all) this.#signalAll(signal)
     else this.process.kill(signal)
+    // On v1 it ends a frozen process only once that is thawed.
     if (signal === SIGKILL && this.status === 'paused') resumeCgroup(this.held.cgroups)
   }
 

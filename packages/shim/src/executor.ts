@@ -7,7 +7,7 @@
  * When a create fails nothing is left of it: no process, mount, cgroup, record or descriptor.
  */
 import { closeSync, openSync, constants } from 'node:fs'
-import { closeFd, openNamespaceOfPidfd, pidfdSendSignal } from '@holdfast/core'
+import { closeFd, O_PATH, openNamespaceOfPidfd, pidfdSendSignal } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import type { ContainerPlan, ExecPlan, NamespaceType, Step } from '@holdfast/plan'
 import { birthCgroup, joinFile, openMemberDirectory } from './cgroup-members.ts'
@@ -263,5 +263,3 @@ export function openInside(init: ProcessHandle): { namespaces: Record<NamespaceT
     throw error
   }
 }
-
-const O_PATH = 0o10000000

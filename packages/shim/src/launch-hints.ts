@@ -47,7 +47,7 @@ const advice: Partial<Record<Step['do'], Advice>> = {
     ENOENT: 'The source of the mount does not exist.',
     EINVAL: idmapAdvice,
     EPERM: idmapAdvice,
-    EOPNOTSUPP: idmapAdvice,
+    ENOTSUP: idmapAdvice,
     ENODEV: 'The path is not the device that was asked for.',
     EXDEV: 'The subdirectory leads out of the source.',
     ENOTDIR: 'The source is not a directory.',

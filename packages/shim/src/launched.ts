@@ -1,13 +1,4 @@
-/**
- * What a launch hands to the shim. Every descriptor here is close-on-exec and belongs to the caller, who closes it.
- *
- *   executor.ts  createContainer(plan: ContainerPlan, options: CreateOptions): Promise<LaunchedContainer>
- *                launchExec(plan: ExecPlan, options: ExecOptions): Promise<LaunchedProcess>
- *   adopt.ts     adoptContainer(record: AdoptionRecord): AdoptedContainer
- *                adoptionRecord(container: LaunchedContainer): AdoptionRecord
- *   cgroup.ts    pauseCgroup(cgroups), resumeCgroup(cgroups), cgroupProcesses(cgroups), applyCgroupWrites(…),
- *                killCgroup(cgroups), removeCgroups(cgroups)
- */
+/** What a launch hands to the shim. Every descriptor here is close-on-exec and belongs to the caller, who closes it. */
 import type { ContainerPlan, NamespaceType } from '@holdfast/plan'
 import type { BehindDoor, Door } from './door.ts'
 import type { VaultRecord } from './socket-vault.ts'

@@ -1,4 +1,4 @@
-/** One at a time, in the order of asking: create, start, pause, resume, exec.start and delete exclude each other. */
+/** Lets work in, one at a time, in the order of asking. */
 export class Mutex {
   #last: Promise<unknown> = Promise.resolve()
 

@@ -12,7 +12,7 @@ import { hasCode } from '@holdfast/errors'
 import type { ExitRecord } from '@holdfast/protocol'
 import { nowRfc3339 } from './clock.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
-import { pause } from './pause.ts'
+import { sleep } from './sleep.ts'
 import { readExitRecord } from './state-file.ts'
 
 /** How often a zombie is looked at where nothing says that it was reaped: this long after the end, then twice as long. */
@@ -22,10 +22,9 @@ const longestLookMs = 64
 /** A keeper that has told of the end takes some time to end itself; whoever waits for the process need not wait for that. */
 const reapAfterMs = 5
 
-/** As a keeper writes it. */
+/** As a keeper writes it: whether a process has ended, and how, is its keeper's to say. */
 export type EndRecord = Omit<ExitRecord, 'oomKilled'>
-
-/** Whether and how it ended is its keeper's to say. */
+/** Bytes of such a record. */
 const maxRecord = 1024
 
 /**
@@ -112,7 +111,7 @@ async function reaped(pidfd: number): Promise<void> {
     hungUp.resolve()
   })
   for (let waitMs = firstLookMs; !pidfdReaped(pidfd); waitMs = Math.min(2 * waitMs, longestLookMs))
-    await Promise.race([hungUp.promise, pause(waitMs)])
+    await Promise.race([hungUp.promise, sleep(waitMs)])
   watch.close()
 }
 

@@ -10,11 +10,8 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { HoldfastError } from '@holdfast/errors'
-import { peerCredentials, socketHandleFd } from '@holdfast/core'
+import { maxSocketPath, peerCredentials, socketHandleFd } from '@holdfast/core'
 import { errorToJson, maxFrame } from '@holdfast/protocol'
-
-/** sockaddr_un's sun_path has 108 bytes with its NUL; libuv cuts a longer path and binds that. */
-const maxSocketPath = 107
 
 /** Connections at once; each costs a descriptor. */
 const maxConnections = 512

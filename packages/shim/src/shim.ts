@@ -12,9 +12,8 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '@holdfast/errors'
-import { closeFd, flock } from '@holdfast/core'
+import { bootId, closeFd, flock } from '@holdfast/core'
 import type { LogSpec, ShimEvent, ShimSpec, ShimState } from '@holdfast/protocol'
 import { deletedLockMode, isDeletedLock } from '@holdfast/protocol'
 import { readShimSpec } from './bundle.ts'
@@ -30,7 +29,8 @@ import { NetworkServices } from './network-services.ts'
 import { keepersReaped } from './process-end.ts'
 import { checkSocketPath, serve, type ShimServer } from './server.ts'
 import type { ShimContext } from './shim-context.ts'
-import { currentBootId, readExitRecord, readState, writeState } from './state-file.ts'
+import { sleep } from './sleep.ts'
+import { readExitRecord, readState, writeState } from './state-file.ts'
 
 /** How long a connection may take to close when the shim goes. */
 const goodbyeMs = 10_000
@@ -90,6 +90,7 @@ export class Shim implements ShimContext {
   readonly launcher: Launcher
   readonly lock: number
   readonly #onLeave: () => void
+  /** create, start, pause, resume, exec.start and delete exclude each other. */
   readonly #mutex = new Mutex()
   readonly #log: OutputLog
   readonly #container: Container
@@ -120,7 +121,7 @@ export class Shim implements ShimContext {
 
   resumeOrBegin(create: boolean): void {
     const state = readState(this.dir)
-    if (state?.adoption && state.bootId === currentBootId()) {
+    if (state?.adoption && state.bootId === bootId()) {
       const { exit, status } = state
       if (status === 'stopped' && exit) {
         this.#container.restoreEnded(state.startedAt, exit, state.adoption)
@@ -159,7 +160,7 @@ export class Shim implements ShimContext {
     const { status, startedAt, adoption, exit } = this.#container
     writeState(this.dir, {
       status,
-      bootId: currentBootId(),
+      bootId: bootId(),
       startedAt,
       ...(adoption && { adoption }),
       ...(exit && { exit }),
@@ -269,7 +270,7 @@ export class Shim implements ShimContext {
    */
   async #leave(): Promise<void> {
     await this.#container.unmounted
-    await Promise.race([keepersReaped(), sleep(goodbyeMs, undefined, { ref: false })])
+    await Promise.race([keepersReaped(), sleep(goodbyeMs, { ref: false })])
     this.#server?.stopListening()
     this.emit({ event: 'unmounted' })
     await this.#control.close(patienceMs)

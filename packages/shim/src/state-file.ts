@@ -8,7 +8,7 @@ const version = 4
 
 export interface ShimStateFile {
   status: Status
-  /** /proc/sys/kernel/random/boot_id: after a reboot no pid in here means anything. */
+  /** After a reboot no pid in here means anything. */
   bootId: string
   startedAt: string | null
   adoption?: ContainerRecord
@@ -56,10 +56,4 @@ export function readExitRecord(path: string): Omit<ExitRecord, 'oomKilled'> | un
     throw error
   }
   return JSON.parse(text) as Omit<ExitRecord, 'oomKilled'>
-}
-
-let bootId: string | undefined
-
-export function currentBootId(): string {
-  return (bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim())
 }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { World } from './world.ts'
 
@@ -50,7 +51,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose log lies on a full 
     if (bavail > 0) writeFileSync(join(disk, 'filler'), Buffer.alloc(bavail * bsize))
     await run.createAndStart()
     const client = await run.client.attach({ stdin: true, stdout: true })
-    for (;;) if ((await run.client.request('state', {})).log.dropped === 1) break
+    await eventually(async () => (await run.client.request('state', {})).log.dropped === 1)
     writeFileSync(join(disk, 'filler'), '')
     await client.write(Buffer.from('go\n'))
     await run.event('exited')
