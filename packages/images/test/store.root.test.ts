@@ -19,7 +19,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually, temporaryDirectory } from '@holdfast/testkit'
 import { openImageStore, type ImageEvent, type ImageStore } from '../src/index.ts'
-import { writeTar, type TarSource } from '../src/tar/writer.ts'
+import { writeTar, type TarSource } from '../src/tar/writer.test-support.ts'
 
 const isRoot = process.getuid?.() === 0
 
@@ -907,7 +907,7 @@ describe.skipIf(!isRoot)('a full disk', () => {
       import { randomBytes } from 'node:crypto'
       import { readdirSync, rmSync, writeFileSync } from 'node:fs'
       import { openImageStore } from ${JSON.stringify(new URL('../src/index.ts', import.meta.url).href)}
-      import { writeTar } from ${JSON.stringify(new URL('../src/tar/writer.ts', import.meta.url).href)}
+      import { writeTar } from ${JSON.stringify(new URL('../src/tar/writer.test-support.ts', import.meta.url).href)}
       const store = await openImageStore({ root: '/mnt/store' })
       const tar = (bytes) => Readable.from([writeTar([{ name: 'f', data: randomBytes(bytes) }])], { objectMode: false })
       const outcome = {}

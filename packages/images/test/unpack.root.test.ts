@@ -25,7 +25,14 @@ import {
 import { temporaryDirectory } from '@holdfast/testkit'
 import { StoreDirectories } from '../src/directories.ts'
 import { LayerStore } from '../src/layers.ts'
-import { padded, paxRecord, tarHeader, withChecksum, writeTar, type TarSource } from '../src/tar/writer.ts'
+import {
+  padded,
+  paxRecord,
+  tarHeader,
+  withChecksum,
+  writeTar,
+  type TarSource,
+} from '../src/tar/writer.test-support.ts'
 
 const isRoot = process.getuid?.() === 0
 

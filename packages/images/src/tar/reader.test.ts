@@ -5,7 +5,15 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { TarEntry, TarSink } from './entry.ts'
 import { TarReader } from './reader.ts'
-import { padded, paxRecord, tarHeader, tarRecord, withChecksum, writeTar, type TarSource } from './writer.ts'
+import {
+  padded,
+  paxRecord,
+  tarHeader,
+  tarRecord,
+  withChecksum,
+  writeTar,
+  type TarSource,
+} from './writer.test-support.ts'
 
 type Found = TarEntry & { data: Buffer }
 

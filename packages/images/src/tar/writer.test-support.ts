@@ -1,4 +1,4 @@
-/** Writes tar archives in pax format: numbers and names that ustar can't hold go into an extended header. */
+/** Writes tar archives for tests, in pax format: numbers and names that ustar cannot hold go into an extended header. */
 import type { TarEntry, TarEntryType } from './entry.ts'
 
 const flags: Record<TarEntryType, string> = {
