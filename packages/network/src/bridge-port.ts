@@ -1,7 +1,7 @@
 /** A port of a bridge that comes up. */
 import { HoldfastError } from '@holdfast/errors'
+import { findLink } from './find-link.ts'
 import type { NetlinkSocket } from './netlink.ts'
-import { getLink, parseLink } from './rtnetlink.ts'
 
 /**
  * The bridge learns from a work queue that its port has a carrier; until then it drops what the container
@@ -16,8 +16,7 @@ export async function portForwards(
 ): Promise<boolean> {
   const deadline = performance.now() + milliseconds
   for (let pause = 1; performance.now() < deadline; pause = Math.min(pause * 2, 50)) {
-    const [replies] = await route.request([getLink(link, ['ENODEV'])])
-    if (replies?.[0] && parseLink(replies[0]).port?.forwarding) return true
+    if ((await findLink(route, link))?.port?.forwarding) return true
     await new Promise((resolve) => setTimeout(resolve, pause))
   }
   return false

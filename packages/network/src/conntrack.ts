@@ -3,6 +3,7 @@ import { addressFromBytes, type Address } from './address.ts'
 import type { Reply, Request } from './netlink.ts'
 import { attribute, attributesOf, nested } from './netlink-attributes.ts'
 import { nfgenHeader, portBytes } from './nfnetlink.ts'
+import { AF_INET, AF_INET6 } from './protocol-numbers.ts'
 
 const NFNL_SUBSYS_CTNETLINK = 1
 const IPCTNL_MSG_CT_GET = 1
@@ -13,9 +14,6 @@ const CTA_TUPLE_IP = 1
 const CTA_TUPLE_PROTO = 2
 const CTA_ID = 12
 const CTA_FILTER = 25
-
-const AF_INET = 2
-const AF_INET6 = 10
 
 export interface ConntrackFilter {
   protocol: number

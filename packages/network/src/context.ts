@@ -3,7 +3,8 @@ import type { Attachment, BridgeOptions, PublishedPort, RulesOptions } from './b
 import type { EgressFilter } from './policy/egress-filter.ts'
 import type { HeldSockets } from './held-sockets.ts'
 import type { Ipam } from './ipam.ts'
-import type { NetlinkSocket, Turns } from './netlink.ts'
+import type { Mutex } from './mutex.ts'
+import type { NetlinkSocket } from './netlink.ts'
 import type { NetworkPlan } from './validate.ts'
 
 /**
@@ -27,7 +28,7 @@ export interface RulesContext {
 export interface NetworkContext extends RulesContext {
   readonly options: BridgeOptions
   /** Whose turn it is on `route` and the sockets inside containers. */
-  readonly routeTurns: Turns
+  readonly routeTurns: Mutex
   readonly egress: EgressFilter
   /** A second one: deleting a link keeps a socket busy for 20 ms. */
   readonly removal: NetlinkSocket

@@ -4,6 +4,7 @@ import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatPrefix, macBytes, macOf, parsePrefix, type Prefix, networkOf, overlaps } from './address.ts'
 import type { RulesOptions } from './bridge.ts'
 import { bridgeAlias } from './context.ts'
+import { findLink } from './find-link.ts'
 import { enableForwarding } from './forwarding.ts'
 import { inNetns, writeSysctl } from './netns.ts'
 import type { NetlinkSocket } from './netlink.ts'
@@ -15,7 +16,6 @@ import {
   deleteAddress,
   deleteLink,
   dumpAddresses,
-  getLink,
   IPV4_DEVCONF_ROUTE_LOCALNET,
   newBridge,
   parseAddressReply,
@@ -119,11 +119,6 @@ function refuseForeign(link: Link, options: RulesOptions, plan: NetworkPlan): vo
       details: { link: options.bridge },
     },
   )
-}
-
-export async function findLink(route: NetlinkSocket, name: string): Promise<Link | undefined> {
-  const [replies] = await route.request([getLink(name, ['ENODEV'])])
-  return replies?.[0] && parseLink(replies[0])
 }
 
 async function ensureAddresses(route: NetlinkSocket, index: number, plan: NetworkPlan): Promise<void> {

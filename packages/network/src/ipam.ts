@@ -9,9 +9,10 @@
  * An address that was never used comes first, then the one that has been free for the longest time. It is
  * free once its link is gone, not when it is given back: until then it is `leaving`.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { bootId } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import { contains, formatAddress, formatPrefix, parseAddress, type Address, type Prefix } from './address.ts'
 
@@ -49,8 +50,7 @@ export class Ipam {
   constructor(network: string, stateDir: string) {
     this.#network = network
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
-    const file = `leases-${boot}.db`
+    const file = `leases-${bootId()}.db`
     for (const name of readdirSync(stateDir)) {
       if (/^leases-.*\.db(-wal|-shm)?$/.test(name) && !name.startsWith(file)) rmSync(join(stateDir, name))
     }

@@ -38,7 +38,7 @@ export function newLink(link: NewLink): Request {
     flags: NLM_F_CREATE | NLM_F_EXCL,
     what: `RTM_NEWLINK ${name}`,
     hints: {
-      EOPNOTSUPP: `This kernel has no ${kind} links: load the module ${kind}.`,
+      ENOTSUP: `This kernel has no ${kind} links: load the module ${kind}.`,
       EEXIST: `There is an interface ${name} already.`,
       EBUSY: 'The parent link is in use in a way that excludes this: as a bridge’s port, or by another mode.',
     },

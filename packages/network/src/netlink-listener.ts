@@ -1,16 +1,8 @@
 /** What the kernel tells without being asked: a netlink socket that is a member of multicast groups. */
-import {
-  closeFd,
-  joinNetlinkGroup,
-  openNetlinkSocketIn,
-  readFdInto,
-  setNonblocking,
-  watchFd,
-  writeFd,
-} from '@holdfast/core'
+import { closeFd, joinNetlinkGroup, readFdInto, watchFd, writeFd } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
 import { formatHeader, HEADER_LENGTH, parseMessages } from 'netlink/dist/structs.js'
-import { closeSync, openSync } from 'node:fs'
+import { openNetlinkDescriptor } from './netlink.ts'
 
 const NLMSG_NOOP = 1
 /** The most that the kernel puts into one datagram; shared, since it is read and given out in one call. */
@@ -46,15 +38,8 @@ export interface Listener {
 }
 
 export function listenNetlink(options: ListenerOptions): Listener {
-  const own = options.netns === undefined ? openSync('/proc/thread-self/ns/net', 'r') : undefined
-  let fd: number
+  const fd = openNetlinkDescriptor(options.protocol, options.netns)
   try {
-    fd = openNetlinkSocketIn(options.netns ?? own!, options.protocol)
-  } finally {
-    if (own !== undefined) closeSync(own)
-  }
-  try {
-    setNonblocking(fd)
     for (const group of options.groups) joinNetlinkGroup(fd, group)
     // Nothing comes to a socket without an address, and sending gives it one.
     writeFd(fd, noop())

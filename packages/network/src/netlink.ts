@@ -10,6 +10,7 @@ import { close, closeSync, openSync, read, write, writeSync } from 'node:fs'
 import { errnoName, openNetlinkSocketIn, readFdInto, setNonblocking } from '@holdfast/core'
 import { SyscallError } from '@holdfast/errors'
 import { formatMessage, parseError, parseMessages, type NetlinkMessage } from 'netlink/dist/structs.js'
+import { Mutex } from './mutex.ts'
 import { padded } from './netlink-attributes.ts'
 
 export const NETLINK_ROUTE = 0
@@ -48,22 +49,6 @@ export interface Reply {
   data: Buffer
 }
 
-/** Lets work in, one at a time, in order. */
-export class Turns {
-  #last: Promise<unknown> = Promise.resolve()
-
-  take<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(work)
-    this.#last = result.catch(() => undefined)
-    return result
-  }
-
-  /** Resolves when all that was let in so far has ended. */
-  async idle(): Promise<void> {
-    await this.#last
-  }
-}
-
 /** The largest part of a dump, by the kernel's own choice, is 32 KiB. */
 const receiveBytes = 65_536
 /** Answers are read and copied within one synchronous call, so all sockets share this. */
@@ -71,14 +56,14 @@ const receiveBuffer = Buffer.allocUnsafeSlow(receiveBytes)
 
 export class NetlinkSocket {
   readonly #fd: number
-  readonly #turns: Turns
+  readonly #turns: Mutex
   /** Waits for the kernel on this thread. */
   readonly #blocking: boolean
   #sequence = 1
   #closed = false
   #port = 0
 
-  constructor(fd: number, turns: Turns, blocking = false) {
+  constructor(fd: number, turns: Mutex, blocking = false) {
     this.#fd = fd
     this.#turns = turns
     this.#blocking = blocking
@@ -88,13 +73,13 @@ export class NetlinkSocket {
    * `netns`: a descriptor of the network namespace; absent: the caller's. Sockets that share `turns` keep at
    * most one thread of the pool waiting for the kernel's lock, which lets in one of them at a time anyway.
    */
-  static open(protocol: number, netns?: number, turns = new Turns()): NetlinkSocket {
-    return new NetlinkSocket(openDescriptor(protocol, netns), turns)
+  static open(protocol: number, netns?: number, turns = new Mutex()): NetlinkSocket {
+    return new NetlinkSocket(openNetlinkDescriptor(protocol, netns), turns)
   }
 
   /** For a process that has nothing else to do meanwhile: no thread is started, and none is waited for. */
   static openBlocking(protocol: number, netns?: number): NetlinkSocket {
-    return new NetlinkSocket(openDescriptor(protocol, netns), new Turns(), true)
+    return new NetlinkSocket(openNetlinkDescriptor(protocol, netns), new Mutex(), true)
   }
 
   /**
@@ -134,7 +119,7 @@ export class NetlinkSocket {
   }
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    return this.#turns.take(() => {
+    return this.#turns.run(() => {
       if (this.#closed) throw new SyscallError({ errno: 9, code: 'EBADF', syscall: 'sendmsg(netlink)' })
       return work()
     })
@@ -223,7 +208,8 @@ function readByPool(fd: number, buffer: Buffer): Promise<number> {
   })
 }
 
-function openDescriptor(protocol: number, netns: number | undefined): number {
+/** A socket that never waits. `netns`: a descriptor; absent: the namespace that this process is in. */
+export function openNetlinkDescriptor(protocol: number, netns: number | undefined): number {
   const own = netns === undefined ? openSync('/proc/thread-self/ns/net', 'r') : undefined
   try {
     const fd = openNetlinkSocketIn(netns ?? own!, protocol)
@@ -252,8 +238,7 @@ function throwUnlessTolerated(error: SyscallError, request: Request): void {
 }
 
 function netlinkError(errno: number, request: Request): SyscallError {
-  // The two names share a number; netlink(7) has this one.
-  const code = errno === 95 ? 'EOPNOTSUPP' : errnoName(errno)
+  const code = errnoName(errno)
   const hint =
     request.hints?.[code] ?? (code === 'EPERM' ? 'CAP_NET_ADMIN is needed: run Holdfast as root.' : undefined)
   return new SyscallError({ errno, code, syscall: request.what, hint })

@@ -6,7 +6,8 @@ import { forwardObstacles } from './forward-policy.ts'
 import { HeldSockets } from './held-sockets.ts'
 import { ensureBridge, ensureRules } from './host-bridge.ts'
 import { Ipam } from './ipam.ts'
-import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE, Turns } from './netlink.ts'
+import { Mutex } from './mutex.ts'
+import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink.ts'
 import { readSysctl } from './netns.ts'
 import { Listeners, OpenNetwork } from './open-network.ts'
 import { EgressFilter } from './policy/egress-filter.ts'
@@ -30,7 +31,7 @@ export const openBridgeNetwork: OpenBridgeNetwork = async (options) => {
     return part
   }
   try {
-    const routeTurns = new Turns()
+    const routeTurns = new Mutex()
     const route = opened(NetlinkSocket.open(NETLINK_ROUTE, options.hostNetns, routeTurns))
     const ipam = opened(new Ipam(options.name, options.stateDir))
     const bridge = await ensureBridge({ options, plan, route })

@@ -4,6 +4,7 @@ import { type Address } from './address.ts'
 import type { AttachRequest } from './bridge.ts'
 import { linkAlias, type NetworkContext } from './context.ts'
 import { portForwards, portStaysDown } from './bridge-port.ts'
+import { findLink } from './find-link.ts'
 import { ensureBridge, ensureRules } from './host-bridge.ts'
 import { announceInterface, configureInterface, prepareInterface } from './inside-interface.ts'
 import { NetlinkSocket, NETLINK_ROUTE } from './netlink.ts'
@@ -89,8 +90,7 @@ async function createPair(
 
 /** The one of that index. The watch over the host may have made the next one already. */
 async function bridgeIsGone({ route, options }: NetworkContext, index: number): Promise<boolean> {
-  const [replies] = await route.request([getLink(options.bridge, ['ENODEV'])])
-  return replies?.[0] === undefined || parseLink(replies[0]).index !== index
+  return (await findLink(route, options.bridge))?.index !== index
 }
 
 /** Opened inside the container's network namespace. */

@@ -17,7 +17,7 @@ const BRIDGE_FLAGS_MASTER = 1
 const BRIDGE_VLAN_INFO_PVID = 1 << 1
 const BRIDGE_VLAN_INFO_UNTAGGED = 1 << 2
 
-const noVlans = { EOPNOTSUPP: 'This kernel’s bridges have no VLANs: it needs CONFIG_BRIDGE_VLAN_FILTERING.' }
+const noVlans = { ENOTSUP: 'This kernel’s bridges have no VLANs: it needs CONFIG_BRIDGE_VLAN_FILTERING.' }
 
 export function filterVlans(bridge: string): Request {
   return {

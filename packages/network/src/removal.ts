@@ -4,7 +4,8 @@
  * along.
  */
 import type { NetworkContext } from './context.ts'
-import { deleteLink, getLink, setLink } from './rtnetlink.ts'
+import { findLink } from './find-link.ts'
+import { deleteLink, setLink } from './rtnetlink.ts'
 
 /** How long a namespace may take to die by itself before its link is deleted. */
 const graceMilliseconds = 250
@@ -37,9 +38,8 @@ export function buryLinkLater(context: NetworkContext, link: string): void {
 
 async function finish(context: NetworkContext, link: string): Promise<void> {
   try {
-    const [replies] = await context.removal.request([getLink(link, ['ENODEV'])])
-    if (replies?.[0] === undefined) await free(context, link)
-    else await buryLink(context, link)
+    if (await findLink(context.removal, link)) await buryLink(context, link)
+    else await free(context, link)
   } catch {
     // Not lost: the lease stays `leaving`, and whoever needs the address, or the next restore, tries again.
   } finally {

@@ -4,7 +4,8 @@
  */
 import { formatAddress, formatPrefix } from './address.ts'
 import { attachmentKey, type NetworkContext, type Publication, type RulesContext } from './context.ts'
-import { ensureBridge, ensureRules, findLink } from './host-bridge.ts'
+import { findLink } from './find-link.ts'
+import { ensureBridge, ensureRules } from './host-bridge.ts'
 import { inNetns, readSysctl } from './netns.ts'
 import type { Damage } from './network-event.ts'
 import { describeElement, elementKey, elementsOf, presentElements } from './port-elements.ts'

@@ -3,10 +3,9 @@ import { formatRoute, MessageType, RouteScope } from 'netlink/dist/rt/gen_struct
 import { addressBytes, formatPrefix, type Address, type Prefix } from './address.ts'
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, type Request } from './netlink.ts'
 import { attribute, nested } from './netlink-attributes.ts'
+import { AF_INET, AF_INET6 } from './protocol-numbers.ts'
 import { RT_TABLE_MAIN, u32 } from './rtnetlink.ts'
 
-const AF_INET = 2
-const AF_INET6 = 10
 const RTAX_MTU = 2
 const RTAX_ADVMSS = 8
 

@@ -23,9 +23,7 @@ import {
 } from './link-info.ts'
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
-
-const AF_INET = 2
-const AF_INET6 = 10
+import { AF_INET, AF_INET6 } from './protocol-numbers.ts'
 
 export const IFLA_ADDRESS = 1
 export const IFLA_IFNAME = 3
@@ -96,7 +94,7 @@ export function newVeth(veth: NewVeth): Request {
     what: `RTM_NEWLINK ${veth.name}`,
     hints: {
       EEXIST: `The network namespace has an interface ${veth.peer.name} already.`,
-      EOPNOTSUPP: 'This kernel has no veth pairs: load the module veth.',
+      ENOTSUP: 'This kernel has no veth pairs: load the module veth.',
     },
     payload: [
       formatLink({}),
@@ -120,7 +118,7 @@ export function newBridge({ name, mac, mtu }: NewBridge): Request {
     type: MessageType.NEWLINK,
     flags: NLM_F_CREATE | NLM_F_EXCL,
     what: `RTM_NEWLINK ${name}`,
-    hints: { EOPNOTSUPP: 'This kernel has no bridges: load the module bridge.' },
+    hints: { ENOTSUP: 'This kernel has no bridges: load the module bridge.' },
     payload: [
       formatLink({}),
       attribute(IFLA_IFNAME, text(name)),

@@ -55,7 +55,7 @@ describe.skipIf(process.getuid?.() !== 0)('addresses', { timeout: 60_000 }, () =
       code: 103,
     })
     closeSync(dead)
-    for (;;) if (!(await host.run('ip -o link')).includes('hf')) break
+    await eventually(async () => !(await host.run('ip -o link')).includes('hf'))
     const { ips } = await host.succeed('ADD', { id: 'next', netns: host.namespace(), config })
     expect(ips[0].address).toBe('10.77.0.2/30')
   })

@@ -1,12 +1,12 @@
 /** A link of the host's that moves into the container and comes back. */
 import { readdirSync, realpathSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
+import { findLink } from '../find-link.ts'
 import { moveLink } from '../link-requests.ts'
 import { dumpLinks, parseLink, setLink, type Link } from '../rtnetlink.ts'
 import type { NetlinkSocket } from '../netlink.ts'
 import { inNetns } from '../netns.ts'
 import type { Host } from './host.ts'
-import { linkInside } from './inside.ts'
 import type { HostDevice } from './network-config.ts'
 
 export async function findDevice(host: Host, device: HostDevice): Promise<Link> {
@@ -49,7 +49,7 @@ export async function returnDevice(
   inside: NetlinkSocket,
   { name, device, hostNetns }: { name: string; device: string; hostNetns: number },
 ): Promise<boolean> {
-  const link = await linkInside(inside, name)
+  const link = await findLink(inside, name)
   if (!link) return false
   await inside.request([setLink({ link: link.index, up: false }), moveLink(link.index, hostNetns, device)])
   return true

@@ -1,7 +1,8 @@
 /** The host's side of what the stateless verbs do: its sockets, opened when they are first needed. */
+import { findLink } from '../find-link.ts'
 import { NETLINK_NETFILTER, NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
 import { inNetns, readSysctl, writeSysctl } from '../netns.ts'
-import { getLink, parseLink, type Link } from '../rtnetlink.ts'
+import type { Link } from '../rtnetlink.ts'
 import { openNetlink } from './waiting.ts'
 
 /** The nftables table of every network that these verbs set up. */
@@ -33,9 +34,8 @@ export class Host implements Disposable {
     return this.#hasIpv6
   }
 
-  async link(name: string): Promise<Link | undefined> {
-    const [replies] = await this.route.request([getLink(name, ['ENODEV'])])
-    return replies?.[0] && parseLink(replies[0])
+  link(name: string): Promise<Link | undefined> {
+    return findLink(this.route, name)
   }
 
   /** Keys below /proc/sys/net, by value. */

@@ -11,15 +11,7 @@ import {
 import { announceInterface, configureInterface, prepareInterface } from '../inside-interface.ts'
 import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
 import { addRoute, type NewRoute } from '../route-requests.ts'
-import {
-  dumpAddresses,
-  getLink,
-  IFA_F_DADFAILED,
-  IFA_F_TENTATIVE,
-  parseAddressReply,
-  parseLink,
-  type Link,
-} from '../rtnetlink.ts'
+import { dumpAddresses, IFA_F_DADFAILED, IFA_F_TENTATIVE, parseAddressReply } from '../rtnetlink.ts'
 import type { Host } from './host.ts'
 import type { Result, Route } from './network-config.ts'
 import { openNetlink } from './waiting.ts'
@@ -58,11 +50,6 @@ export function openInside(host: Host, { netns, name, addresses, dad }: InsideOp
     socket.close()
     throw error
   }
-}
-
-export async function linkInside(socket: NetlinkSocket, name: string): Promise<Link | undefined> {
-  const [replies] = await socket.request([getLink(name, ['ENODEV'])])
-  return replies?.[0] && parseLink(replies[0])
 }
 
 /** Up, with addresses and routes. */

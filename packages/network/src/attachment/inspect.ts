@@ -1,12 +1,13 @@
 /** Compares an attachment with what its setup made, and writes rules again that somebody flushed. */
 import { formatAddress, formatPrefix, type Address } from '../address.ts'
+import { findLink } from '../find-link.ts'
 import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
 import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute, type Link } from '../rtnetlink.ts'
 import { readRecord } from './attachment-file.ts'
 import { Host } from './host.ts'
 import { inspectHost } from './inspect-host.ts'
 import { inspectRules, recordedAddresses, type RulesLook } from './inspect-rules.ts'
-import { linkInside, routeWishes } from './inside.ts'
+import { routeWishes } from './inside.ts'
 import { LeaseFiles, ownerText } from './lease-files.ts'
 import { findNetns } from './netns-path.ts'
 import type { Result } from './network-config.ts'
@@ -67,7 +68,7 @@ async function lookInside(look: Look): Promise<Link | undefined> {
   }
   const socket = openNetlink(NETLINK_ROUTE, netns.fd)
   try {
-    const link = await linkInside(socket, key.interface)
+    const link = await findLink(socket, key.interface)
     if (!link) {
       problems.push(`interface ${key.interface} is gone`)
       return undefined

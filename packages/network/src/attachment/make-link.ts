@@ -1,6 +1,7 @@
 /** The link of an attachment, whatever its kind, and its end inside configured. */
 import { HoldfastError } from '@holdfast/errors'
 import { macBytes, macOf } from '../address.ts'
+import { findLink } from '../find-link.ts'
 import type { NetlinkSocket } from '../netlink.ts'
 import type { Link } from '../rtnetlink.ts'
 import { ensureBridge, makePair, untilForwarding, type ReadyBridge } from './bridge-link.ts'
@@ -10,7 +11,6 @@ import type { Host } from './host.ts'
 import {
   announce,
   configureInside,
-  linkInside,
   openInside,
   routeWishes,
   untilUnique,
@@ -150,7 +150,7 @@ async function finishInside(host: Host, needs: LinkNeeds): Promise<ResultInterfa
   const options = insideOptions(needs, { dad: false, gatewayMac: undefined })
   const socket: NetlinkSocket = openInside(host, options)
   try {
-    const link = await linkInside(socket, request.interface)
+    const link = await findLink(socket, request.interface)
     if (!link) throw new HoldfastError('HF_INTERNAL', `${request.interface} is not where it was made`)
     const { mtu } = request.network
     if (mtu !== undefined && link.mtu !== mtu) await socket.request([setMtu(link.index, mtu)])

@@ -13,9 +13,9 @@
  * After a reboot nothing is attached, so the directories of other boots are removed. Nothing is synced to disk: a
  * killed process loses nothing.
  */
-import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { flock } from '@holdfast/core'
+import { bootId, flock } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { NetworkConfig } from './network-config.ts'
 import { waitsOnThisThread } from './waiting.ts'
@@ -179,11 +179,4 @@ export async function waitForLock(
     }
     await new Promise((resolve) => setTimeout(resolve, pause))
   }
-}
-
-let boot: string | undefined
-
-function bootId(): string {
-  boot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
-  return boot
 }

@@ -3,6 +3,7 @@
  * ones before. The record goes last, so that a killed process's work is found and finished.
  */
 import { parseAddress, addressBytes } from '../address.ts'
+import { findLink } from '../find-link.ts'
 import { dumpElements, parseElements, type ElementRequest } from '../nfnetlink.ts'
 import { NETLINK_ROUTE } from '../netlink.ts'
 import { deletePresent } from '../publish.ts'
@@ -12,7 +13,6 @@ import { Steps } from '../steps.ts'
 import type { AttachmentFile, AttachmentRecord } from './attachment-file.ts'
 import { returnDevice } from './host-device.ts'
 import { table, type Host } from './host.ts'
-import { linkInside } from './inside.ts'
 import { LeaseFiles } from './lease-files.ts'
 import { unguardLink, unguardMac } from './mac-guard.ts'
 import { withdrawPorts } from './ports.ts'
@@ -109,7 +109,7 @@ async function leaveInside(host: Host, netns: number, { key, record }: Remains):
       await returnDevice(socket, { name: key.interface, device: record.device, hostNetns: own.fd })
       return
     }
-    const link = await linkInside(socket, key.interface)
+    const link = await findLink(socket, key.interface)
     if (link?.kind !== record.kind) return
     await socket.request([setLink({ link: link.index, up: false }), deleteLink(key.interface)])
   } finally {

@@ -6,11 +6,10 @@
 import { MulticastGroups, MessageType, parseLink as parseLinkHeader } from 'netlink/dist/rt/gen_structs.js'
 import { NETLINK_ROUTE } from '../netlink.ts'
 import { listenNetlink } from '../netlink-listener.ts'
+import { AF_UNSPEC } from '../protocol-numbers.ts'
 import { deleteLink, linkHeaderBytes, type Link } from '../rtnetlink.ts'
 import type { Host } from './host.ts'
 import { openNetlink, waitsOnThisThread } from './waiting.ts'
-
-const AF_UNSPEC = 0
 
 export async function unlistLink(host: Host, { name, index }: Pick<Link, 'name' | 'index'>): Promise<void> {
   if (waitsOnThisThread()) {

@@ -4,9 +4,9 @@
  */
 import { formatPrefix } from '../address.ts'
 import type { Result } from '../attachment/network-config.ts'
-import { linkInside } from '../attachment/inside.ts'
 import { findNetns, isHostNetns, openNetns } from '../attachment/netns-path.ts'
 import { openNetlink } from '../attachment/waiting.ts'
+import { findLink } from '../find-link.ts'
 import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
 import { dumpAddresses, parseAddressReply, setLink } from '../rtnetlink.ts'
 import type { Invocation, Verb } from './commands.ts'
@@ -39,7 +39,7 @@ async function add({ environment, version, config }: Invocation): Promise<object
 }
 
 async function describe(socket: NetlinkSocket, sandbox: string): Promise<Result> {
-  const link = await linkInside(socket, name)
+  const link = await findLink(socket, name)
   const addresses = (await socket.dump(dumpAddresses()))
     .map(parseAddressReply)
     .flatMap((each) =>
@@ -70,7 +70,7 @@ async function check({ environment, version }: Invocation): Promise<undefined> {
   using netns = openNetns(environment.netns)
   const socket = openNetlink(NETLINK_ROUTE, netns.fd)
   try {
-    const link = await linkInside(socket, name)
+    const link = await findLink(socket, name)
     if (!link?.up)
       throw new CniError(cniCodes.changed, 'the loopback is down', 'Attach the container again (DEL, ADD).')
   } finally {

@@ -7,7 +7,7 @@ import type { LearnedAddresses } from '@holdfast/resolver'
 import { formatAddress, parseAddress, type Address } from '../address.ts'
 import type { PolicyScope } from '../bridge.ts'
 import { attachmentKey, type Publication, type RulesContext } from '../context.ts'
-import { Turns } from '../netlink.ts'
+import { Mutex } from '../mutex.ts'
 import { changeElements, type ElementRequest } from '../nfnetlink.ts'
 import type { Refusal } from '../network-event.ts'
 import { LearnedNames, matchesName, type NamePattern } from './dns-name.ts'
@@ -33,7 +33,7 @@ export class EgressFilter {
   readonly #rules: PolicyRulesInstaller
   readonly #subjects = new Map<string, PolicySubject>()
   readonly #names = new LearnedNames()
-  readonly #turns = new Turns()
+  readonly #mutex = new Mutex()
 
   /** `tell` is called for packets that were refused. */
   constructor(context: RulesContext, tell: (refusal: Refusal) => void) {
@@ -58,7 +58,7 @@ export class EgressFilter {
     const subject = known ?? (await this.#newSubject(scope, given ?? {}, members))
     const policy = checkPolicy(given ?? {}, 'egress')
     if (given) await this.#rules.install()
-    await this.#turns.take(async () => {
+    await this.#mutex.run(async () => {
       const before = { given: subject.given, policy: subject.policy }
       Object.assign(subject, { given: given ?? {}, policy })
       if (given) this.#subjects.set(key, subject)
@@ -107,7 +107,7 @@ export class EgressFilter {
           to.kind === 'name' && matchesName(to.pattern, name)
         const denied = deny.some(concerns)
         if (!denied && !allow.some(concerns)) return
-        await this.#turns.take(async () => {
+        await this.#mutex.run(async () => {
           if (this.#subjects.get(key) === subject) await this.#write(subject, true)
         })
         if (denied) await this.#cut(subject)
@@ -133,7 +133,7 @@ export class EgressFilter {
     for (const { scope, egress } of living) {
       this.#subjects.set(keyOf(scope), await this.#newSubject(scope, egress, undefined))
     }
-    return this.#turns.take(async () => {
+    return this.#mutex.run(async () => {
       const subjects = [...this.#subjects.values()]
       const left = new Map(present ?? [])
       for (const subject of subjects) {
@@ -157,7 +157,7 @@ export class EgressFilter {
     if (this.#subjects.size === 0) return []
     const broken = await this.#rules.missing()
     if (fix && broken.length > 0) await this.#rules.install('anew')
-    return this.#turns.take(async () => {
+    return this.#mutex.run(async () => {
       const now = performance.now()
       const present = (await presentPolicy(this.#context)) ?? new Map<string, TimedElement>()
       const missing = [...broken]

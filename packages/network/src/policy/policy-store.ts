@@ -1,7 +1,8 @@
 /** A network's policies as they are in the kernel: the rules, written once, and the elements that are there. */
 import { addressBytes, addressFromBytes, contains } from '../address.ts'
 import type { RulesContext } from '../context.ts'
-import { Turns, type NetlinkSocket } from '../netlink.ts'
+import { Mutex } from '../mutex.ts'
+import type { NetlinkSocket } from '../netlink.ts'
 import { dumpElements, interfaceName, parseElements, type SetName } from '../nfnetlink.ts'
 import { nftApply, nftList } from '../nft.ts'
 import { countRules, rulesPerChain } from '../rules-check.ts'
@@ -21,7 +22,7 @@ import { HoldfastError } from '@holdfast/errors'
 export class PolicyRulesInstaller {
   readonly #context: RulesContext
   readonly #told: (packet: Packet) => void
-  readonly #turns = new Turns()
+  readonly #mutex = new Mutex()
   #log: RefusalLog | undefined
   #installed = false
 
@@ -32,7 +33,7 @@ export class PolicyRulesInstaller {
 
   /** Writes the rules, once; `anew`: also where that was done. */
   install(when: 'once' | 'anew' = 'once'): Promise<void> {
-    return this.#turns.take(async () => {
+    return this.#mutex.run(async () => {
       if (this.#installed && when === 'once') return
       const { options } = this.#context
       if (!this.#installed) await refuseForeignTable(options.table, options.hostNetns)
