@@ -49,6 +49,7 @@ export const exec: Command = {
           User: parsed.text('user') ?? '',
           WorkingDir: parsed.text('workdir') ?? '',
           Privileged: parsed.flag('privileged'),
+          DetachKeys: detachKeys,
         },
       },
     )

@@ -1,7 +1,7 @@
 // Verbs over one or several containers that are one request each.
 import { forEach, type Command, type CommandContext } from '../command.ts'
 import type { Flag } from '../command-line.ts'
-import { copyStreams, proxySignals } from '../run/attach.ts'
+import { copyStreams, exitCodeOf, proxySignals } from '../run/attach.ts'
 import { detachKeysOf } from '../run/detach-keys.ts'
 
 interface Verb {
@@ -130,7 +130,13 @@ async function attachTo(context: CommandContext, container: string, options: Att
   )
   const stdin = options.stdin && Config.OpenStdin
   const { socket, head } = await client.hijack(`/containers/${Id}/attach`, {
-    query: { stream: 1, stdin: Number(stdin), stdout: 1, stderr: 1 },
+    query: {
+      stream: 1,
+      stdin: Number(stdin),
+      stdout: 1,
+      stderr: 1,
+      detachKeys: options.detachKeys || undefined,
+    },
   })
   const waiting = await client.open('POST', `/containers/${Id}/wait`, {
     query: options.start ? { condition: 'next-exit' } : {},
@@ -151,9 +157,7 @@ async function attachTo(context: CommandContext, container: string, options: Att
     waiting.destroy()
     return 0
   }
-  let answer = ''
-  for await (const chunk of waiting) answer += String(chunk)
-  return (JSON.parse(answer) as { StatusCode: number }).StatusCode
+  return await exitCodeOf(waiting)
 }
 
 export const wait: Command = {

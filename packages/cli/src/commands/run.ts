@@ -4,7 +4,7 @@ import { hasCode } from '@holdfast/errors'
 
 import type { Command, CommandContext } from '../command.ts'
 import { usageError, type Parsed } from '../command-line.ts'
-import { copyStreams, proxySignals } from '../run/attach.ts'
+import { copyStreams, exitCodeOf, proxySignals } from '../run/attach.ts'
 import { attached, createBody } from '../run/create-body.ts'
 import { detachKeysOf } from '../run/detach-keys.ts'
 import { createFlags, runFlags } from '../run/flags.ts'
@@ -86,7 +86,6 @@ function withTag(image: string): string {
   return /@|:[^/]*$/.test(image) ? image : `${image}:latest`
 }
 
-/** 127 where the command isn't there, 126 where it can't be executed, 125 for everything else, as docker. */
 async function startContainer(context: CommandContext, id: string): Promise<void> {
   await context.client.json('POST', `/containers/${id}/start`)
 }
@@ -106,6 +105,7 @@ async function runAttached(
       stdin: Number(streams.stdin),
       stdout: Number(streams.stdout),
       stderr: Number(streams.stderr),
+      detachKeys: detachKeys || undefined,
     },
   })
   const waiting = await client.open('POST', `/containers/${id}/wait`, {
@@ -130,7 +130,5 @@ async function runAttached(
   })
   stopProxy()
   if (end === 'detached') return 0
-  let answer = ''
-  for await (const chunk of waiting) answer += String(chunk)
-  return (JSON.parse(answer) as { StatusCode: number }).StatusCode
+  return await exitCodeOf(waiting)
 }

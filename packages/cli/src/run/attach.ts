@@ -1,5 +1,7 @@
 // An attached terminal or pipe: raw mode, resizing, signals, detach keys, and the frames of the engine's stream.
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 
 import type { EngineClient } from '../engine-client.ts'
 import { DetachKeys } from './detach-keys.ts'
@@ -97,6 +99,11 @@ function followSize(options: AttachOptions): () => void {
   send()
   process.on('SIGWINCH', send)
   return () => process.off('SIGWINCH', send)
+}
+
+/** What the engine answers to `wait` once the container has ended. */
+export async function exitCodeOf(waiting: IncomingMessage): Promise<number> {
+  return (JSON.parse(await text(waiting)) as { StatusCode: number }).StatusCode
 }
 
 const proxied = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'] as const

@@ -1,6 +1,9 @@
 import { usageError, type Parsed } from '../command-line.ts'
 
-/** What `--detach-keys` says, checked: to be asked for before anything is created or started. */
+/**
+ * What `--detach-keys` says, checked: to be asked for before anything is created or started. The engine is told too: it
+ * looks for Docker's own keys otherwise.
+ */
 export function detachKeysOf(parsed: Parsed): string {
   const keys = parsed.text('detach-keys') ?? 'ctrl-p,ctrl-q'
   sequenceOf(keys)

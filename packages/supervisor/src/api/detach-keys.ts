@@ -2,8 +2,8 @@ import { HoldfastError } from '@holdfast/errors'
 
 const defaultKeys = 'ctrl-p,ctrl-q'
 
-/** `ctrl-p,ctrl-q` or single characters as bytes. Empty or absent: docker's default. Throws HF_BAD_REQUEST. */
-export function parseDetachKeys(keys: string | null | undefined): Buffer {
+/** `ctrl-p,ctrl-q` or single characters as bytes. Empty: docker's default. Throws HF_BAD_REQUEST. */
+export function parseDetachKeys(keys: string): Buffer {
   const bytes = (keys || defaultKeys).split(',').map((key) => {
     if (key.length === 1 && key > '\0' && key < '\x80') return key.charCodeAt(0)
     const control = /^ctrl-([a-zA-Z@[\\\]^_])$/.exec(key)?.[1]

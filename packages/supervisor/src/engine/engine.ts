@@ -92,8 +92,6 @@ export interface AttachOptions {
   logs: boolean
   /** False: only what `logs` gives. */
   stream: boolean
-  /** Docker's detach keys, `ctrl-p,ctrl-q`; read from stdin by the API layer. */
-  detachKeys?: string
 }
 
 /** An attached client. Output keeps its order; a chunk says which stream it is of. */
@@ -153,7 +151,8 @@ export interface ExecOptions {
   attachStdout: boolean
   attachStderr: boolean
   privileged: boolean
-  detachKeys?: string
+  /** `ctrl-p,ctrl-q`, for whoever looks for them in the input; '' for Docker's. */
+  detachKeys: string
   consoleSize?: [number, number]
 }
 

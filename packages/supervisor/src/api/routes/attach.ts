@@ -29,8 +29,7 @@ async function attach(call: Call): Promise<void> {
 }
 
 async function openAttachment(call: Call): Promise<Attachment> {
-  const keys = text(call.query, 'detachKeys')
-  const detachKeys = parseDetachKeys(keys)
+  const detachKeys = parseDetachKeys(text(call.query, 'detachKeys'))
   const record = call.engine.get(call.params['id'] ?? '')
   // Without OpenStdin the container's input is /dev/null; what the client sends goes nowhere, as with dockerd.
   const stdin = flag(call.query, 'stdin') && record.config.OpenStdin
@@ -40,7 +39,6 @@ async function openAttachment(call: Call): Promise<Attachment> {
     stderr: flag(call.query, 'stderr'),
     logs: flag(call.query, 'logs'),
     stream: flag(call.query, 'stream'),
-    ...(keys === '' ? {} : { detachKeys: keys }),
   })
   return { session, stdin, detachKeys }
 }

@@ -42,7 +42,7 @@ export function parseExecCreate(body: unknown): ExecOptions {
     attachStdout: exec.AttachStdout,
     attachStderr: exec.AttachStderr,
     privileged: exec.Privileged,
-    ...(exec.DetachKeys === '' ? {} : { detachKeys: exec.DetachKeys }),
+    detachKeys: exec.DetachKeys,
     ...(exec.ConsoleSize === null ? {} : { consoleSize: exec.ConsoleSize }),
   }
 }
