@@ -213,10 +213,9 @@ describe.skipIf(!isRoot)('the engine', () => {
 
   it('restarts, with a new log line and the same root', async () => {
     const id = await world.start('echo run >> /count; cat /count; sleep 100')
-    while (!(await world.output(id))) await new Promise((resolve) => setTimeout(resolve, 5))
+    await eventually(() => world.output(id))
     await world.engine.restart(id, { timeout: 0 })
-    while ((await world.output(id)).split('\n').length < 4)
-      await new Promise((resolve) => setTimeout(resolve, 5))
+    await eventually(async () => (await world.output(id)).split('\n').length >= 4)
     expect(await world.output(id)).toBe('run\nrun\nrun\n')
     await world.engine.remove(id, { force: true, volumes: false })
   })

@@ -1,4 +1,4 @@
-import { hasCode, HoldfastError } from '@holdfast/errors'
+import { HoldfastError } from '@holdfast/errors'
 import type { ContainerRecord } from '../engine/container-record.ts'
 import type { Engine } from '../engine/engine.ts'
 import { Filters } from './filters.ts'
@@ -86,7 +86,7 @@ export class ContainerQuery {
     return (
       filters.some('id', (id) => record.id.startsWith(id)) &&
       filters.matches('name', [`/${record.name}`, record.name]) &&
-      (!filters.has('label') || filters.labels('label', this.#labels(record))) &&
+      filters.labels('label', record.config.Labels) &&
       (this.#ancestors === undefined || this.#ancestors.has(record.imageId)) &&
       (this.#before === undefined || record.created < this.#before.created) &&
       (this.#since === undefined || record.created > this.#since.created)
@@ -130,16 +130,6 @@ export class ContainerQuery {
         ),
       )
     )
-  }
-
-  /** With those that come from the image. */
-  #labels(record: ContainerRecord): Record<string, string> {
-    try {
-      return { ...this.#engine.images.get(record.imageId).config.config.Labels, ...record.config.Labels }
-    } catch (error) {
-      if (hasCode(error, 'HF_IMAGE_NOT_FOUND')) return record.config.Labels
-      throw error
-    }
   }
 
   #imageIds(references: string[]): Set<string> {

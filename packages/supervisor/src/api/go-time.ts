@@ -1,4 +1,5 @@
 import { HoldfastError } from '@holdfast/errors'
+import { parseTime } from '../engine/time.ts'
 
 const unitNanos: Record<string, bigint> = {
   ns: 1n,
@@ -39,7 +40,7 @@ export function parseTimestamp(field: string, text: string | null, now = Date.no
   }
   const duration = parseGoDuration(text)
   if (duration !== undefined) return BigInt(now) * 1_000_000n - duration
-  const nanos = rfc3339Nanos(text)
+  const nanos = parseTime(text)
   if (nanos === undefined) {
     throw new HoldfastError('HF_BAD_REQUEST', `invalid value for "${field}": "${text}"`, {
       hint: 'Give Unix seconds, an RFC 3339 time, or a duration such as 10m.',
@@ -49,20 +50,9 @@ export function parseTimestamp(field: string, text: string | null, now = Date.no
   return nanos
 }
 
-/** Nanoseconds since the epoch; a time without zone is UTC. undefined when it is no such time. */
-export function rfc3339Nanos(text: string): bigint | undefined {
-  const match = /^(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9})\d*)?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(
-    text,
-  )
-  if (!match) return undefined
-  const [, date = '', minutes = '00:00', seconds = '00', fraction = '', zone = 'Z'] = match
-  const millis = Date.parse(`${date}T${minutes}:${seconds}${zone}`)
-  return Number.isNaN(millis) ? undefined : BigInt(millis) * 1_000_000n + BigInt(fraction.padEnd(9, '0'))
-}
-
 /** Whole seconds since the epoch of a record's time; 0 for ''. */
 export function unixSeconds(time: string): number {
-  const nanos = rfc3339Nanos(time)
+  const nanos = parseTime(time)
   return nanos === undefined ? 0 : Number(nanos / 1_000_000_000n)
 }
 

@@ -1,3 +1,4 @@
+import { hasCode } from '@holdfast/errors'
 import { access, readFile } from 'node:fs/promises'
 import { arch, availableParallelism, hostname, release, totalmem } from 'node:os'
 
@@ -58,7 +59,7 @@ async function read(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
+    if (hasCode(error, 'ENOENT')) return ''
     throw error
   }
 }

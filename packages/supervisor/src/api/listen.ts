@@ -1,3 +1,4 @@
+import { maxSocketPath } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import { chmodSync, chownSync, lstatSync, readFileSync, rmSync } from 'node:fs'
 import type { Server } from 'node:http'
@@ -36,12 +37,12 @@ function checkedPath(path: string): string {
   if (!path.startsWith('/') || path.includes('\0')) {
     throw new HoldfastError('HF_BAD_REQUEST', `invalid socket path "${path}": it must be absolute`)
   }
-  if (Buffer.byteLength(path) > 107) {
+  if (Buffer.byteLength(path) > maxSocketPath) {
     throw new HoldfastError(
       'HF_BAD_REQUEST',
       `the socket path has ${Buffer.byteLength(path)} bytes: ${path}`,
       {
-        hint: 'A unix socket address holds at most 107; choose a shorter path.',
+        hint: `A unix socket's address holds at most ${maxSocketPath}: choose a shorter path.`,
       },
     )
   }

@@ -17,6 +17,7 @@ import type {
   LogStream,
 } from '../engine/engine.ts'
 import type { EngineEvent, EventFilter } from '../engine/events.ts'
+import { mergeImageDefaults } from '../engine/image-defaults.ts'
 import { frameHeader } from './stream-frame.ts'
 
 const busybox: Image = {
@@ -88,13 +89,14 @@ export class MemoryEngine implements Engine {
   async create(name: string | undefined, config: ContainerConfig, hostConfig: HostConfig, networking: never) {
     this.calls.push({ verb: 'create', arguments: [name, config, hostConfig, networking] })
     const image = this.images.get(config.Image)
+    const merged = mergeImageDefaults(config, image.config.config)
     const id = randomBytes(32).toString('hex')
-    const [path = '', ...args] = config.Cmd ?? []
+    const [path = '', ...args] = merged.Cmd ?? []
     const record: ContainerRecord = {
       id,
       name: name ?? `made_up_${id.slice(0, 4)}`,
       created: new Date().toISOString(),
-      config,
+      config: merged,
       hostConfig,
       networking,
       imageId: image.id,
@@ -285,7 +287,7 @@ export class MemoryEngine implements Engine {
       args: options.args,
       user: options.user,
       privileged: options.privileged,
-      detachKeys: options.detachKeys ?? '',
+      detachKeys: options.detachKeys,
     }
     this.execs.set(id, { record, options })
     return id

@@ -1,4 +1,4 @@
-import { HoldfastError } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 import { execFile } from 'node:child_process'
 import { readFile, stat } from 'node:fs/promises'
 
@@ -112,8 +112,7 @@ async function readProcess(pid: number, uptime: number): Promise<string[] | unde
       commandLine.replaceAll('\0', ' ').trim() || `[${name}]`,
     ]
   } catch (error) {
-    if (error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH'].includes(String(error.code)))
-      return undefined
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return undefined
     throw error
   }
 }

@@ -551,6 +551,29 @@ describe('hijacked connections', () => {
     expect(engine.get(id).state.status).toBe('running')
   })
 
+  it('ends an exec on a terminal at the keys that it was created with', async () => {
+    const id = await created(['cat'])
+    const exec = await ask('POST', `/containers/${id}/exec`, {
+      Cmd: ['cat'],
+      Tty: true,
+      AttachStdin: true,
+      AttachStdout: true,
+      DetachKeys: 'ctrl-a,x',
+    })
+    const body = '{"Tty":true}'
+    const client = new RawClient()
+    client.socket.write(
+      `POST /exec/${exec.json.Id}/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n` +
+        `Content-Length: ${body.length}\r\n${upgrade}\r\n${body}`,
+    )
+    await client.until(({ received }) => received.includes('\r\n\r\n'))
+    client.socket.write('a\x10\x11')
+    await client.until(({ stream }) => stream.includes('a\x10\x11')) // Docker's own keys are two like any others
+    client.socket.write('\x01xlost')
+    await client.until(({ ended }) => ended)
+    expect(client.stream.toString()).toBe('a\x10\x11')
+  })
+
   it('answers an error as HTTP before the connection is taken over', async () => {
     const client = new RawClient()
     client.socket.write(attachTo('nosuch', `${upgrade}\r\n`))

@@ -4,8 +4,8 @@
  */
 import { existsSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { cgroupMounts } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
-import { cgroupMounts } from './cgroup-tree.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 

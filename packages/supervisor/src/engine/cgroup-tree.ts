@@ -2,15 +2,8 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { cgroupMounts } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
-
-/** Where the hierarchies are mounted. */
-export function cgroupMounts(mountinfo: string = readFileSync('/proc/self/mountinfo', 'utf8')): string[] {
-  return mountinfo
-    .split('\n')
-    .filter((line) => / - cgroup2? /.test(line))
-    .map((line) => line.split(' ')[4] ?? '')
-}
 
 /** Names directly beneath the parent, over all hierarchies. */
 export function listCgroups(parent: string): string[] {
@@ -60,7 +53,7 @@ function pidsIn(directory: string): number[] {
   try {
     return readFileSync(join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number)
   } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP')) return []
+    if (hasCode(error, 'ENOENT', 'ENODEV', 'ENOTSUP')) return []
     throw error
   }
 }

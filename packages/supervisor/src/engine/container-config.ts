@@ -1,7 +1,7 @@
 /**
  * The create request as the engine takes it: Docker's own names and shapes (Engine API 1.51, `Config`, `HostConfig`,
- * `NetworkingConfig`), with defaults filled in by the API layer's schema. It is stored as it is and never changed:
- * `inspect` shows it again.
+ * `NetworkingConfig`), with defaults filled in by the API layer's schema. It is stored with what the image says where
+ * it says nothing (image-defaults.ts), and never changed: `inspect` shows it again.
  */
 
 export interface ContainerConfig {

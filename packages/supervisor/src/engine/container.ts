@@ -3,7 +3,7 @@ import type { Bookkeeping, ContainerStore, StoredContainer } from '../records/co
 import type { ShimClient } from '../shims/shim-client.ts'
 import type { ContainerRecord, ContainerState } from './container-record.ts'
 import type { ExecInstance } from './exec.ts'
-import { Lock } from './lock.ts'
+import { Mutex } from './mutex.ts'
 import type { PendingAttachment } from './pending-attachment.ts'
 import { Waits } from './waits.ts'
 
@@ -22,8 +22,8 @@ export interface LiveShim {
 export class Container implements StoredContainer {
   record: ContainerRecord
   book: Bookkeeping
-  /** Taken by whatever changes the container's state. */
-  readonly lock = new Lock()
+  /** Taken by whatever changes the container's state, so that no verb sees another half done. */
+  readonly lock = new Mutex()
   readonly waits = new Waits()
   readonly execs = new Map<string, ExecInstance>()
   /** When the last one was created, by performance.now(). */

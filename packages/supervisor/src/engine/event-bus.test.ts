@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { EventBus } from './event-bus.ts'
-import { formatTime, nowNanoseconds, parseTime } from './time.ts'
+import { nowNanoseconds } from './time.ts'
 
 const all = { matches: () => true }
 
@@ -49,14 +49,5 @@ describe('events', () => {
     for await (const { timeNano } of bus.subscribe(filter, new AbortController().signal)) times.push(timeNano)
     expect(times).toHaveLength(50)
     expect(times.every((time, index) => index === 0 || time > times[index - 1]!)).toBe(true)
-  })
-})
-
-describe('times', () => {
-  it('go to text and back with every nanosecond', () => {
-    expect(formatTime(1_767_323_045_000_000_007n)).toBe('2026-01-02T03:04:05.000000007Z')
-    expect(parseTime('2026-01-02T03:04:05.000000007Z')).toBe(1_767_323_045_000_000_007n)
-    expect(parseTime('2026-01-02T04:04:05.1+01:00')).toBe(1_767_323_045_100_000_000n)
-    expect(parseTime('yesterday')).toBeUndefined()
   })
 })

@@ -9,6 +9,7 @@ import { containerEvent } from './container-event.ts'
 import type { ExecRecord } from './container-record.ts'
 import type { EngineContext } from './context.ts'
 import type { AttachSession, ExecOptions, ExecStartOptions } from './engine.ts'
+import { exitCodeOf } from './exit-code.ts'
 import { newId } from './names.ts'
 import { LiveAttachment } from './live-attachment.ts'
 import { askShim, checkRunning, notRunning, withShim } from './shim-of.ts'
@@ -54,7 +55,7 @@ export async function execCreate(
     )
   }
   const id = newId()
-  const { args, user, tty, attachStdin, privileged } = options
+  const { args, user, tty, attachStdin, privileged, detachKeys } = options
   const spec = parseExecSpec(specOf(options))
   // Once the client has its answer, and writes the next request.
   if (isPrepared(container, options)) setImmediate(() => container.shim?.client.prepareExec(id, spec))
@@ -78,7 +79,7 @@ export async function execCreate(
       args,
       user,
       privileged,
-      detachKeys: options.detachKeys ?? '',
+      detachKeys,
     },
   })
   listIds(container)
@@ -145,12 +146,7 @@ export async function execStart(
   } catch (failure) {
     const error = await endedMeanwhile(container, failure)
     if (exec.record.exitCode === null) {
-      const exitCode = hasCode(error, 'HF_COMMAND_NOT_FOUND')
-        ? 127
-        : hasCode(error, 'HF_COMMAND_NOT_EXECUTABLE')
-          ? 126
-          : 128
-      exec.record = { ...exec.record, running: false, exitCode }
+      exec.record = { ...exec.record, running: false, exitCode: exitCodeOf(error) }
       exec.ended.resolve()
     }
     throw error

@@ -1,12 +1,13 @@
 /** Other containers' namespaces for one that joins them, as paths of descriptors that we hold while it is made. */
 import { existsSync } from 'node:fs'
-import { closeFd, namespaceInode, namespaceOwner, openNamespace } from '@holdfast/core'
+import { closeFd, namespaceInode, openNamespace } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { NamespaceType } from '@holdfast/protocol'
 import type { EngineContext } from './context.ts'
 import type { HostConfig } from './container-config.ts'
 import { takeNamespace } from './endpoint.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
+import { ownerInodeOf } from './namespace-owner.ts'
 import { withShim } from './shim-of.ts'
 import { isRunning } from './waits.ts'
 
@@ -107,22 +108,13 @@ function checkOwners(fds: Map<NamespaceType, number>): void {
   const wanted = namespaceInode(userFd)
   for (const [type, fd] of fds) {
     if (type === 'user') continue
-    const owner = ownerOf(fd)
+    const owner = ownerInodeOf(fd)
     if (owner === wanted || owner === hostUserNamespace()) continue
     throw new HoldfastError(
       'HF_BAD_REQUEST',
       `the ${type} namespace to join belongs to another user namespace than the container's`,
       { hint: 'Join namespaces of containers that share one user namespace.', details: { type, owner } },
     )
-  }
-}
-
-function ownerOf(fd: number): number {
-  const owner = namespaceOwner(fd)
-  try {
-    return namespaceInode(owner)
-  } finally {
-    closeFd(owner)
   }
 }
 

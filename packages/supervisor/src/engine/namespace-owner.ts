@@ -20,14 +20,17 @@ export function inodeAt(path: string): number | undefined {
 
 /** Of the user namespace that has the rights over it. */
 export function ownerInode(path: string): number | undefined {
-  return within(path, (fd) => {
-    const owner = namespaceOwner(fd)
-    try {
-      return namespaceInode(owner)
-    } finally {
-      closeFd(owner)
-    }
-  })
+  return within(path, ownerInodeOf)
+}
+
+/** As `ownerInode`, of a namespace that is open. */
+export function ownerInodeOf(fd: number): number {
+  const owner = namespaceOwner(fd)
+  try {
+    return namespaceInode(owner)
+  } finally {
+    closeFd(owner)
+  }
 }
 
 function within(path: string, look: (fd: number) => number): number | undefined {

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { maxSocketPath } from '@holdfast/core'
 
 /**
  * Where an instance keeps its things. Under the data root is what lives as long as the containers; under the exec
@@ -50,9 +51,6 @@ export function containerDirectory(paths: Paths, id: string): string {
 export function shimDirectory(paths: Paths, id: string): string {
   return join(paths.shims, id)
 }
-
-/** sun_path has 108 bytes with its NUL; Node cuts longer paths off silently and binds the wrong file. */
-export const maxSocketPath = 107
 
 /** How long an exec root may be so that `<exec-root>/c/<64 hex digits>/shim.sock` still fits. */
 export const maxExecRoot = maxSocketPath - '/c/'.length - 64 - '/shim.sock'.length

@@ -2,9 +2,10 @@
  * After a start of the engine: what its records say is held against what is there. Every leftover belongs to a
  * container or is removed; nothing is guessed, and nothing pid-based is trusted across a reboot.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { bootId } from '@holdfast/core'
 import type { Attachment } from '@holdfast/network'
 import { listCgroups, removeCgroup } from './cgroup-tree.ts'
 import { choicesOf } from './container-choices.ts'
@@ -21,8 +22,7 @@ import { isRunning } from './waits.ts'
 
 export async function recover(context: EngineContext): Promise<void> {
   const { containers, store } = context
-  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  const rebooted = store.fact('boot-id') !== bootId
+  const rebooted = store.fact('boot-id') !== bootId()
   if (rebooted) await forgetEarlierBoot(context)
   // A removal that was begun is finished, and --rm keeps its word: both after everything else is in order.
   const unfinished = containers.list().filter(({ record }) => record.state.status === 'removing')
@@ -36,7 +36,7 @@ export async function recover(context: EngineContext): Promise<void> {
   await removeStrayStorage(context)
   await restoreIdRanges(context)
   await removeStrayCgroups(context)
-  if (rebooted) context.reserve.run(() => store.setFact('boot-id', bootId)) // else nothing to write: the disk may be full
+  if (rebooted) context.reserve.run(() => store.setFact('boot-id', bootId())) // else nothing to write: the disk may be full
   for (const container of containers.list()) {
     const { state, hostConfig } = container.record
     if (hostConfig.AutoRemove && state.status === 'exited') autoRemove(context, container)

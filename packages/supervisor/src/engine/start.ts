@@ -21,6 +21,7 @@ import type { Container, LiveShim } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { connectNetwork, disconnectNetwork } from './endpoint.ts'
 import { writeEtcFiles, writeHosts } from './etc-directory.ts'
+import { exitCodeOf } from './exit-code.ts'
 import { containerExited } from './exit.ts'
 import { adopt, followShim } from './follow-shim.ts'
 import { joinNamespaces, partnerNotRunning, type JoinedNamespaces } from './join-namespaces.ts'
@@ -278,12 +279,6 @@ async function unmake(context: EngineContext, container: Container): Promise<voi
   await discardShim(context, container).catch((failure: unknown) =>
     logger.error({ err: failure, container: container.id }, 'undoing a failed start: shim'),
   )
-}
-
-/** The shell's and Docker's convention. */
-export function exitCodeOf(error: unknown): number {
-  if (hasCode(error, 'HF_COMMAND_NOT_FOUND')) return 127
-  return hasCode(error, 'HF_COMMAND_NOT_EXECUTABLE') ? 126 : 128
 }
 
 /** As Promise.all, but waits for all of them: what one made must be known when another's failure is undone. */

@@ -1,3 +1,5 @@
+import { formatTime } from '@holdfast/protocol'
+
 /** Nanoseconds since the epoch; strictly rising within this process, so that events keep their order. */
 export function nowNanoseconds(): bigint {
   const now = BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n
@@ -12,21 +14,17 @@ export function nowNanoseconds(): bigint {
 let last = 0n
 
 /** RFC 3339 with nanoseconds, in UTC. */
-export function formatTime(nanoseconds: bigint): string {
-  const seconds = nanoseconds / 1_000_000_000n
-  const fraction = nanoseconds % 1_000_000_000n
-  return `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}.${String(fraction).padStart(9, '0')}Z`
-}
-
 export function nowText(): string {
   return formatTime(nowNanoseconds())
 }
 
-/** Reads RFC 3339 with up to nine digits of fraction; undefined where it is nothing of the kind. */
+/** RFC 3339, or down to a date alone, in nanoseconds since the epoch; without a zone it is UTC. Undefined for anything else. */
 export function parseTime(text: string): bigint | undefined {
-  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)$/.exec(text)
+  const match = /^(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9})\d*)?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(
+    text,
+  )
   if (!match) return undefined
-  const milliseconds = Date.parse(`${match[1]}${match[3]}`)
-  if (Number.isNaN(milliseconds)) return undefined
-  return BigInt(milliseconds) * 1_000_000n + BigInt((match[2] ?? '').padEnd(9, '0'))
+  const [, date = '', minutes = '00:00', seconds = '00', fraction = '', zone = 'Z'] = match
+  const millis = Date.parse(`${date}T${minutes}:${seconds}${zone}`)
+  return Number.isNaN(millis) ? undefined : BigInt(millis) * 1_000_000n + BigInt(fraction.padEnd(9, '0'))
 }

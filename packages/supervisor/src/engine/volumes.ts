@@ -3,7 +3,6 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } fro
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { HoldfastError } from '@holdfast/errors'
 import { nameDiskFull } from './disk-full.ts'
 import type { VolumeRecord } from './engine.ts'
 import type { EventBus } from './event-bus.ts'
@@ -11,7 +10,7 @@ import { newId } from './names.ts'
 import { nowText } from './time.ts'
 
 /** The label by which Docker marks a volume that nobody named. */
-const anonymousLabel = 'com.docker.volume.anonymous'
+export const anonymousLabel = 'com.docker.volume.anonymous'
 
 /** Of directories that a removal left behind when the engine was killed. No volume's name begins like this. */
 const doomedPrefix = '.removing-'
@@ -39,12 +38,6 @@ export class Volumes {
 
   list(): VolumeRecord[] {
     return [...this.#volumes.values()]
-  }
-
-  get(name: string): VolumeRecord {
-    const volume = this.#volumes.get(name)
-    if (volume) return volume
-    throw new HoldfastError('HF_VOLUME_NOT_FOUND', `get ${name}: no such volume`, { details: { name } })
   }
 
   /** The volume of this name, made where there is none; `''` makes one without a name of the user's. */

@@ -19,8 +19,6 @@ export interface Bookkeeping {
   attachment: Attachment | null
   /** Volumes without a name of the user's, removed with `rm -v` and by --rm. */
   anonymousVolumes: string[]
-  /** Stopped by hand, so that no restart policy starts it again. */
-  stoppedByUser: boolean
 }
 
 export interface StoredContainer {
@@ -31,7 +29,6 @@ export interface StoredContainer {
 export const emptyBookkeeping: Bookkeeping = Object.freeze({
   attachment: null,
   anonymousVolumes: [],
-  stoppedByUser: false,
 })
 
 /** How often it is tried to write what a full disk had no room for. */

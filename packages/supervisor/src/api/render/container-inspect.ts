@@ -1,16 +1,12 @@
-import type { ImageRunConfig } from '@holdfast/images'
 import type { ContainerConfig, HostConfig } from '../../engine/container-config.ts'
 import type { ContainerRecord, ContainerState, EndpointRecord } from '../../engine/container-record.ts'
 import { hiddenPaths } from '../../spec/masked-paths.ts'
 import type { SpecHost } from '../../spec/index.ts'
 import { zeroTime } from '../go-time.ts'
-import { mergedConfig } from './merged-config.ts'
 
 export interface InspectOptions {
   /** Minor number of the API version. */
   api: number
-  /** The image's configuration, as long as there is the image. */
-  image: ImageRunConfig | undefined
   sizes?: { rw: number; rootFs: number } | undefined
   /** What of /proc and /sys is hidden where the request didn't say. */
   host: SpecHost
@@ -50,7 +46,7 @@ export function renderContainer(record: ContainerRecord, options: InspectOptions
     },
     ...(options.sizes ? { SizeRw: options.sizes.rw, SizeRootFs: options.sizes.rootFs } : {}),
     Mounts: renderMounts(record),
-    Config: renderConfig(mergedConfig(record.config, options.image)),
+    Config: renderConfig(record.config),
     NetworkSettings: renderNetworkSettings(record, options.api),
     // Beyond Docker's shape: whose ids the container's are on this machine.
     Holdfast: { IdRange: record.idRange },

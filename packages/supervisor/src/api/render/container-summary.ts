@@ -9,8 +9,6 @@ export interface SummaryOptions {
   now: number
   /** The image that the container was made from still has the name that it was made by. */
   isNamed: boolean
-  /** The image's labels, for those that the container inherits. */
-  imageLabels: Record<string, string>
   sizes?: { rw: number; rootFs: number } | undefined
 }
 
@@ -26,7 +24,7 @@ export function renderSummary(record: ContainerRecord, options: SummaryOptions):
     Created: unixSeconds(record.created),
     Ports: Object.values(record.networks).flatMap(renderPorts),
     ...(options.sizes ? { SizeRw: options.sizes.rw, SizeRootFs: options.sizes.rootFs } : {}),
-    Labels: { ...options.imageLabels, ...record.config.Labels },
+    Labels: record.config.Labels,
     State: record.state.status,
     Status: statusText(record.state, options.now),
     HostConfig: { NetworkMode: record.hostConfig.NetworkMode },

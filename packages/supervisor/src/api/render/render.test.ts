@@ -9,8 +9,6 @@ import { parsePs } from '../process-table.ts'
 import { referenceMatches } from '../routes/images.ts'
 import { statusText } from './container-summary.ts'
 import { renderEvent } from './event.ts'
-import { mergedConfig } from './merged-config.ts'
-import { parseCreate } from '../schema/container-create.ts'
 
 describe('statusText', () => {
   const now = Date.parse('2026-01-01T00:00:00Z')
@@ -43,30 +41,6 @@ describe('statusText', () => {
     [90 * 86_400_000, '3 months'],
     [800 * 86_400_000, '2 years'],
   ])('%d ms is "%s"', (millis, text) => expect(humanDuration(millis)).toBe(text))
-})
-
-describe('mergedConfig', () => {
-  const image = {
-    Env: ['PATH=/bin', 'A=image'],
-    Cmd: ['sh'],
-    Entrypoint: ['/init'],
-    Labels: { a: 'image', b: 'image' },
-  }
-  const config = (more: object) => parseCreate({ Image: 'x', ...more }).config
-  it('takes from the image what the user left open', () => {
-    expect(mergedConfig(config({ Env: ['A=own'], Labels: { a: 'own' } }), image)).toMatchObject({
-      Env: ['A=own', 'PATH=/bin'],
-      Cmd: ['sh'],
-      Entrypoint: ['/init'],
-      Labels: { a: 'own', b: 'image' },
-    })
-  })
-  it('drops the command of the image when the user replaces its entrypoint', () => {
-    expect(mergedConfig(config({ Entrypoint: ['/x'] }), image)).toMatchObject({
-      Cmd: null,
-      Entrypoint: ['/x'],
-    })
-  })
 })
 
 describe('events', () => {

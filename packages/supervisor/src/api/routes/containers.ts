@@ -1,12 +1,12 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import type { Image } from '@holdfast/images'
 import type { ContainerRecord } from '../../engine/container-record.ts'
 import type { Engine } from '../../engine/engine.ts'
+import { parseTime } from '../../engine/time.ts'
 import { readSpecHost, type SpecHost } from '../../spec/index.ts'
 import { ContainerQuery } from '../container-query.ts'
 import { errorAnswer } from '../error-answer.ts'
 import { Filters } from '../filters.ts'
-import { parseTimestamp, rfc3339Nanos } from '../go-time.ts'
+import { parseTimestamp } from '../go-time.ts'
 import { flag, integer, text } from '../query.ts'
 import { renderContainer } from '../render/container-inspect.ts'
 import { renderSummary } from '../render/container-summary.ts'
@@ -70,7 +70,6 @@ async function list(call: Call): Promise<void> {
       api,
       now,
       isNamed: isNamed(engine, record),
-      imageLabels: imageOf(engine, record)?.config.config.Labels ?? {},
       sizes: withSizes ? await engine.sizes(record.id) : undefined,
     }),
   )
@@ -91,8 +90,7 @@ async function inspect(call: Call): Promise<void> {
   const { engine, api } = call
   const record = engine.get(call.params['id'] ?? '')
   const sizes = flag(call.query, 'size') ? await engine.sizes(record.id) : undefined
-  const image = imageOf(engine, record)?.config.config
-  call.send(200, renderContainer(record, { api, image, sizes, host: specHost() }))
+  call.send(200, renderContainer(record, { api, sizes, host: specHost() }))
 }
 
 let knownHost: SpecHost | undefined
@@ -101,16 +99,6 @@ let knownHost: SpecHost | undefined
 function specHost(): SpecHost {
   knownHost ??= readSpecHost()
   return knownHost
-}
-
-/** undefined when the image was removed by force while the container was left. */
-function imageOf(engine: Engine, record: ContainerRecord): Image | undefined {
-  try {
-    return engine.images.get(record.imageId)
-  } catch (error) {
-    if (hasCode(error, 'HF_IMAGE_NOT_FOUND')) return undefined
-    throw error
-  }
 }
 
 async function rename(call: Call): Promise<void> {
@@ -145,7 +133,7 @@ async function prune(call: Call): Promise<void> {
     .filter(
       ({ state, created, config }) =>
         ['created', 'exited', 'dead'].includes(state.status) &&
-        (until === undefined || (rfc3339Nanos(created) ?? 0n) < until) &&
+        (until === undefined || (parseTime(created) ?? 0n) < until) &&
         filters.labels('label', config.Labels) &&
         (!filters.has('label!') || !filters.labels('label!', config.Labels)),
     )

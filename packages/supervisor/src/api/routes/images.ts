@@ -1,8 +1,9 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { Image } from '@holdfast/images'
 import type { ImageDeletion } from '../../engine/engine.ts'
+import { parseTime } from '../../engine/time.ts'
 import { Filters, globMatches } from '../filters.ts'
-import { parseTimestamp, rfc3339Nanos } from '../go-time.ts'
+import { parseTimestamp } from '../go-time.ts'
 import { flag, text } from '../query.ts'
 import { renderHistory, renderImage, renderImageSummary } from '../render/image.ts'
 import type { Call, Route } from '../route.ts'
@@ -48,7 +49,7 @@ function list(call: Call): void {
 }
 
 function createdNanos(image: Image): bigint {
-  return rfc3339Nanos(image.config.created ?? '') ?? 0n
+  return parseTime(image.config.created ?? '') ?? 0n
 }
 
 /** A pattern without a tag matches every tag. */

@@ -90,7 +90,6 @@ async function diskUsage(call: Call): Promise<void> {
         api,
         now,
         isNamed: isNamed(engine, record),
-        imageLabels: {},
         sizes: await engine.sizes(record.id),
       }),
     ),

@@ -1,6 +1,7 @@
 import { HoldfastError } from '@holdfast/errors'
 import * as v from 'valibot'
 import type { VolumeRecord } from '../../engine/engine.ts'
+import { anonymousLabel } from '../../engine/volumes.ts'
 import { Filters } from '../filters.ts'
 import { flag } from '../query.ts'
 import { renderVolume } from '../render/volume.ts'
@@ -82,9 +83,6 @@ async function remove(call: Call): Promise<void> {
   await call.engine.removeVolume(call.params['name'] ?? '', { force: flag(call.query, 'force') })
   call.empty(204)
 }
-
-/** By which Docker marks a volume that nobody named. */
-const anonymousLabel = 'com.docker.volume.anonymous'
 
 /** The unused ones: until API 1.42 all of them, since then the anonymous ones unless `all` is asked for. */
 async function prune(call: Call): Promise<void> {

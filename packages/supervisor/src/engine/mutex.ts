@@ -1,5 +1,5 @@
-/** One at a time: what changes a container's state takes its lock, so that no verb sees another half done. */
-export class Lock {
+/** Lets work in, one at a time, in the order of asking. */
+export class Mutex {
   #tail: Promise<void> = Promise.resolve()
 
   async run<T>(action: () => Promise<T> | T): Promise<T> {

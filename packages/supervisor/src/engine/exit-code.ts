@@ -1,0 +1,7 @@
+import { hasCode } from '@holdfast/errors'
+
+/** Of a program that did not come to run: the shell's and Docker's convention. */
+export function exitCodeOf(error: unknown): number {
+  if (hasCode(error, 'HF_COMMAND_NOT_FOUND')) return 127
+  return hasCode(error, 'HF_COMMAND_NOT_EXECUTABLE') ? 126 : 128
+}
