@@ -176,6 +176,10 @@ long clone_tree(struct launch *launch, const char *source, bool recursive);
 long clone_of(struct launch *launch, int source, bool recursive, const char *detail);
 long idmap_tree(struct launch *launch, int tree, int userns, bool recursive, const char *source);
 
+// ---- credentials.c ----
+// setgroups(2); where nobody may, `rootless` takes no groups to give as done.
+long set_groups(size_t count, const void *groups, bool rootless);
+
 // ---- copy.c ----
 // Copies what lies in one directory into another (tmpcopyup).
 long copy_up(struct launch *launch, int from, int to);

@@ -32,8 +32,11 @@ long op_join(struct launch *launch, struct reader *reader)
 
 long op_become_root(struct launch *launch, struct reader *reader)
 {
-	(void)reader;
-	long result = sys(setgroups, 0, NULL);
+	bool rootless = read_u32(reader);
+
+	if (reader->broken)
+		return 0;
+	long result = set_groups(0, NULL, rootless);
 	if (result < 0)
 		return failed(launch, "setgroups", "", result);
 	result = sys(setresgid, 0, 0, 0);

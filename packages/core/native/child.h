@@ -88,3 +88,38 @@ class BorrowedChild {
   int error_ = 0;
   bool reaped_ = false;
 };
+
+// A child with memory of its own, for as long as this object lives. Made with fork's flags, but by the plain call: what
+// the C library runs before and after a fork is for a process that goes on.
+class LivingChild {
+ public:
+  // `run` never returns, and makes raw system calls alone. `flags`: CLONE_NEW….
+  LivingChild(int (*run)(void*), int flags) {
+    clone_args args = {};
+    args.flags = static_cast<unsigned>(flags) | CLONE_PIDFD;
+    args.pidfd = reinterpret_cast<uint64_t>(&pidfd_);
+    pid_ = static_cast<pid_t>(RawCall(SYS_clone3, reinterpret_cast<long>(&args), sizeof args));
+    if (pid_ == 0) run(nullptr);
+    if (pid_ < 0) error_ = -pid_;
+  }
+  ~LivingChild() {
+    if (pid_ <= 0) return;
+    RawCall(SYS_pidfd_send_signal, pidfd_, SIGKILL, 0, 0);
+    siginfo_t end;
+    while (waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_), &end, WEXITED | __WALL) < 0 &&
+           errno == EINTR) {
+    }
+    close(pidfd_);
+  }
+  LivingChild(const LivingChild&) = delete;
+  LivingChild& operator=(const LivingChild&) = delete;
+
+  // 0, or the errno of clone3.
+  int error() const { return error_; }
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = -1;
+  int pidfd_ = -1;
+  int error_ = 0;
+};

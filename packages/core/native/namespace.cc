@@ -57,6 +57,25 @@ static Napi::Value CreateUserNamespace(const Napi::CallbackInfo& info) {
   return Result(info.Env(), open(path, O_RDONLY | O_CLOEXEC));
 }
 
+static int Wait(void*) {
+  RawCall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+  for (;;) RawCall(SYS_ppoll, 0, 0, 0);
+}
+
+// For a caller without rights over every id: a zombie's maps belong to the host's root, and newuidmap(1) takes none. So
+// the child has memory of its own (ours would be changed by what runs meanwhile) and lives until its maps are written.
+// `write(pid)` does that, and what it returns is returned beside the descriptor.
+static Napi::Value CreateUserNamespaceBy(const Napi::CallbackInfo& info) {
+  Napi::Function write = info[0].As<Napi::Function>();
+  LivingChild child(Wait, CLONE_NEWUSER);
+  if (child.error() != 0) return Value(info.Env(), -child.error());
+  write.Call({Napi::Number::New(info.Env(), child.pid())});
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/user", child.pid());
+  return Result(info.Env(), open(path, O_RDONLY | O_CLOEXEC));
+}
+
 struct NamespaceRequest {
   int usernsFd;
   int flag;
@@ -105,6 +124,7 @@ void InitNamespace(Napi::Env env, Napi::Object exports) {
   exports["namespaceOwner"] = Napi::Function::New(env, NamespaceOwner);
   exports["namespaceOfPidfd"] = Napi::Function::New(env, NamespaceOfPidfd);
   exports["createUserNamespace"] = Napi::Function::New(env, CreateUserNamespace);
+  exports["createUserNamespaceBy"] = Napi::Function::New(env, CreateUserNamespaceBy);
   exports["createNamespace"] = Napi::Function::New(env, CreateNamespace);
   exports["endedChildPidfd"] = Napi::Function::New(env, EndedChildPidfd);
 }

@@ -146,7 +146,7 @@ export function createUserNamespace(maps: { uid: readonly IdMapping[]; gid: read
   return check(native.createUserNamespace(uid, gid), 'clone(CLONE_NEWUSER)', { hints: usernsHints })
 }
 
-const usernsHints = {
+export const usernsHints = {
   ENOSPC: 'No more user namespaces may be made: raise the sysctl user.max_user_namespaces.',
   EUSERS: 'User namespaces are nested more than 32 deep.',
   EPERM:

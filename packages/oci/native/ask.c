@@ -26,7 +26,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define PROTOCOL "2"
+#define PROTOCOL "3"
 
 static void put_bounding_set(FILE *out)
 {
@@ -38,7 +38,8 @@ static void put_bounding_set(FILE *out)
 	fprintf(out, "%llx%c", (unsigned long long)set, 0);
 }
 
-// Texts, each ended by NUL: protocol, this call's name, working directory, capabilities, LISTEN_FDS, the command line.
+// Texts, each ended by NUL: protocol, this call's name, working directory, runtime root, pid, capabilities, LISTEN_FDS, the
+// command line.
 static int request_memfd(int argc, char **argv)
 {
 	char *text = NULL, directory[PATH_MAX];
@@ -48,6 +49,7 @@ static int request_memfd(int argc, char **argv)
 
 	fprintf(out, "%s%c%s%c", PROTOCOL, 0, front.call, 0);
 	fprintf(out, "%s%c", getcwd(directory, sizeof directory) ? directory : "/", 0);
+	fprintf(out, "%s%c%d%c", front.root, 0, (int)getpid(), 0);
 	put_bounding_set(out);
 	fprintf(out, "%s%c", listen_fds ? listen_fds : "", 0);
 	for (int i = 0; i < argc; i++)

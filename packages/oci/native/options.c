@@ -1,10 +1,46 @@
 // The global options, as urfave/cli takes them: one dash or two, `--name value` or `--name=value`.
 #include "front.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define DEFAULT_ROOT "/run/holdfast-oci"
+#define NAME "holdfast-oci"
+
+// user_namespaces(7): the initial one maps every id to itself.
+static bool in_user_namespace(void)
+{
+	unsigned inside = 1, outside = 0, size = 0;
+	FILE *map = fopen("/proc/self/uid_map", "re");
+
+	if (!map)
+		return false;
+	bool read = fscanf(map, "%u %u %u", &inside, &outside, &size) == 3;
+	fclose(map);
+	return !read || inside || outside || size != UINT32_MAX;
+}
+
+#define USUAL_ROOT "/run/" NAME
+
+// Whether the usual root is this process's to write, or can be made.
+static bool has_usual_root(void)
+{
+	return access(USUAL_ROOT, W_OK) == 0 || (errno == ENOENT && access("/run", W_OK) == 0);
+}
+
+// As runc, who isn't root has one of their own, and so has a user's root of a user namespace. Engines don't hand USER on
+// (podman): who may not write in the usual one is no root of the host's either.
+static const char *default_root(void)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR"), *user = getenv("USER");
+	bool own = geteuid() != 0 ||
+		   (in_user_namespace() && ((user && *user && strcmp(user, "root")) || !has_usual_root()));
+	char *path;
+
+	return own && runtime && *runtime == '/' && asprintf(&path, "%s/" NAME, runtime) > 0 ? path : USUAL_ROOT;
+}
 
 static const char *name_of(const char *argument)
 {
@@ -53,7 +89,10 @@ static void take_global(int argc, char **argv, int *at)
 		front.log_json = !strcmp(value, "json");
 	} else if ((value = option_value(argv, argc, at, "log"))) {
 		front.log_path = *value && strcmp(value, "/dev/stderr") ? value : NULL;
-	} else if (option_value(argv, argc, at, "criu") || option_value(argv, argc, at, "rootless")) {
+	} else if ((value = option_value(argv, argc, at, "rootless"))) {
+		if (strcmp(value, "auto") && strcmp(value, "true") && strcmp(value, "false"))
+			die(1, "invalid value for --rootless: %s (auto, true or false)", value);
+	} else if (option_value(argv, argc, at, "criu")) {
 		return; // of runc's own workings
 	} else if (is_switch(argv[*at], "debug", &front.debug)) {
 		return;
@@ -72,9 +111,10 @@ void parse_globals(int argc, char **argv)
 
 	front.argc = argc;
 	front.argv = argv;
-	front.root = DEFAULT_ROOT;
 	for (; at < argc && argv[at][0] == '-' && !front.verb; at++)
 		take_global(argc, argv, &at);
+	if (!front.root)
+		front.root = default_root();
 	if (front.verb)
 		return;
 	front.verb = at < argc ? argv[at] : "help";

@@ -79,7 +79,9 @@ static void open_root(void)
 		mkdir(path, 0755);
 		*slash = '/';
 	}
-	mkdir(path, 0700);
+	// Sticky: the directories of a user's session are cleaned of what is not (XDG base directory specification).
+	if (mkdir(path, 0700) == 0 && geteuid() != 0)
+		chmod(path, 01700);
 	front.root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 

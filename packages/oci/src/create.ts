@@ -2,7 +2,7 @@
 import { closeSync, existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { closeFd, processStartTime } from '@holdfast/core'
-import { HoldfastError, hasCode } from '@holdfast/errors'
+import { hasCode } from '@holdfast/errors'
 import { planContainer, type ContainerPlan, type OciConfig } from '@holdfast/plan'
 import {
   birthCgroup,
@@ -30,6 +30,7 @@ import { launchBy, type Launch } from './launch.ts'
 import { readLeniently } from './leniency.ts'
 import { numberOption, onlyId, parseOptions, usage, type Options } from './options.ts'
 import { planHost } from './plan-host.ts'
+import { callersCgroups, refuseBeyondUser, withRightsOf } from './rootless.ts'
 import * as store from './store.ts'
 import { sharingWarning } from './shared-cgroup.ts'
 import { scopeProperties } from './systemd-properties.ts'
@@ -60,7 +61,6 @@ interface Making {
 }
 
 async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
-  refuseRootless()
   const { request } = call
   const options = parseOptions(request.args, makingOptions)
   const id = onlyId(verb, options)
@@ -70,6 +70,7 @@ async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
   const given = withoutIgnoredLimits(read, planHost(request).cgroup.version, call.warn)
   const unit = request.systemdCgroup ? scopeUnit(given.linux?.cgroupsPath, id) : undefined
   const config = adapted(unit ? within(unit, given) : given, call, bundle)
+  refuseBeyondUser(config)
   const detach = verb === 'create' || options.on.has('detach')
   if (verb === 'run' && !config.process) throw usage('process property must not be empty')
   checkConsole(config, options, detach)
@@ -85,15 +86,6 @@ async function make(call: Call, verb: 'create' | 'run'): Promise<void> {
     store.forget(request.root, id)
     throw error
   }
-}
-
-/** Namespaces, mounts and cgroups are made with the host's rights, before the container's user namespace is entered. */
-function refuseRootless(): void {
-  if (process.getuid?.() === 0) return
-  throw new HoldfastError('HF_UNSUPPORTED', 'rootless containers are not supported: only root can make one', {
-    hint: 'Run it as root; a user namespace in the configuration makes the container itself unprivileged.',
-    details: { field: 'uid' },
-  })
 }
 
 function readConfig(bundle: string): string {
@@ -112,12 +104,15 @@ function within({ path }: ScopeUnit, config: OciConfig): OciConfig {
 }
 
 /** What the caller's own surroundings add. */
-function adapted(given: OciConfig, { request }: Call, bundle: string): OciConfig {
+function adapted(given: OciConfig, { request, warn }: Call, bundle: string): OciConfig {
   const config = withAddedDeviceRules(given)
   const { process, root } = config
   if (!process || !root) return config
   const env = withHome(process.env ?? [], resolve(bundle, root.path), process.user?.uid ?? 0)
-  return { ...config, process: { ...process, env: withListenFds(env, request.listenFds) } }
+  return {
+    ...config,
+    process: withRightsOf(request, { ...process, env: withListenFds(env, request.listenFds) }, warn),
+  }
 }
 
 function checkConsole({ process }: OciConfig, options: Options, detach: boolean): void {
@@ -137,6 +132,7 @@ interface PlanFor {
 }
 
 function planFor(call: Call, { id, bundle, config, directory, pivot }: PlanFor): ContainerPlan {
+  const cgroups = callersCgroups(config, id, call.request)
   const plan = planContainer(config, {
     id,
     bundle,
@@ -145,6 +141,7 @@ function planFor(call: Call, { id, bundle, config, directory, pivot }: PlanFor):
     cgroupParent: '/',
     pivot: pivot ? 'pivot' : 'chroot',
     plants: true,
+    ...(cgroups && { cgroups }),
     host: planHost(call.request),
   })
   for (const warning of plan.warnings ?? []) call.warn(warning)
@@ -160,7 +157,7 @@ function newRecord({
   unit,
 }: Pick<Making, 'call' | 'id' | 'bundle' | 'plan' | 'options' | 'unit'>): store.ContainerRecord {
   const cgroup = plan.preparations.find((each) => each.do === 'make-cgroup')
-  if (!cgroup) throw new HoldfastError('HF_INTERNAL', 'the plan has no cgroup')
+  const { version } = planHost(call.request).cgroup
   return {
     id,
     bundle,
@@ -168,11 +165,11 @@ function newRecord({
     created: new Date().toISOString(),
     pid: 0,
     startTime: '',
-    cgroupVersion: cgroup.version,
+    cgroupVersion: version,
     ...(unit && { unit: unit.name }),
-    cgroups: cgroup.directories.map((each) => ({
+    cgroups: (cgroup?.directories ?? []).map((each) => ({
       ...each,
-      version: cgroup.version === 2 || each.controllers.length === 0 ? 2 : 1,
+      version: version === 2 || each.controllers.length === 0 ? 2 : 1,
       ...(existsSync(each.path) && { existed: true }), // or who undoes this would kill those who are in there
     })),
     namespaces: plan.namespaces,
@@ -221,7 +218,7 @@ async function launchIn(
     })
   } catch (error) {
     // One that is not at its door yet ends with its launcher.
-    if (shared) await killInit(making.record)
+    if (shared || prepared.cgroups.length === 0) await killInit(making.record)
     else killCgroup(prepared.cgroups)
     await removeCgroups(prepared.cgroups)
     // runtime.md#lifecycle: a create that fails behind its hooks is destroyed, and that ends with poststop.

@@ -30,6 +30,7 @@ import { execProcess, withDefaults } from './exec-process.ts'
 import { launchBy } from './launch.ts'
 import { numberOption, parseOptions, usage, type Options } from './options.ts'
 import { planHost } from './plan-host.ts'
+import { withRightsOf } from './rootless.ts'
 import * as store from './store.ts'
 
 const spec = {
@@ -108,12 +109,12 @@ async function processOf(
 
 function withSurroundings(
   process: OciProcess,
-  { request }: Call,
+  { request, warn }: Call,
   record: store.ContainerRecord,
   config: OciConfig,
 ): OciProcess {
   const env = withHome(process.env ?? [], resolve(record.bundle, config.root!.path), process.user?.uid ?? 0)
-  return { ...process, env: withListenFds(env, request.listenFds) }
+  return withRightsOf(request, { ...process, env: withListenFds(env, request.listenFds) }, warn)
 }
 
 function checkConsole({ terminal }: OciProcess, { on, value }: Options): void {

@@ -82,6 +82,16 @@ describe('what runc takes', () => {
     expect(warnings).toHaveLength(2)
   })
 
+  it('maps without a user namespace map nothing', () => {
+    const linux = { uidMappings: [{}], gidMappings: [], namespaces: [{ type: 'pid' }] }
+    expect(read(linux)).toEqual({
+      linux: { namespaces: [{ type: 'pid' }] },
+      warnings: ['linux.uidMappings has no effect: there is no user namespace'],
+    })
+    const mapped = { uidMappings: [{}], namespaces: [{ type: 'user' }] }
+    expect(read(mapped)).toEqual({ linux: mapped, warnings: [] })
+  })
+
   it('an empty filter is none, and one with anything in it is read', () => {
     for (const seccomp of [{}, { architectures: [] }, { defaultAction: '', syscalls: null }])
       expect(read({ seccomp }).linux).toEqual({})

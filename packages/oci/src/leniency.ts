@@ -32,6 +32,11 @@ export function leniently(json: unknown, surroundings: { warn: Warn; hasResctrl:
     delete linux['intelRdt']
     surroundings.warn('linux.intelRdt.closID has no effect: this machine has no resctrl')
   }
+  for (const maps of ['uidMappings', 'gidMappings']) {
+    if (!Array.isArray(linux[maps]) || hasUserNamespace(linux['namespaces'])) continue
+    if (linux[maps].length > 0) surroundings.warn(`linux.${maps} has no effect: there is no user namespace`)
+    delete linux[maps]
+  }
   if (asksForNoFilter(linux['seccomp'])) delete linux['seccomp']
   if (typeof linux['cgroupsPath'] === 'string') linux['cgroupsPath'] = withoutDots(linux['cgroupsPath'])
   return { ...rest, linux }
@@ -60,6 +65,10 @@ function withKnownVersion(json: Json, warn: Warn): Json {
   if (minor === undefined || Number(minor) <= Number(max.split('.')[1])) return json
   warn(`ociVersion is ${String(ociVersion)}: what it has that ${max} has not is passed over`)
   return { ...json, ociVersion: max }
+}
+
+function hasUserNamespace(namespaces: unknown): boolean {
+  return !Array.isArray(namespaces) || namespaces.some((each) => isObject(each) && each['type'] === 'user')
 }
 
 function asksForNoFilter(seccomp: unknown): boolean {

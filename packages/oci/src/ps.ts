@@ -14,7 +14,13 @@ export async function ps({ request, print }: Call): Promise<void> {
   })
   const [id, ...psArgs] = args
   if (id === undefined) throw usage('"ps" requires a minimum of 1 argument: a container id')
-  const pids = cgroupProcesses(store.load(request.root, id).cgroups)
+  const { cgroups } = store.load(request.root, id)
+  if (cgroups.length === 0)
+    throw new HoldfastError(
+      'HF_UNSUPPORTED',
+      'the container has no cgroup of its own, and so no list of processes',
+    )
+  const pids = cgroupProcesses(cgroups)
   const format = value['format'] ?? 'table'
   if (format === 'json') return print(`${JSON.stringify(pids)}\n`)
   if (format !== 'table') throw usage('invalid format option')

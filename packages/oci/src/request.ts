@@ -16,17 +16,30 @@ export interface Request {
   listenFds: number
   debug: boolean
   systemdCgroup: boolean
+  /** As runc's: whether a cgroup that can't be made is done without. */
+  rootless: 'true' | 'false' | 'auto'
+  /** Of the front end, in this planner's pid namespace. */
+  pid: number
   verb: string
   /** The verb's own options and arguments. */
   args: string[]
 }
 
-const protocol = '2'
-const defaultRoot = '/run/holdfast-oci'
+const protocol = '3'
 
 export function readRequest(fd: number): Request {
   const texts = readFileSync(`/proc/self/fd/${fd}`, 'utf8').split('\0').slice(0, -1)
-  const [version, call = '', cwd = '/', capabilities = '0', listenFds = '', , ...commandLine] = texts
+  const [
+    version,
+    call = '',
+    cwd = '/',
+    root = '',
+    pid = '',
+    capabilities = '0',
+    listenFds = '',
+    ,
+    ...commandLine
+  ] = texts
   if (version !== protocol) throw protocolError(`protocol ${version}, not ${protocol}`)
   const mask = BigInt(`0x${capabilities}`)
   const globals = readGlobals(commandLine)
@@ -34,7 +47,8 @@ export function readRequest(fd: number): Request {
     ...globals,
     call,
     cwd,
-    root: resolve(cwd, globals.root),
+    root: resolve(cwd, root),
+    pid: Number(pid),
     capabilities: Array.from({ length: 64 }, (_, number) => number).filter(
       (number) => ((mask >> BigInt(number)) & 1n) === 1n,
     ),
@@ -47,13 +61,13 @@ const withValue = new Set(['root', 'log', 'log-format', 'criu', 'rootless'])
 /** The front end has checked them; here they are read past. */
 function readGlobals(
   commandLine: readonly string[],
-): Pick<Request, 'root' | 'debug' | 'systemdCgroup' | 'verb' | 'args'> {
-  const result = { root: defaultRoot, debug: false, systemdCgroup: false }
+): Pick<Request, 'debug' | 'systemdCgroup' | 'rootless' | 'verb' | 'args'> {
+  const result = { debug: false, systemdCgroup: false, rootless: 'auto' as Request['rootless'] }
   let at = 0
   for (; commandLine[at]?.startsWith('-'); at++) {
     const [, name = '', value] = /^--?([^=]*)(?:=(.*))?$/s.exec(commandLine[at]!) ?? []
     const given = withValue.has(name) ? (value ?? commandLine[++at] ?? '') : value
-    if (name === 'root') result.root = given ?? ''
+    if (name === 'rootless') result.rootless = given === 'auto' ? 'auto' : isOn(given) ? 'true' : 'false'
     if (name === 'debug') result.debug = isOn(given)
     if (name === 'systemd-cgroup') result.systemdCgroup = isOn(given)
   }

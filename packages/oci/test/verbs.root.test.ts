@@ -1,13 +1,11 @@
 /** The verbs beside the lifecycle: limits, usage, what the program says of itself, and what it refuses. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { probeHost } from '@holdfast/core'
 import { eventually } from '@holdfast/testkit'
 import { executable, OciWorld, type Json } from './world.ts'
-
-const nobody = ['--reuid', '65534', '--regid', '65534', '--clear-groups']
 
 describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
   const world = new OciWorld()
@@ -93,22 +91,6 @@ describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
     expect(world.call(args)).toMatchObject({ status: 1, stderr: expect.stringContaining(message) })
   })
 
-  it.skipIf(!isReachable(executable))('says that it is for root alone', () => {
-    const id = world.id()
-    const bundle = world.bundle(['true'])
-    const root = join(world.base, 'of-nobody')
-    mkdirSync(root)
-    chownSync(root, 65534, 65534)
-    chmodSync(world.base, 0o755)
-    const args = ['--root', root, 'run', '--bundle', bundle, id]
-    const { status, stderr } = spawnSync('setpriv', [...nobody, executable, ...args], { encoding: 'utf8' })
-    expect({ status, stderr }).toEqual({
-      status: 1,
-      stderr: expect.stringContaining('rootless containers are not'),
-    })
-    expect(readdirSync(root).filter((name) => !name.startsWith('.planner'))).toEqual([])
-  })
-
   it('helps', () => {
     expect(world.must(['--help'])).toContain('USAGE')
     expect(world.must(['create', '--help'])).toContain('--bundle')
@@ -134,8 +116,3 @@ describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
     expect(text()).toContain('setns_init: about to exec')
   })
 })
-
-/** By a user without rights: a checkout may lie in somebody's own directory. */
-function isReachable(path: string): boolean {
-  return spawnSync('setpriv', [...nobody, 'test', '-x', path]).status === 0
-}

@@ -15,6 +15,10 @@ export function cgroupMount(
   const { cgroup } = container.options.host
   steps.targets.push({ path: target, kind: 'directory', bind: false })
   if (cgroup.version === 2) {
+    const { rootless, namespaces } = container
+    // From inside a user namespace the kernel mounts it for a cgroup namespace that this one owns.
+    if (rootless && namespaces.origin.cgroup === 'host')
+      return bindOwn(container, target, cgroup.mount, options, steps)
     addFilesystem(container, `cgroup:${steps.targets.length}`, steps, {
       type: 'cgroup2',
       source: 'cgroup',
@@ -43,6 +47,32 @@ export function cgroupMount(
   if (readonly) steps.attached.push({ do: 'remount', target, attributes: onceFilled })
 }
 
+function bindOwn(
+  container: Container,
+  target: string,
+  mount: string,
+  options: MountOptions,
+  steps: MountSteps,
+): void {
+  const as = `cgroup:${steps.targets.length}`
+  const attributes = { set: options.attributes.set, clear: [] }
+  steps.staged.push({
+    do: 'stage-bind',
+    as,
+    source: ownDirectory(container, mount),
+    recursive: false,
+    attributes,
+  })
+  steps.attached.push({ do: 'attach', staged: as, target, kind: 'directory' })
+}
+
+/** On the host; of a container without a cgroup of its own its maker's. */
+function ownDirectory({ options, cgroups }: Container, mount: string): string {
+  return options.cgroups
+    ? mount + (options.cgroups.within[mount] ?? '')
+    : cgroups.find((each) => each.mount === mount)!.path
+}
+
 function mountHierarchy(
   container: Container,
   target: string,
@@ -55,12 +85,11 @@ function mountHierarchy(
   const { set: attributes } = options.attributes
   if (container.namespaces.origin.cgroup === 'host') {
     // Without a cgroup namespace a mount would show the host's whole tree: only the container's part of it goes in.
-    const directory = container.cgroups.find((each) => each.mount === hierarchy.mount)!
     const as = `cgroup:${steps.targets.length}:${name}`
     steps.staged.push({
       do: 'stage-bind',
       as,
-      source: directory.path,
+      source: ownDirectory(container, hierarchy.mount),
       recursive: false,
       attributes: { set: attributes, clear: [] },
     })

@@ -53,6 +53,7 @@ export function cgroupPreparation({
   options,
   cgroups: directories,
   namespaces,
+  rootless,
 }: Container): Preparation {
   const { cgroup } = options.host
   const delegated = cgroup.version === 2 && namespaces.origin.cgroup === 'new' && mountsWritable(config)
@@ -67,7 +68,8 @@ export function cgroupPreparation({
       if (!directory) throw missingController(controller, field)
       return directory.as
     }),
-    devices: deviceRules(resources.devices ?? [], config.linux?.devices ?? []),
+    // The kernel takes rules of nobody but the host's root, and nobody else makes nodes that they would be about.
+    devices: rootless ? [] : deviceRules(resources.devices ?? [], config.linux?.devices ?? []),
     ...(delegated && { owner: hostId(config.linux?.uidMappings, config.process?.user?.uid ?? 0) }),
   }
 }

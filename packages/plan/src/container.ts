@@ -12,8 +12,10 @@ export interface Container {
   readonly namespaces: Namespaces
   /** It has a file tree of its own, whosever the mount namespace is. */
   readonly ownTree: boolean
-  /** It lives in a user namespace that isn't the host's: its root has no rights over what the host owns. */
+  /** It lives in a user namespace that isn't its maker's: its root has no rights over what the host owns. */
   readonly confined: boolean
+  /** Nor has whoever makes it: all is made inside its user namespace, with that one's rights. */
+  readonly rootless: boolean
   readonly maps: IdMaps
   readonly cgroups: CgroupDirectory[]
   readonly warnings: string[]
@@ -34,6 +36,7 @@ export function resolveContainer(config: OciConfig, options: PlanOptions): Conta
     checkMapped(linux?.gidMappings, gid, `process.user.additionalGids[${index}]`),
   )
   const warnings: string[] = []
+  const rootless = options.host.rootless === true
   if (process?.execCPUAffinity)
     warnings.push('process.execCPUAffinity: is for processes that exec starts, not for the container itself')
   return {
@@ -41,9 +44,10 @@ export function resolveContainer(config: OciConfig, options: PlanOptions): Conta
     options,
     namespaces,
     ownTree: namespaces.origin.mnt === 'new' || namespaces.planted,
-    confined: namespaces.origin.user !== 'host',
-    maps: new IdMaps(config, namespaces),
-    cgroups: cgroupDirectories(config, options),
+    confined: namespaces.origin.user !== 'host' && !rootless,
+    rootless,
+    maps: new IdMaps(config, namespaces, rootless),
+    cgroups: options.cgroups ? [] : cgroupDirectories(config, options),
     warnings,
   }
 }

@@ -75,6 +75,14 @@ function planDevice(
   const { fileMode = 0o666, uid = 0, gid = 0 } = device
   const mode = fileMode & 0o7777 // some callers leave the file type's bits in
   const number = deviceNumber(device)
+  if (container.rootless && number) {
+    // Nobody there may make one, and the host's own do as well.
+    const as = `device:${count}`
+    const attributes = { set: {}, clear: [] }
+    steps.staged.push({ do: 'stage-bind', as, source: path, recursive: false, attributes, expect: number })
+    steps.made.push({ do: 'attach', staged: as, target: path, kind: 'file' })
+    return
+  }
   if (!container.confined || !number) {
     steps.made.push({ do: 'mknod', path, device: number ?? { type: 'p' }, mode, uid, gid })
     return

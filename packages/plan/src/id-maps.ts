@@ -26,8 +26,10 @@ export function checkMapped(mappings: IdMapping[] | undefined, id: number, path:
 export class IdMaps {
   readonly preparations: Preparation[] = []
   readonly #names = new Map<string, FdName>()
+  readonly #rootless: boolean
 
-  constructor(config: OciConfig, namespaces: Namespaces) {
+  constructor(config: OciConfig, namespaces: Namespaces, rootless: boolean) {
+    this.#rootless = rootless
     const { uidMappings: uid = [], gidMappings: gid = [] } = config.linux ?? {}
     if (namespaces.origin.user === 'new') this.#add('userns', uid, gid)
   }
@@ -38,7 +40,8 @@ export class IdMaps {
   }
 
   #add(as: FdName, uid: IdMapping[], gid: IdMapping[]): FdName {
-    this.preparations.push({ do: 'make-userns', as, uid, gid })
+    const rootless = this.#rootless
+    this.preparations.push({ do: 'make-userns', as, uid, gid, ...(rootless && { rootless }) })
     this.#names.set(key(uid, gid), as)
     return as
   }

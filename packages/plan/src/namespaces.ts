@@ -132,9 +132,12 @@ export function joinForeign({ origin, planted }: Namespaces): Step[] {
 }
 
 /** Enters the user namespace, new or another's, as its root. */
-export function enterUserNamespace({ origin }: Namespaces): Step[] {
+export function enterUserNamespace({ origin }: Namespaces, rootless: boolean): Step[] {
   if (origin.user === 'host') return []
-  return [{ do: 'join', namespace: 'user', fd: namespaceFd('user') }, { do: 'become-root' }]
+  return [
+    { do: 'join', namespace: 'user', fd: namespaceFd('user') },
+    { do: 'become-root', ...(rootless && { rootless }) },
+  ]
 }
 
 /** time_namespaces(7): only children enter it, and offsets are fixed once the first is in. */

@@ -16,6 +16,7 @@ import {
   execute,
   hostRights,
   memoryAndPersonality,
+  oomScore,
   pipes,
   raiseLimits,
   surroundings,
@@ -44,7 +45,7 @@ export function planContainer(config: OciConfig, options: PlanOptions): Containe
     preparations: [
       ...container.maps.preparations, // the layers of the root are mapped by the container's user namespace
       ...namespacePreparations(container.namespaces, sysctlNamespaces(container)),
-      cgroupPreparation(container),
+      ...(options.cgroups ? [] : [cgroupPreparation(container)]),
     ],
     steps,
     namespaces: container.namespaces.origin,
@@ -88,16 +89,22 @@ function planTree(container: Container): Tree {
   }
 }
 
-/** With the host's rights, up to the container's user namespace: from inside it none of this is possible. */
+/**
+ * With the host's rights, up to the container's user namespace: from inside it none of this is possible. Who has no such
+ * rights enters it first, and has at least those over the namespaces that come with it.
+ */
 function stageOne(container: Container, tree: Tree): Step[] {
-  const { config, confined, namespaces } = container
+  const { config, confined, namespaces, rootless } = container
   const { process } = config
   return [
+    ...(rootless
+      ? [...(process ? oomScore(process, rootless) : []), ...enterUserNamespace(namespaces, rootless)]
+      : []),
     ...tree.staged,
-    ...(confined && process ? [...raiseLimits(process), ...hostRights(process, 'process', true)] : []),
+    ...(confined && process ? [...raiseLimits(process), ...hostRights(process, 'process', container)] : []),
     ...joinForeign(namespaces),
     ...tree.stagedInside,
-    ...enterUserNamespace(namespaces),
+    ...(rootless ? [] : enterUserNamespace(namespaces, rootless)),
     ...newTimeNamespace(namespaces, config), // inside the user namespace, which then owns it
   ]
 }
@@ -112,7 +119,7 @@ function stageTwo(container: Container, tree: Tree): Step[] {
     ...(namespaces.origin.cgroup === 'new'
       ? [{ do: 'unshare' as const, namespaces: ['cgroup' as const] }]
       : []),
-    ...(process && !confined ? hostRights(process, 'process', false) : []),
+    ...(process && !confined ? hostRights(process, 'process', container) : []),
     { do: 'new-session' }, // no controlling terminal of ours
     ...keyLabel(process),
     // Nor keys: keyrings are inherited, not namespaced.

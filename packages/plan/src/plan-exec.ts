@@ -1,6 +1,6 @@
 import { keyLabel, programLabels } from './labels.ts'
 import { numberList } from './number-list.ts'
-import { execute, hostRights, pipes, raiseLimits, surroundings, terminal } from './process.ts'
+import { execute, hostRights, oomScore, pipes, raiseLimits, surroundings, terminal } from './process.ts'
 import { dropPrivileges } from './security.ts'
 import type { OciProcess } from './config/process.ts'
 import type { ContainerPlan, ExecPlan, ExecPlanOptions } from './plan.ts'
@@ -12,24 +12,27 @@ export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPla
   const types = (Object.keys(options.namespaces) as NamespaceType[]).filter(
     (type) => options.namespaces[type] !== 'host',
   )
-  const confined = options.namespaces.user !== 'host'
+  const rootless = options.host.rootless === true
+  const joinsUser = options.namespaces.user !== 'host'
+  const confined = joinsUser && !rootless
   const { initial, final } = process.execCPUAffinity ?? {}
   const steps: Step[] = [
     ...joinTime(types, options.pidfd),
     // With the host's rights, before they are given up.
     ...affinity(initial, 'process.execCPUAffinity.initial'),
-    ...(confined ? [...raiseLimits(process), ...hostRights(process, 'process', true)] : []),
+    ...(confined ? [...raiseLimits(process), ...hostRights(process, 'process', { confined, rootless })] : []),
+    ...oomScore(process, rootless),
     // All at once by one descriptor: between two calls the container could end and its pid be another's.
     ...joinProcess(
       types.filter((type) => type !== 'time'),
       options.pidfd,
     ),
     ...(options.root ? [{ do: 'change-root' as const, directory: options.root }] : []),
-    ...(confined ? [{ do: 'become-root' as const }] : []),
+    ...(joinsUser ? [{ do: 'become-root' as const, ...(rootless && { rootless }) }] : []),
     { do: 'clone', namespaces: [], keep: [] }, // a pid namespace is entered by children only
     { do: 'join-cgroups', procs: options.cgroupProcs },
     ...affinity(final, 'process.execCPUAffinity.final'), // joining a cpuset resets it
-    ...(confined ? [] : hostRights(process, 'process', false)),
+    ...(confined ? [] : hostRights(process, 'process', { confined, rootless })),
     { do: 'new-session' },
     ...keyLabel(process),
     ...(options.keyring ? [{ do: 'session-keyring' as const, name: options.keyring }] : []),

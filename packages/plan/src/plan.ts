@@ -2,8 +2,11 @@ import type { FdName, IdMapping, NamespaceType, SeccompProfile, Step } from './s
 
 /** What the shim makes or opens before the launcher starts. `undo` of each is the shim's `delete`. */
 export type Preparation =
-  /** A new user namespace with these maps; its descriptor becomes `as`: `userns`, or `idmap:N` for one mount's maps. */
-  | { do: 'make-userns'; as: FdName; uid: IdMapping[]; gid: IdMapping[] }
+  /**
+   * A new user namespace with these maps; its descriptor becomes `as`: `userns`, or `idmap:N` for one mount's maps.
+   * `rootless`: whoever makes it has no rights over the ids of others.
+   */
+  | { do: 'make-userns'; as: FdName; uid: IdMapping[]; gid: IdMapping[]; rootless?: boolean }
   /**
    * Opens a namespace by path, verifies its type, and names the descriptor `as`. With `notOurs` one that the shim
    * itself lives in is refused: the plan sets what belongs to the namespace, and would change the host.
@@ -130,6 +133,11 @@ export interface HostFacts {
   /** The security modules that are at work; one that isn't named isn't. */
   apparmor?: boolean
   selinux?: boolean
+  /**
+   * Whoever carries the plan out is not root, or root of a user namespace alone: everything is made inside the container's
+   * user namespace, device nodes are the host's, and groups are kept where the kernel lets nobody change them.
+   */
+  rootless?: boolean
 }
 
 export interface CgroupHierarchy {
@@ -164,6 +172,8 @@ export interface PlanOptions {
   pivot: 'pivot' | 'chroot'
   /** False: the container keeps the caller's session keyring (`--no-new-keyring`). */
   newKeyring?: boolean
+  /** False: the container stays in its maker's cgroups, whose paths are those of `within`, by each hierarchy's mount point. */
+  cgroups?: { within: Readonly<Record<string, string>> }
   /** The caller unmounts `plantedAt` at the container's end: one without a mount namespace of its own may have a root. */
   plants?: boolean
   host: HostFacts

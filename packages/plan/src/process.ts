@@ -10,19 +10,31 @@ import type { Step } from './step.ts'
  * Settings that need the host's rights. In a container with a user namespace of its own stage one makes them, and the
  * init inherits them; in any other the init does, in its cgroup.
  */
-export function hostRights(process: OciProcess, path: string, confined: boolean): Step[] {
-  const { oomScoreAdj, scheduler, ioPriority } = process
+export function hostRights(
+  { oomScoreAdj, ...process }: OciProcess,
+  path: string,
+  { confined, rootless }: { confined: boolean; rootless: boolean },
+): Step[] {
+  const { scheduler, ioPriority } = process
   if (confined && scheduler?.policy === 'SCHED_DEADLINE')
     throw unsupported(
       `${path}.scheduler.policy`,
       'a deadline task cannot fork, so no user namespace can be entered with it',
     )
   const steps: Step[] = []
-  if (oomScoreAdj !== undefined) steps.push({ do: 'oom-score-adj', value: oomScoreAdj })
+  if (oomScoreAdj !== undefined && !rootless) steps.push({ do: 'oom-score-adj', value: oomScoreAdj })
   if (scheduler) steps.push(schedulerStep(scheduler, path))
   if (ioPriority)
     steps.push({ do: 'io-priority', class: ioPriority.class, priority: ioPriority.priority ?? 0 })
   return steps
+}
+
+/**
+ * What a rootless caller may raise, and only where its own files are still its own: once the launcher is in the container's
+ * user namespace they belong to the host's root.
+ */
+export function oomScore({ oomScoreAdj }: OciProcess, rootless: boolean): Step[] {
+  return oomScoreAdj !== undefined && rootless ? [{ do: 'oom-score-adj', value: oomScoreAdj, rootless }] : []
 }
 
 /** sched(7): each policy takes parameters of its own, and the kernel answers EINVAL for any other. */

@@ -45,7 +45,7 @@ export function dropPrivileges(
   return [
     ...(noNewPrivileges ? [] : filter),
     { do: 'bounding-set', keep: bounding },
-    { do: 'user', uid, gid, groups: [...new Set(additionalGids)] },
+    { do: 'user', uid, gid, groups: [...new Set(additionalGids)], ...(host.rootless && { rootless: true }) },
     { do: 'capabilities', ...sets },
     ...(noNewPrivileges ? [{ do: 'no-new-privileges' as const }, ...filter] : []),
   ]

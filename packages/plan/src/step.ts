@@ -119,8 +119,11 @@ type StepKind =
   | { do: 'join'; namespace: NamespaceType; fd: FdName }
   /** setns(2) with a pidfd: several namespaces of a running process at once (exec). */
   | { do: 'join-process'; pidfd: FdName; namespaces: NamespaceType[] }
-  /** setgroups(2) with no groups, setresgid(2) and setresuid(2) to 0: root of the user namespace just joined. */
-  | { do: 'become-root' }
+  /**
+   * setgroups(2) with no groups, setresgid(2) and setresuid(2) to 0: root of the user namespace just joined. `rootless`:
+   * where nobody may change groups in there they are kept.
+   */
+  | { do: 'become-root'; rootless?: boolean }
   /** timens_offsets(5 proc), written after unshare(time) and before the clone. */
   | { do: 'time-offsets'; monotonic?: TimeOffset; boottime?: TimeOffset }
   /**
@@ -129,7 +132,8 @@ type StepKind =
    * descriptors or processes by the rest, which follows in the init.
    */
   | { do: 'rlimit'; resource: string; soft: string; hard: string; raise?: boolean }
-  | { do: 'oom-score-adj'; value: number }
+  /** `rootless`: in the host's user namespace still, by the one that the file belongs to. */
+  | { do: 'oom-score-adj'; value: number; rootless?: boolean }
   /** /proc/self/attr: the label that the program has once it is executed, or that keys made until then have. */
   | { do: 'security-label'; attribute: 'exec' | 'apparmor/exec' | 'keycreate'; label: string }
   /** sched_setattr(2). */
@@ -258,7 +262,7 @@ type StepKind =
   /** prctl(PR_CAPBSET_DROP) of every capability that is not listed. Names as in capabilities(7). */
   | { do: 'bounding-set'; keep: string[] }
   /** setgroups(2), setresgid(2), setresuid(2), keeping the permitted set across them (PR_SET_KEEPCAPS). */
-  | { do: 'user'; uid: number; gid: number; groups: number[] }
+  | { do: 'user'; uid: number; gid: number; groups: number[]; rootless?: boolean }
   | { do: 'no-new-privileges' }
   /** capset(2), then the ambient set by prctl(2). */
   | { do: 'capabilities'; effective: string[]; permitted: string[]; inheritable: string[]; ambient: string[] }

@@ -15,7 +15,8 @@ export function encodeCredentialStep(table: TableWriter, step: CredentialStep): 
     case 'bounding-set':
       return void table.step('bounding_set').u64(capabilityMask(step.keep))
     case 'user':
-      return void table.step('user').u32(step.uid).u32(step.gid).bytes(groupList(step.groups))
+      table.step('user').u32(step.uid).u32(step.gid)
+      return void table.bytes(groupList(step.groups)).flag(step.rootless === true)
     case 'no-new-privileges':
       return void table.step('no_new_privileges')
     case 'capabilities':

@@ -39,7 +39,7 @@ export function encodeSettingStep(table: TableWriter, step: SettingStep): void {
         .flag(step.raise === true)
     case 'oom-score-adj':
       table.oomScoreAdj = step.value
-      return writeSelf(table, 'oom_score_adj', String(step.value))
+      return writeSelf(table, 'oom_score_adj', String(step.value), step.rootless)
     case 'security-label':
       return writeSelf(table, `attr/${step.attribute}`, step.label)
     case 'scheduler':
@@ -88,9 +88,9 @@ export function encodeSettingStep(table: TableWriter, step: SettingStep): void {
 }
 
 /** A file of /proc/self. */
-function writeSelf(table: TableWriter, file: string, value: string): void {
+function writeSelf(table: TableWriter, file: string, value: string, rootless = false): void {
   table.needsProc = true
-  table.step('write_self').text(`self/${file}`).text(value)
+  table.step('write_self').text(`self/${file}`).text(value).flag(rootless)
 }
 
 function encodeScheduler(table: TableWriter, step: Step & { do: 'scheduler' }): void {

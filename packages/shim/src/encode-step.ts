@@ -24,7 +24,7 @@ export function encodeStep(table: TableWriter, step: Step): void {
     case 'join-process':
       return encodeJoinProcess(table, step)
     case 'become-root':
-      return void table.step('become_root')
+      return void table.step('become_root').flag(step.rootless === true)
     case 'time-offsets':
       table.needsTimeOffsets = true
       return void table.step('time_offsets').text(timeOffsetLines(step))

@@ -1,6 +1,13 @@
 /** What is made or opened before the launcher starts, with the host's rights. */
 import { closeSync, statSync } from 'node:fs'
-import { closeFd, createUserNamespace, namespaceInode, namespaceType, openNamespace } from '@holdfast/core'
+import {
+  closeFd,
+  createUserNamespace,
+  createUserNamespaceRootless,
+  namespaceInode,
+  namespaceType,
+  openNamespace,
+} from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Preparation } from '@holdfast/plan'
 import { makeCgroups, type Residents } from './cgroup.ts'
@@ -33,9 +40,11 @@ export function prepare(preparations: readonly Preparation[], residents?: Reside
 function carryOut(preparation: Preparation, prepared: Prepared, residents?: Residents): void {
   const { fds, transient, cgroups } = prepared
   switch (preparation.do) {
-    case 'make-userns':
-      transient.add((fds[preparation.as] = createUserNamespace(preparation)))
+    case 'make-userns': {
+      const make = preparation.rootless ? createUserNamespaceRootless : createUserNamespace
+      transient.add((fds[preparation.as] = make(preparation)))
       return
+    }
     case 'open-namespace':
       transient.add((fds[preparation.as] = openVerified(preparation)))
       return
