@@ -17,6 +17,7 @@ export {
   type Upstream,
 } from '@holdfast/resolver'
 export type { EgressPolicy, EgressRule } from './policy/egress-rule.ts'
+export { parseEgressPolicy } from './policy/egress-text.ts'
 export type { LearnName } from './policy/dns-name.ts'
 export * from './attachment/network-config.ts'
 export * from './attachment/verbs.ts'

@@ -159,6 +159,8 @@ export type ShimEvent =
   | { event: 'oom' }
   /** Sent when the log is complete. What a client has not read by then still comes in its channel. */
   | { event: 'exited'; exit: ExitRecord }
+  /** What an upstream server answered to the container, where `dns.set` asked for it; `ttl` in seconds. */
+  | { event: 'names-learned'; number: number; name: string; addresses: string[]; ttl: number }
   /** After `delete`: the root's layers, and the directory's name, are free for another container. */
   | { event: 'unmounted' }
   | { event: 'exec-started'; execId: string; pid: number }

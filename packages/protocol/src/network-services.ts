@@ -14,6 +14,8 @@ export interface DnsSpec {
   }
   /** Asked in this order. `container`: from the container's own network. */
   upstreams: { address: string; port?: number; from?: 'host' | 'container' }[]
+  /** Each upstream answer is told as `names-learned`, and given to the container once `dns.learned` has come. */
+  tell?: boolean
 }
 
 export interface DnsHostSpec {
@@ -40,6 +42,8 @@ export interface NetworkRequests {
     params: { put: DnsHostSpec[]; remove: { id: string; domain?: string }[] }
     result: Record<string, never>
   }
+  /** The answer of that number may be given: a filter that goes by names knows of it. */
+  'dns.learned': { params: { number: number }; result: Record<string, never> }
   /** The whole list: one that is missing ends. HF_PORT_IN_USE changes nothing; `details` has port, protocol, hostIp. */
   'relays.set': { params: { relays: RelaySpec[] }; result: Record<string, never> }
 }
@@ -74,6 +78,7 @@ const dnsSpecSchema = v.object({
     ),
     v.maxLength(16),
   ),
+  tell: v.exactOptional(v.boolean()),
 })
 
 const relaysSchema = v.pipe(
@@ -87,5 +92,6 @@ export const networkRequestSchemas = {
     put: hosts,
     remove: v.pipe(v.array(v.object({ id: name, domain: v.exactOptional(name) })), v.maxLength(16_384)),
   }),
+  'dns.learned': v.object({ number: v.pipe(v.number(), v.integer(), v.minValue(0)) }),
   'relays.set': v.object({ relays: relaysSchema }),
 } satisfies Record<keyof NetworkRequests, v.GenericSchema>

@@ -41,12 +41,14 @@ export class Control {
     })
   }
 
-  broadcast(event: ShimEvent): void {
+  /** How many there are to tell. */
+  broadcast(event: ShimEvent): number {
     const text = JSON.stringify(event)
     for (const socket of this.#greeted.keys()) {
       this.#gather(socket)
       socket.send(text)
     }
+    return this.#greeted.size
   }
 
   /** Says goodbye to everyone, after what there is for their channels, unless nothing is taken for `patienceMs`. */

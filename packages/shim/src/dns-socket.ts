@@ -2,7 +2,7 @@
 import { connectIn, listenIn, openDatagrams, openPortRedirectIn } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { DnsSpec } from '@holdfast/protocol'
-import { DnsServer, type ListeningDescriptors } from '@holdfast/resolver'
+import { DnsServer, type LearnedAddresses, type ListeningDescriptors } from '@holdfast/resolver'
 
 export { changeTable } from '@holdfast/resolver'
 
@@ -13,15 +13,19 @@ export interface DnsOptions {
   /** Gives duplicates of what an earlier shim's server listened on; they are taken over. */
   inherited: () => ListeningDescriptors | undefined
   onProblem: (message: string) => void
+  /** Awaited before an upstream server's answer is given. */
+  onAnswer: (learned: LearnedAddresses) => Promise<void>
 }
 
 /** Throws HF_NETWORK_FAILED where the container listens there. */
-export function openDns({ netns, spec, inherited, onProblem }: DnsOptions): DnsServer {
+export function openDns({ netns, spec, inherited, onProblem, onAnswer }: DnsOptions): DnsServer {
   try {
     return new DnsServer({
       sockets: { openDatagrams, listenIn, connectIn, openPortRedirectIn },
       netns,
-      ...spec,
+      table: spec.table,
+      upstreams: spec.upstreams,
+      onAnswer,
       inherited,
       onProblem,
     })

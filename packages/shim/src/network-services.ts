@@ -5,7 +5,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { DnsSpec, NamespaceHandle, NetworkRequests, RelaySpec } from '@holdfast/protocol'
-import type { DnsServer, ListeningDescriptors } from '@holdfast/resolver'
+import type { DnsServer, LearnedAddresses, ListeningDescriptors } from '@holdfast/resolver'
 import type { Handlers } from './control.ts'
 import { Mutex } from './mutex.ts'
 import type { Relay } from './relay.ts'
@@ -14,6 +14,8 @@ import type { SocketVault } from './socket-vault.ts'
 
 const dnsFile = 'dns.json'
 const relaysFile = 'relays.json'
+/** The resolver has given the answer by then. */
+const untoldMilliseconds = 2_000
 
 /** The container as far as its network goes. */
 export interface Networked {
@@ -32,6 +34,9 @@ export class NetworkServices {
   #vault: SocketVault | undefined
   #relays: Relay[] = []
   #closed = false
+  /** Upstream answers that wait for `dns.learned`, by number. */
+  readonly #untold = new Map<number, () => void>()
+  #answers = 0
 
   constructor(context: ShimContext, container: Networked) {
     this.#context = context
@@ -48,6 +53,11 @@ export class NetworkServices {
     return {
       'dns.set': ({ dns }) => locked('dns.set', () => this.#setDns(dns)),
       'dns.change': (change) => locked('dns.change', () => this.#changeDns(change)),
+      // Not in turn: a table that is being set may wait for nobody's answer.
+      'dns.learned': ({ number }) => {
+        this.#untold.get(number)?.()
+        return Promise.resolve({})
+      },
       'relays.set': ({ relays }) => locked('relays.set', () => this.#setRelays(relays)),
     }
   }
@@ -105,11 +115,12 @@ export class NetworkServices {
     const { openDns } = await import('./dns-socket.ts')
     if (this.#closed) throw ended()
     const onProblem = (message: string) => this.#context.log('warn', `dns: ${message}`)
+    const onAnswer = (learned: LearnedAddresses) => this.#tell(learned)
     const vault = this.#container.vault()
     let found: ListeningDescriptors | undefined
     const inherited = () => (found = vault?.peek() as ListeningDescriptors | undefined)
     try {
-      this.#dns = { server: openDns({ netns: netns.fd, spec, inherited, onProblem }), spec }
+      this.#dns = { server: openDns({ netns: netns.fd, spec, inherited, onProblem, onAnswer }), spec }
     } catch (error) {
       vault?.empty()
       vault?.close()
@@ -117,6 +128,19 @@ export class NetworkServices {
     }
     if (found) this.#vault = vault
     else this.#putAway(this.#dns.server, vault)
+  }
+
+  /** Settles when who listens has taken note, at once where nobody does; the resolver waits no longer than it likes. */
+  async #tell({ name, addresses, ttl }: LearnedAddresses): Promise<void> {
+    if (!this.#dns?.spec.tell) return
+    const number = this.#answers++
+    const noted = Promise.withResolvers<void>()
+    if (this.#context.emit({ event: 'names-learned', number, name, addresses, ttl }) === 0) return
+    this.#untold.set(number, noted.resolve)
+    const forget = setTimeout(noted.resolve, untoldMilliseconds)
+    await noted.promise
+    clearTimeout(forget)
+    this.#untold.delete(number)
   }
 
   /** Without it names go on, and are refused while there is no shim. */

@@ -10,8 +10,8 @@ export interface ShimContext {
   readonly lock: number
   /** Writes the state file. */
   save(): void
-  /** Tells every control connection. */
-  emit(event: ShimEvent): void
+  /** Tells every control connection; how many there are. */
+  emit(event: ShimEvent): number
   log(level: 'info' | 'warn' | 'error', message: string): void
   /** A defect: logged; the container goes on. */
   fail(error: Error): void

@@ -167,9 +167,9 @@ export class Shim implements ShimContext {
     })
   }
 
-  emit(event: ShimEvent): void {
+  emit(event: ShimEvent): number {
     if (event.event === 'exited') this.#services.close()
-    this.#control.broadcast(event)
+    return this.#control.broadcast(event)
   }
 
   log(level: 'info' | 'warn' | 'error', message: string): void {

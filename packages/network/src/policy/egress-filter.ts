@@ -4,16 +4,18 @@
  */
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { LearnedAddresses } from '@holdfast/resolver'
-import { formatAddress, parseAddress, type Address } from '../address.ts'
+import { addressBytes, formatAddress, parseAddress, type Address } from '../address.ts'
 import type { PolicyScope } from '../bridge.ts'
 import { attachmentKey, type Publication, type RulesContext } from '../context.ts'
 import { Mutex } from '../mutex.ts'
 import { changeElements, type ElementRequest } from '../nfnetlink.ts'
 import type { Refusal } from '../network-event.ts'
+import { deletePresent } from '../publish.ts'
 import { LearnedNames, matchesName, type NamePattern } from './dns-name.ts'
 import { checkPolicy, describeRule, type EgressPolicy, type EgressRule } from './egress-rule.ts'
 import { cutFlows } from './flows.ts'
 import { elementsOfSubject, type Subject, type TimedElement } from './policy-elements.ts'
+import { loggedSet } from './policy-ruleset.ts'
 import { belongsTo, PolicyRulesInstaller, presentPolicy } from './policy-store.ts'
 import { judge, refusalOf } from './verdict.ts'
 
@@ -74,6 +76,7 @@ export class EgressFilter {
       }
     })
     if (given) await this.#cut(subject)
+    else await this.#forgetLogged(subject)
   }
 
   get(scope: PolicyScope): EgressPolicy | undefined {
@@ -238,6 +241,17 @@ export class EgressFilter {
         )
       }
     }
+  }
+
+  /** That packets of its were told of lately would go by itself; but who has its addresses next is another. */
+  async #forgetLogged({ members }: PolicySubject): Promise<void> {
+    const { table, bridge } = this.#context.options
+    const elements = (members?.addresses ?? []).map((address) => ({
+      table,
+      set: loggedSet(bridge, address.family),
+      elements: [{ key: [addressBytes(address)] }],
+    }))
+    await deletePresent(this.#context, elements)
   }
 
   /** Connections that the policy refuses now end; new ones it sees by itself. */

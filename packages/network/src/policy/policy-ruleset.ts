@@ -52,7 +52,7 @@ export function limitedSet(bridge: string, family: Family): string {
 }
 
 /** Containers whose packets were refused lately, to log but some of them. */
-function loggedSet(bridge: string, family: Family): string {
+export function loggedSet(bridge: string, family: Family): string {
   return `policy-${bridge}-logged${family}`
 }
 

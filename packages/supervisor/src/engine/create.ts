@@ -10,6 +10,7 @@ import type { ContainerRecord } from './container-record.ts'
 import { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { nameDiskFull } from './disk-full.ts'
+import { checkEgress } from './egress.ts'
 import { emptyNetworks } from './endpoint.ts'
 import { takeIdRange } from './id-map.ts'
 import { mergeImageDefaults } from './image-defaults.ts'
@@ -73,6 +74,7 @@ function check(
   logSpec(host, '')
   const image = imageOf(context, config, host, choices)
   const merged = mergeImageDefaults(config, image.config.config)
+  checkEgress(merged, choices)
   const { mounts, warnings } = checkMerged(context, merged, host, choices)
   return { config: merged, host, networking, choices, imageId: image.id, mounts, warnings }
 }

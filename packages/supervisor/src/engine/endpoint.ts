@@ -7,6 +7,7 @@ import type { Container, LiveShim } from './container.ts'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
 import type { ContainerRecord, EndpointRecord } from './container-record.ts'
 import type { EngineContext } from './context.ts'
+import { egressOf } from './egress.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 import { newId } from './names.ts'
 import { parseContainerPorts, portMappings } from './ports.ts'
@@ -62,6 +63,7 @@ export async function connectNetwork(
   const { config, hostConfig, networking } = record
   const wanted = networking.EndpointsConfig['bridge'] ?? networking.EndpointsConfig['default']
   const mac = config.MacAddress || wanted?.MacAddress
+  const egress = egressOf(config)
   const netns = takeNamespace(shim, 'net')
   try {
     const attachment = await context.network.attach({
@@ -70,6 +72,7 @@ export async function connectNetwork(
       interface: 'eth0',
       ports: portMappings(config, hostConfig, []),
       ...(mac && { mac }),
+      ...(egress && { egress }),
     })
     networkEvent(context, container, 'bridge', 'connect')
     return { attachment, networks: { bridge: endpointOf(context, record, attachment) } }

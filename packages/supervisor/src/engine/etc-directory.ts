@@ -3,6 +3,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname as hostHostname } from 'node:os'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
+import { egressOf, ownResolver } from './egress.ts'
 import { hostNetworkHostsFile, hostsFile, readHostResolvConf, resolvConf } from './etc-files.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 
@@ -22,7 +23,7 @@ export function writeEtcFiles(context: EngineContext, container: Container, choi
     record.resolvConfPath,
     resolvConf({
       host: readHostResolvConf(),
-      dns: hostConfig.Dns,
+      dns: egressOf(record.config) ? [ownResolver] : hostConfig.Dns,
       search: hostConfig.DnsSearch,
       options: hostConfig.DnsOptions,
       hostNetwork: choices.network === 'host',

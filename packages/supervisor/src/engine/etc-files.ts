@@ -74,12 +74,8 @@ export interface ResolvOptions {
 const fallback = ['8.8.8.8', '8.8.4.4']
 
 export function resolvConf({ host, dns, search, options, hostNetwork }: ResolvOptions): string {
-  const lines = host.split('\n').map((line) => line.trim())
-  const valuesOf = (keyword: string): string[][] =>
-    lines.filter((line) => line.split(/\s+/)[0] === keyword).map((line) => line.split(/\s+/).slice(1))
-  const hostServers = valuesOf('nameserver').flatMap((words) => words.slice(0, 1))
-  const reachable = hostNetwork ? hostServers : hostServers.filter((server) => !isLoopback(server))
-  const servers = dns.length > 0 ? dns : reachable
+  const valuesOf = keywordsOf(host)
+  const servers = reachableServers({ host, dns, hostNetwork })
   const usedFallback = servers.length === 0 && !hostNetwork
   const domains =
     search.length > 0 ? search.filter((domain) => domain !== '.') : (valuesOf('search').at(-1) ?? [])
@@ -94,6 +90,28 @@ export function resolvConf({ host, dns, search, options, hostNetwork }: ResolvOp
     ...(flags.length > 0 ? [`options ${flags.join(' ')}`] : []),
     '',
   ].join('\n')
+}
+
+/** Whom to ask, public servers where nobody else is named. */
+export function nameServers(options: Pick<ResolvOptions, 'host' | 'dns' | 'hostNetwork'>): string[] {
+  const servers = reachableServers(options)
+  return servers.length > 0 ? servers : fallback
+}
+
+function reachableServers({
+  host,
+  dns,
+  hostNetwork,
+}: Pick<ResolvOptions, 'host' | 'dns' | 'hostNetwork'>): string[] {
+  if (dns.length > 0) return dns
+  const servers = keywordsOf(host)('nameserver').flatMap((words) => words.slice(0, 1))
+  return hostNetwork ? servers : servers.filter((server) => !isLoopback(server))
+}
+
+/** The words behind a keyword, by line. */
+function keywordsOf(host: string): (keyword: string) => string[][] {
+  const lines = host.split('\n').map((line) => line.trim().split(/\s+/))
+  return (keyword) => lines.filter(([first]) => first === keyword).map((words) => words.slice(1))
 }
 
 /** The host's resolv.conf; where systemd-resolved's stub is all that it names, the file with the real servers. */

@@ -5,6 +5,7 @@ import type { ExitRecord, ShimEvent, ShimSpec } from '@holdfast/protocol'
 import { containerEvent } from './container-event.ts'
 import type { Container, LiveShim } from './container.ts'
 import type { EngineContext } from './context.ts'
+import { learnNames } from './egress.ts'
 import { containerExited, unknownExit } from './exit.ts'
 import { execExited } from './exec.ts'
 import { shimDirectory } from './paths.ts'
@@ -25,6 +26,7 @@ function onEvent(context: EngineContext, container: Container, shim: LiveShim, e
   if (container.shim !== shim || context.closing) return
   if (event.event === 'exited') containerExited(context, container, event.exit)
   if (event.event === 'exec-exited') execExited(context, container, event.execId, event.exit)
+  if (event.event === 'names-learned') void learnNames(context, container, { shim, event })
   if (event.event === 'oom') {
     container.update({ oomKilled: true })
     containerEvent(context, container, 'oom')

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { chooseSubnet, openBridgeNetwork, type BridgeNetwork } from '@holdfast/network'
 import { firstAddress, networkOf } from '../cidr.ts'
 import type { ContainerStore } from '../records/container-store.ts'
+import { refusalOf } from './egress.ts'
 import { withMachineLock } from './machine-lock.ts'
 import type { EngineOptions } from './open-engine.ts'
 import type { Paths } from './paths.ts'
@@ -30,6 +31,11 @@ export async function openNetwork(
     }),
   )
   network.watch((event) => {
+    const refusal = refusalOf(event)
+    if (refusal) {
+      options.logger.warn(refusal, "refused by a container's egress policy")
+      return
+    }
     // A namespace may die before its container is detached: nothing that anybody needs to know.
     const level = event.type === 'link-lost' ? 'debug' : 'warn'
     options.logger[level]({ event }, 'the bridge network was changed from outside')

@@ -19,6 +19,7 @@ import { choicesOf } from './container-choices.ts'
 import { containerEvent } from './container-event.ts'
 import type { Container, LiveShim } from './container.ts'
 import type { EngineContext } from './context.ts'
+import { serveNames } from './egress.ts'
 import { connectNetwork, disconnectNetwork } from './endpoint.ts'
 import { writeEtcFiles, writeHosts } from './etc-directory.ts'
 import { exitCodeOf } from './exit-code.ts'
@@ -101,6 +102,7 @@ async function make(
   const { attachment } = container.book
   if (attachment) {
     await serveRelays(shim, attachment)
+    await serveNames(container, shim)
     writeHosts(context, container, choices)
   }
   return shim
