@@ -15,7 +15,9 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitNamespace(env, exports);
   InitPath(env, exports);
   InitPidfd(env, exports);
+  InitPrctl(env, exports);
   InitPty(env, exports);
+  InitRlimit(env, exports);
   InitSeccomp(env, exports);
   InitSocket(env, exports);
   InitSplice(env, exports);

@@ -25,6 +25,16 @@ static Napi::Value NamespaceOwner(const Napi::CallbackInfo& info) {
   return Result(info.Env(), ioctl(Fd(info, 0), NS_GET_USERNS));
 }
 
+static Napi::Value NamespaceParent(const Napi::CallbackInfo& info) {
+  return Result(info.Env(), ioctl(Fd(info, 0), NS_GET_PARENT));
+}
+
+static Napi::Value NamespaceOwnerUid(const Napi::CallbackInfo& info) {
+  uid_t uid = 0;
+  if (ioctl(Fd(info, 0), NS_GET_OWNER_UID, &uid) < 0) return Result(info.Env(), -1);
+  return Value(info.Env(), uid);
+}
+
 static Napi::Value NamespaceOfPidfd(const Napi::CallbackInfo& info) {
   return Result(info.Env(), ioctl(Fd(info, 0), _IO(0xFF, static_cast<unsigned>(Int(info, 1, 1, 10))), 0));
 }
@@ -122,6 +132,8 @@ void InitNamespace(Napi::Env env, Napi::Object exports) {
   exports["unshare"] = Napi::Function::New(env, Unshare);
   exports["namespaceType"] = Napi::Function::New(env, NamespaceType);
   exports["namespaceOwner"] = Napi::Function::New(env, NamespaceOwner);
+  exports["namespaceParent"] = Napi::Function::New(env, NamespaceParent);
+  exports["namespaceOwnerUid"] = Napi::Function::New(env, NamespaceOwnerUid);
   exports["namespaceOfPidfd"] = Napi::Function::New(env, NamespaceOfPidfd);
   exports["createUserNamespace"] = Napi::Function::New(env, CreateUserNamespace);
   exports["createUserNamespaceBy"] = Napi::Function::New(env, CreateUserNamespaceBy);

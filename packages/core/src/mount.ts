@@ -124,6 +124,10 @@ export function fsconfigCreate(fd: number): void {
   fsconfig(fd, FSCONFIG.create, null, null, 0)
 }
 
+export function fsconfigReconfigure(fd: number): void {
+  fsconfig(fd, FSCONFIG.reconfigure, null, null, 0)
+}
+
 function fsconfig(fd: number, command: number, key: string | null, value: Path | null, aux: number): void {
   if (key !== null) checkPath(key, 'key')
   const result = native.fsconfig(checkFd(fd), command, key, value, aux)

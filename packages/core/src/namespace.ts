@@ -17,6 +17,8 @@ const native = addon as {
   unshare(flags: number): number
   namespaceType(fd: number): number
   namespaceOwner(fd: number): number
+  namespaceParent(fd: number): number
+  namespaceOwnerUid(fd: number): number
   namespaceOfPidfd(pidfd: number, request: number): number
   createUserNamespace(uidMap: string, gidMap: string): number
   createNamespace(flag: number, usernsFd: number, procPath: string): number
@@ -137,6 +139,16 @@ export function namespaceInode(fd: number): number {
 /** The owning user namespace, as a new descriptor. EPERM: it lies outside the caller's own. */
 export function namespaceOwner(fd: number): number {
   return check(native.namespaceOwner(checkFd(fd)), 'ioctl(NS_GET_USERNS)')
+}
+
+/** The parent of a user or pid namespace, as a new descriptor. EPERM: it lies outside the caller's own. */
+export function namespaceParent(fd: number): number {
+  return check(native.namespaceParent(checkFd(fd)), 'ioctl(NS_GET_PARENT)')
+}
+
+/** The uid, in the caller's user namespace, of who made this user namespace. */
+export function namespaceOwnerUid(fd: number): number {
+  return check(native.namespaceOwnerUid(checkFd(fd)), 'ioctl(NS_GET_OWNER_UID)')
 }
 
 /** A new user namespace with these maps (each of 1 to 340 lines) and no process in it; about 0.1 ms. */

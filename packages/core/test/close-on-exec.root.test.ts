@@ -7,6 +7,7 @@ import {
   createNamespace,
   createUserNamespace,
   namespaceOwner,
+  namespaceParent,
   openNamespace,
   openNamespaceOf,
 } from '../src/namespace.ts'
@@ -60,6 +61,7 @@ function everyKind(): Record<string, number> {
     createUserNamespace: userns,
     createNamespace: netns,
     namespaceOwner: namespaceOwner(netns),
+    namespaceParent: namespaceParent(userns),
     openNamespaceOf: openNamespaceOf(process.pid, 'uts'),
     openNamespace: openNamespace('/proc/self/ns/ipc'),
     openSocketIn: openSocketIn(netns, { family: 'inet', type: 'dgram' }),

@@ -12,6 +12,8 @@ import {
   namespaceFlags,
   namespaceInode,
   namespaceOwner,
+  namespaceOwnerUid,
+  namespaceParent,
   namespaceType,
   openNamespace,
   openNamespaceByProc,
@@ -49,9 +51,10 @@ describeAsRoot('namespaces', () => {
     const before = readdirSync('/proc/self/fd').length
     const fd = createUserNamespace({ uid: range, gid: range })
     expect(namespaceType(fd)).toBe('user')
-    const owner = namespaceOwner(fd)
-    expect(namespaceInode(owner)).toBe(inodeOf('/proc/self/ns/user'))
-    closeFd(owner)
+    expect(namespaceOwnerUid(fd)).toBe(0)
+    const parent = namespaceParent(fd)
+    expect(namespaceInode(parent)).toBe(inodeOf('/proc/self/ns/user'))
+    closeFd(parent)
     closeFd(fd)
     expect(readdirSync('/proc/self/fd')).toHaveLength(before)
   })
