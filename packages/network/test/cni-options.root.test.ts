@@ -443,11 +443,12 @@ describe.skipIf(process.getuid?.() !== 0)('other links', { timeout: 60_000 }, ()
   it('ptp: routes on both sides, masqueraded, published', async () => {
     const [a, b] = [host.namespace(), host.namespace()]
     const outside = await host.neighbour()
-    const config = host.config({ link: 'ptp', ...publish(port(8080)) })
+    const name = 'a-name-that-no-link-could-have' // part of it stands where links' names do
+    const config = host.config({ name, link: 'ptp', ...publish(port(8080)) })
     const result = await host.succeed('ADD', { netns: a, config })
     expect(result.interfaces).toHaveLength(2)
     await host.serve(a, 'web', 80)
-    await host.succeed('ADD', { id: 'c2', netns: b, config: host.config({ link: 'ptp' }) })
+    await host.succeed('ADD', { id: 'c2', netns: b, config: host.config({ name, link: 'ptp' }) })
     await run(
       a,
       'busybox ping -c1 -W2 10.77.0.1; busybox ping -6 -c1 -W2 fd00:77::1; busybox ping -c1 -W2 10.77.0.3; busybox ping -6 -c1 -W2 fd00:77::3',

@@ -7,6 +7,7 @@ import { addressesOf } from './inside.ts'
 import type { Result } from './network-config.ts'
 import { planPorts, refuseTakenPorts } from './ports.ts'
 import { publishOrReap } from './reap.ts'
+import { ownRulesName } from './rules-name.ts'
 import { IPV4_DEVCONF_ROUTE_LOCALNET, setLink, type Link } from '../rtnetlink.ts'
 import { shape } from './shaping.ts'
 import { attachmentAlias, shaperName } from './stable-name.ts'
@@ -26,7 +27,7 @@ export async function adopt(work: Work): Promise<Result> {
     interface: key.interface,
     netns: typeof request.netns === 'string' ? request.netns : '',
     kind: 'chained',
-    rules: (vlan ?? bridge)?.name ?? `net-${key.network}`,
+    rules: (vlan ?? bridge)?.name ?? ownRulesName(key.network),
     ...(vlan && bridge && { trunk: bridge.name }),
     addresses: addresses.map(formatAddress),
     ports,

@@ -57,8 +57,8 @@ export async function inspectRules(look: RulesLook): Promise<string[]> {
   ]
 }
 
-function chainedRules({ rules, trunk }: AttachmentRecord): Omit<RuleNeeds, 'subnets'> {
-  return { name: rules, pointToPoint: rules.startsWith('net-'), trunk, ipMasq: false }
+function chainedRules({ rules, trunk, exit }: AttachmentRecord): Omit<RuleNeeds, 'subnets'> {
+  return { name: rules, pointToPoint: exit !== undefined, trunk, ipMasq: false }
 }
 
 /** One that leads to another attachment of the container is not missing. */

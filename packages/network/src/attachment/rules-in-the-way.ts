@@ -9,6 +9,7 @@ import { sourcesByBridge, type NftObject } from '../ruleset.ts'
 import { attachmentNames } from './attachment-file.ts'
 import type { RuleNeeds } from './base-rules.ts'
 import type { Host } from './host.ts'
+import { ownRulesName } from './rules-name.ts'
 import { bridgeMark } from './stable-name.ts'
 import type { StateDir } from './state-dir.ts'
 
@@ -36,8 +37,7 @@ export async function rulesInTheWay(
 }
 
 async function isAbandoned(host: Host, dir: StateDir, name: string): Promise<boolean> {
-  const [, network] = /^net-(.*)$/.exec(name) ?? []
-  const own = dir.beside().find((each) => each.name === network)
+  const own = dir.beside().find((each) => ownRulesName(each.name) === name)
   if (own) return attachmentNames(own.dir).length === 0
   const link = await host.link(name)
   if (!link) return true
