@@ -301,6 +301,7 @@ describe.skipIf(process.getuid?.() !== 0)('CHECK', { timeout: 60_000 }, () => {
         `not ${bridge.mac}`,
       ],
       [localnet.replace('$0', '0'), localnet.replace('$0', '1'), 'route_localnet is 0'],
+      ['sysctl -qw net.ipv4.ip_forward=0', 'sysctl -qw net.ipv4.ip_forward=1', 'net.ipv4.ip_forward is 0'],
     ]
     for (const [broken, mended, message] of breakages) {
       await host.run(broken)

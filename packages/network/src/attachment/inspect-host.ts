@@ -1,5 +1,6 @@
 /** The host's side of an attachment, compared with what its setup made. */
-import { formatAddress, type Address } from '../address.ts'
+import { formatAddress, type Address, type Family } from '../address.ts'
+import { inNetns, readSysctl } from '../netns.ts'
 import { dumpAddresses, parseAddressReply, type Link } from '../rtnetlink.ts'
 import { dumpDisciplines, parseDiscipline } from '../traffic-control.ts'
 import type { AttachmentRecord } from './attachment-file.ts'
@@ -69,6 +70,7 @@ async function lookAtBridge(look: HostLook, link: BridgeLink, hostLink: Link): P
   problems.push(...(await inspectPort(look, link, { bridge, hostLink })))
   const gateways = addresses.flatMap(({ gateway }) => (link.isGateway && gateway ? [gateway] : []))
   if (gateways.length === 0) return problems
+  problems.push(...lookAtForwarding(host, new Set(gateways.map(({ family }) => family))))
   const name = gatewayName(link)
   const on = name === bridge.name ? bridge : await host.link(name)
   if (!on) return [...problems, `${name}, the host’s interface in VLAN ${link.vlan}, is gone`]
@@ -79,6 +81,15 @@ async function lookAtBridge(look: HostLook, link: BridgeLink, hostLink: Link): P
     if (!found) problems.push(`${name} has lost its address ${formatAddress(gateway)}`)
   }
   return problems
+}
+
+/** A gateway forwards: the next setup would switch it on again. */
+function lookAtForwarding({ netns }: Host, families: Set<Family>): string[] {
+  return [...families].flatMap((family) => {
+    const key = family === 4 ? 'ipv4/ip_forward' : 'ipv6/conf/all/forwarding'
+    const isOff = inNetns(netns, () => readSysctl(key)) === '0'
+    return isOff ? [`net.${key.replaceAll('/', '.')} is 0: nothing gets out of the network`] : []
+  })
 }
 
 function isSame(a: Address, b: Address): boolean {

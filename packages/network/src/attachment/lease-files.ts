@@ -8,11 +8,13 @@ import { join } from 'node:path'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import {
   contains,
+  familyBits,
   formatAddress,
   formatPrefix,
   lastAddress,
   parseAddress,
   type Address,
+  type Family,
   type Prefix,
 } from '../address.ts'
 import type { Range } from '../ipam.ts'
@@ -104,7 +106,7 @@ export class LeaseFiles {
     const { set, reserved, index } = request
     const taken = new Set(this.#names())
     const cursor = join(this.#dir, `.last-${index}`)
-    for (const lease of candidates(set, reserved, lastOf(cursor))) {
+    for (const lease of candidates(set, new Reservations(reserved), lastOf(cursor))) {
       const text = formatAddress(lease.address)
       if (taken.has(text) || !this.#claim(owner, text)) continue
       writeFileSync(cursor, text) // a hint: whoever loses the race for it does no harm
@@ -172,7 +174,7 @@ function assign(sets: Range[][], wishes: Address[]): (Lease | undefined)[] {
 }
 
 /** Every address of a set once, from the one behind `last` on. */
-function* candidates(set: Range[], reserved: Prefix[], last: Address | undefined): Generator<Lease> {
+function* candidates(set: Range[], reserved: Reservations, last: Address | undefined): Generator<Lease> {
   const at = last ? set.findIndex((range) => inRange(range, last)) : -1
   if (at < 0) {
     for (const range of set) yield* addresses(range, range.first, range.last, reserved)
@@ -186,12 +188,32 @@ function* candidates(set: Range[], reserved: Prefix[], last: Address | undefined
   yield* addresses(set[at]!, set[at]!.first, last!.value, reserved)
 }
 
-function* addresses(range: Range, first: bigint, last: bigint, reserved: Prefix[]): Generator<Lease> {
+function* addresses(range: Range, first: bigint, last: bigint, reserved: Reservations): Generator<Lease> {
   const { family } = range.subnet
   for (let value = first; value <= last; value++) {
-    const reservation = reserved.find((prefix) => contains(prefix, { family, value }))
-    if (reservation) value = lastAddress(reservation)
+    const end = reserved.endOf({ family, value })
+    if (end !== undefined) value = end
     else if (value !== range.gateway.value) yield { address: { family, value }, range }
+  }
+}
+
+/** Addresses are looked up, networks gone through: there may be thousands of the one, and are few of the other. */
+class Reservations {
+  readonly #addresses: Record<Family, Set<bigint>> = { 4: new Set(), 6: new Set() }
+  readonly #networks: Prefix[] = []
+
+  constructor(reserved: readonly Prefix[]) {
+    for (const prefix of reserved) {
+      if (prefix.length === familyBits[prefix.family]) this.#addresses[prefix.family].add(prefix.value)
+      else this.#networks.push(prefix)
+    }
+  }
+
+  /** The last address of the reservation that this one is in. */
+  endOf(address: Address): bigint | undefined {
+    if (this.#addresses[address.family].has(address.value)) return address.value
+    const network = this.#networks.find((prefix) => contains(prefix, address))
+    return network && lastAddress(network)
   }
 }
 
