@@ -1,6 +1,7 @@
 // What the plugin does without its records, or with ones that somebody damaged.
-import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { flock } from '@holdfast/core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { CniHost, port, publish } from './cni-fixture.ts'
 import { fetchTcp } from './network-fixture.ts'
@@ -57,6 +58,23 @@ describe.skipIf(process.getuid?.() !== 0)('a record', { timeout: 60_000 }, () =>
     await host.succeed('GC', { config: host.config(valid('c1')) })
     expect(await fetchTcp(host.netns, '127.0.0.1', 8080)).toBe('web 10.77.0.1')
     expect((await host.leftovers()).join()).not.toContain('gone')
+  })
+})
+
+describe.skipIf(process.getuid?.() !== 0)('CHECK', { timeout: 60_000 }, () => {
+  it('of an attachment that is being taken down waits, and publishes nothing again', async () => {
+    const netns = host.namespace()
+    const config = host.config(publish(port(8080)))
+    const prevResult = await host.succeed('ADD', { netns, config })
+    const held = openSync(recordOf('c1'), 'r+') // as a DEL does that is under way
+    flock(held, 'exclusive')
+    await host.run('nft flush map inet hf-cni publish4_any')
+    const check = host.fail('CHECK', { netns, config: { ...config, prevResult } })
+    await host.succeed('STATUS', { config }) // long enough for a CHECK that does not wait
+    rmSync(recordOf('c1'))
+    closeSync(held)
+    expect((await check).msg).toBe('there is no such attachment')
+    expect(await host.run('nft list map inet hf-cni publish4_any')).not.toContain('8080')
   })
 })
 

@@ -3,7 +3,7 @@ import { formatAddress, formatPrefix, type Address } from '../address.ts'
 import { findLink } from '../find-link.ts'
 import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
 import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute, type Link } from '../rtnetlink.ts'
-import { readRecord } from './attachment-file.ts'
+import { AttachmentFile } from './attachment-file.ts'
 import { Host } from './host.ts'
 import { inspectHost } from './inspect-host.ts'
 import { inspectRules, recordedAddresses, type RulesLook } from './inspect-rules.ts'
@@ -30,7 +30,9 @@ export async function inspect(request: InspectRequest): Promise<Inspection> {
   using host = new Host(network.hostNetns)
   const dir = new StateDir(network)
   using _ = await dir.enter()
-  const record = readRecord(dir, `${key.containerId}:${key.interface}`)
+  // Whoever takes it down meanwhile would find ports published again behind his back.
+  using file = await AttachmentFile.open(dir, key, false)
+  const record = file?.read()
   if (!record?.result)
     return { result: undefined, aliases: [], problems: ['there is no such attachment'], repaired: [] }
   const { result } = record
