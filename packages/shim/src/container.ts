@@ -110,8 +110,7 @@ export class Container {
     if (all && signal === SIGKILL) killCgroup(this.held.cgroups)
     else if (all) this.#signalAll(signal)
     else this.process.kill(signal)
-    // On v1 it ends a frozen process only once that is thawed.
-    if (signal === SIGKILL && this.status === 'paused') resumeCgroup(this.held.cgroups)
+    if (signal === SIGKILL) this.#thaw()
   }
 
   async pause(): Promise<void> {
@@ -189,7 +188,7 @@ export class Container {
       this.#door = undefined
       this.startedAt = nowRfc3339()
     }
-    return hasFreezer(this.held.cgroups) && isPaused(this.held.cgroups) ? 'paused' : 'running'
+    return this.#isFrozen() ? 'paused' : 'running'
   }
 
   async #open(door: Door): Promise<void> {
@@ -296,6 +295,15 @@ export class Container {
     }
   }
 
+  /** Whoever has frozen it: on v1 nothing that is frozen can end. */
+  #thaw(): void {
+    if (this.#isFrozen()) resumeCgroup(this.held.cgroups)
+  }
+
+  #isFrozen(): boolean {
+    return hasFreezer(this.held.cgroups) && isPaused(this.held.cgroups)
+  }
+
   async #forceEnd(): Promise<void> {
     killCgroup(this.held.cgroups)
     try {
@@ -303,7 +311,7 @@ export class Container {
     } catch (error) {
       if (!hasCode(error, 'HF_CONTAINER_NOT_RUNNING')) throw error
     }
-    if (this.status === 'paused') resumeCgroup(this.held.cgroups)
+    this.#thaw()
     await this.ended
   }
 

@@ -1,5 +1,5 @@
 /** What somebody asks of a container at the very moment at which its shim is killed is done all the same. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { processesIn, processTitle } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -145,5 +145,16 @@ describe.skipIf(process.getuid?.() !== 0)('a shim that is killed', () => {
     }
     expect(await found).toEqual({ code: 0, output: 'in\n' })
     expect(zygotes).toBeGreaterThan(1)
+  })
+
+  it('is not missed by a forced removal where none can take its place', async () => {
+    const id = await world.start(forever, { NetworkMode: 'bridge' })
+    const { pid } = world.engine.get(id).state
+    writeFileSync(`${world.root}/run/c/${id}/state.json`, 'damaged')
+    killShims(id)
+    await world.engine.remove(id, { force: true, volumes: false })
+    expect(world.engine.list().map((record) => record.id)).not.toContain(id)
+    expect(existsSync(`/proc/${pid}`)).toBe(false)
+    expect(existsSync(`${world.root}/run/c/${id}`)).toBe(false)
   })
 })

@@ -1,6 +1,8 @@
 /** What shims report: ends, out-of-memory kills, execs, and their own end. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { hasCode } from '@holdfast/errors'
 import type { ExitRecord, ShimEvent, ShimSpec } from '@holdfast/protocol'
 import { containerEvent } from './container-event.ts'
 import type { Container, LiveShim } from './container.ts'
@@ -10,6 +12,11 @@ import { containerExited, unknownExit } from './exit.ts'
 import { execExited } from './exec.ts'
 import { shimDirectory } from './paths.ts'
 import { reachShim } from './reach-shim.ts'
+import { isRunning } from './waits.ts'
+
+/** Between the attempts to have a container taken over, twice as long each time: two minutes in all, and it is ended. */
+const firstPauseMs = 500
+const longestPauseMs = 64_000
 
 /** Events are taken once `running` has resolved: an end that comes with the start's answer must not overtake it. */
 export function followShim(
@@ -37,22 +44,43 @@ function onEvent(context: EngineContext, container: Container, shim: LiveShim, e
 function onClose(context: EngineContext, container: Container, shim: LiveShim): void {
   if (container.shim !== shim || context.closing) return
   container.shim = undefined
-  container.adoption = adoptAfterLoss(context, container, shim)
-}
-
-async function adoptAfterLoss(context: EngineContext, container: Container, shim: LiveShim): Promise<void> {
   context.logger.warn(
     { container: container.id, shim: shim.pid },
     'a shim is gone: starting another for its container',
   )
+  void adoptOrEnd(context, container)
+}
+
+/**
+ * What keeps shims from coming up may pass: a lack of memory, or of descriptors. Requests wait for the attempt that is
+ * under way, `container.adoption`, and are refused between two of them.
+ */
+export async function adoptOrEnd(context: EngineContext, container: Container): Promise<void> {
+  for (let pauseMs = firstPauseMs; ; pauseMs *= 2) {
+    const attempt = tryToAdopt(context, container, { isLast: pauseMs > longestPauseMs })
+    container.adoption = attempt.then(() => {})
+    if (await attempt) return
+    await sleep(pauseMs, undefined, { ref: false })
+  }
+}
+
+/** Whether there is nothing more to be tried. Never throws. */
+async function tryToAdopt(
+  context: EngineContext,
+  container: Container,
+  { isLast }: { isLast: boolean },
+): Promise<boolean> {
   try {
     const exit = await adopt(context, container)
     if (exit) containerExited(context, container, exit)
     else noteStatus(container)
+    return true
   } catch (error) {
-    if (context.closing) return
+    if (context.closing || !isRunning(container.record)) return true
     context.logger.error({ err: error, container: container.id }, 'no new shim could take the container over')
+    if (!isLast && hasCode(error, 'HF_SHIM_LOST')) return false
     containerExited(context, container, unknownExit(), `its shim was lost: ${String(error)}`)
+    return true
   }
 }
 

@@ -13,7 +13,7 @@ import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { forgetAttachment } from './endpoint.ts'
 import { containerExited, unknownExit } from './exit.ts'
-import { adopt, noteStatus } from './follow-shim.ts'
+import { adoptOrEnd } from './follow-shim.ts'
 import { namedIdRanges } from './named-namespaces.ts'
 import { containerDirectory, shimDirectory } from './paths.ts'
 import { autoRemove, removeContainer } from './remove.ts'
@@ -58,18 +58,9 @@ async function reconnect(context: EngineContext, container: Container): Promise<
   if (!existsSync(join(shimDirectory(context.paths, container.id), 'shim.json'))) {
     return endUnseen(context, container, 'its run directory is gone')
   }
-  try {
-    container.ended = Promise.withResolvers()
-    const exit = await adopt(context, container)
-    if (exit) return containerExited(context, container, exit)
-    noteStatus(container)
-  } catch (error) {
-    context.logger.error(
-      { err: error, container: container.id },
-      'a running container could not be found again',
-    )
-    endUnseen(context, container, `its shim was lost: ${String(error)}`)
-  }
+  container.ended = Promise.withResolvers()
+  void adoptOrEnd(context, container)
+  await container.adoption // once: it is tried further while we serve
 }
 
 function endUnseen(context: EngineContext, container: Container, why: string): void {

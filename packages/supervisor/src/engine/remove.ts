@@ -49,7 +49,7 @@ async function removeLocked(
   { volumes }: { force: boolean; volumes: boolean },
 ): Promise<void> {
   const { id } = container
-  if (isRunning(container.record)) await killAndWait(context, container)
+  if (isRunning(container.record)) await killAndWait(context, container).catch(giveUp(container))
   await container.cleanup
   // From here on a restart of the engine goes on with the removal.
   container.update({ status: 'removing' })
@@ -63,6 +63,15 @@ async function removeLocked(
   context.containers.delete(container)
   containerEvent(context, container, 'destroy')
   container.waits.removed(container.record)
+}
+
+/** What no shim can kill is taken down without one, and nobody knows how it ends. 255 is what Docker says then. */
+function giveUp(container: Container): (error: unknown) => void {
+  return (error) => {
+    if (!hasCode(error, 'HF_SHIM_LOST')) throw error
+    container.update({ status: 'removing', pid: 0, exitCode: 255, error: 'its shim was lost' })
+    container.ended.resolve()
+  }
 }
 
 /** When this is answered: nobody waits for the disk. A directory without a record is taken away at the next start. */

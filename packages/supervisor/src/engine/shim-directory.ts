@@ -5,6 +5,7 @@ import type { ShimSpec } from '@holdfast/protocol'
 import { isDeletedLock, parseShimSpec } from '@holdfast/protocol'
 import type { ShimClient } from '../shims/shim-client.ts'
 import { removeCgroupParent } from './cgroup-parent.ts'
+import { removeCgroup } from './cgroup-tree.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { shimDirectory } from './paths.ts'
@@ -46,10 +47,29 @@ export async function discardShimDirectory(
   restoreSpec(dir)
   const spec = readSpec(dir)
   // A directory without its shim.json was being written when the engine died: no shim was ever started for it.
-  if (spec) await deleteThrough(context, dir, spec, client)
+  if (spec) await deleteThrough(context, dir, spec, client).catch(takeDownWithout(context, dir))
   // The shim ends a moment after its answer, and takes its files away: the directory may change under rm.
   // A handful of small files on a tmpfs: the thread pool would take ten times as long.
   rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 10 })
+}
+
+/**
+ * No shim comes up for it, since what the last one has written is damaged, or for want of everything. What was made lives
+ * in the container's cgroup, or is held by what lives there.
+ */
+function takeDownWithout(context: EngineContext, dir: string): (error: unknown) => Promise<void> {
+  return async (error) => {
+    if (!hasCode(error, 'HF_SHIM_LOST')) throw error
+    context.logger.error({ err: error, dir }, 'no shim takes this container down: it is taken down without')
+    await removeCgroup(readCgroupPath(context, dir))
+  }
+}
+
+function readCgroupPath({ cgroupParent }: EngineContext, dir: string): string {
+  const { linux } = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as {
+    linux: { cgroupsPath: string }
+  }
+  return linux.cgroupsPath.startsWith('/') ? linux.cgroupsPath : `${cgroupParent}/${linux.cgroupsPath}`
 }
 
 async function deleteThrough(
