@@ -76,8 +76,11 @@ static inline long syscall6(long number, long a, long b, long c, long d, long e,
 
 _Noreturn static inline void leave(int status)
 {
-	for (;;)
+	for (;;) {
 		sys(exit_group, status);
+		// A filter may refuse even that (its default being an errno): nothing but a fault ends the process then.
+		__builtin_trap();
+	}
 }
 
 // The kernel's sigset_t is one 64-bit word on both architectures.

@@ -80,7 +80,7 @@ int verb_kill(void)
 	}
 	if (!id)
 		die(1, "\"kill\" requires a minimum of 1 argument: a container id");
-	int number = signal_number(name ? name : "TERM");
+	int number = signal_number(name && *name ? name : "TERM");
 	if (number < 0)
 		die(1, "unknown signal %s", name);
 	struct container container = find_container(id);

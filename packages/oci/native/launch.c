@@ -232,7 +232,8 @@ static int follow(struct launch *launch)
 
 	while (!(ready && launch->pid > 0) && !status) {
 		if (!receive_packet(launch->report, &report) || report.size < 16)
-			return give_up_with(launch, "the launcher was killed before it was done: the memory limit may be too low to start anything, see dmesg(1)");
+			return give_up_with(launch, "the launcher was killed before it was done: the memory limit may be too low to start "
+						    "anything (see dmesg(1)), or the seccomp filter may refuse every call");
 		memcpy(&kind, report.data, sizeof kind);
 		if (kind == REPORT_ERROR) {
 			char message[PACKET_LIMIT + 1] = "e";

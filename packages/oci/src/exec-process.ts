@@ -44,15 +44,18 @@ export function withDefaults(process: OciProcess, own: OciProcess | undefined): 
   }
 }
 
-/** In every set: only what is inheritable too can be ambient, and without that a user other than root gets nothing (as with runc). */
+/**
+ * As runc since CVE-2022-29162: nothing becomes inheritable that wasn't, or a program with file capabilities would gain it. What
+ * is ambient must be inheritable too.
+ */
 function withCapabilities({ capabilities }: OciProcess, added: string[]): object {
   const { bounding = [], effective = [], inheritable = [], permitted = [], ambient = [] } = capabilities ?? {}
   return {
     bounding: [...bounding, ...added],
     effective: [...effective, ...added],
     permitted: [...permitted, ...added],
-    inheritable: [...inheritable, ...added],
-    ambient: [...ambient, ...added],
+    inheritable,
+    ambient: [...ambient, ...added.filter((name) => inheritable.includes(name))],
   }
 }
 

@@ -55,18 +55,18 @@ const spec = {
 const notStarted = 255
 
 export async function exec(call: Call): Promise<void> {
+  const options = parseOptions(call.request.args, spec)
+  const [id, ...args] = options.args
+  if (id === undefined) throw usage('"exec" requires a minimum of 1 argument: a container id')
   try {
-    await start(call)
+    await start(call, options, id, args)
   } catch (error) {
     throw new ExitError(notStarted, `exec failed: ${messageOf(error)}`)
   }
 }
 
-async function start(call: Call): Promise<void> {
+async function start(call: Call, options: Options, id: string, args: string[]): Promise<void> {
   const { request } = call
-  const options = parseOptions(request.args, spec)
-  const [id, ...args] = options.args
-  if (id === undefined) throw usage('"exec" requires a minimum of 1 argument: a container id')
   const record = store.load(request.root, id)
   checkStatus(store.statusOf(request.root, record), options)
   const config = store.loadConfig(request.root, id)

@@ -102,14 +102,24 @@ function devicesFromRoot(devices: unknown[], warn: Warn): unknown[] {
 
 /** Values that once stood for "not set". */
 function limits(resources: Json, ociVersion: unknown): Json {
-  const { memory, pids } = resources
-  const result = { ...resources }
+  const { memory } = resources
+  const result = withoutOldZeros(resources, ociVersion)
   if (isObject(memory) && (memory['swappiness'] === noSwappiness || memory['swappiness'] === -1))
-    result['memory'] = { ...memory, swappiness: undefined }
-  // Since 1.3 the specification says that it allows none; Docker up to 18.09 wrote it into every configuration.
-  const old = typeof ociVersion === 'string' && /^1\.[0-2]\./.test(ociVersion)
-  if (old && isObject(pids) && pids['limit'] === 0) delete result['pids']
+    return { ...result, memory: { ...memory, swappiness: undefined } }
   return result
+}
+
+/**
+ * Since 1.3 the specification says that a limit of no processes allows none; before, it was no limit, and Docker up to 18.09 wrote
+ * it into every configuration.
+ */
+export function withoutOldZeros<Resources extends object>(
+  resources: Resources,
+  ociVersion: unknown,
+): Resources {
+  const { pids } = resources as { pids?: unknown }
+  const old = typeof ociVersion === 'string' && /^1\.[0-2]\./.test(ociVersion)
+  return old && isObject(pids) && pids['limit'] === 0 ? { ...resources, pids: undefined } : resources
 }
 
 /** -1 in 64 bits without a sign. */

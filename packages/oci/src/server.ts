@@ -2,7 +2,6 @@
 import { closeFd, type PacketConnection } from '@holdfast/core'
 import { ExitError, type Call } from './call.ts'
 import { messageOf } from './error-text.ts'
-import { usage } from './options.ts'
 import { protocolError } from './protocol-error.ts'
 import { readRequest } from './request.ts'
 import { verbs } from './verbs.ts'
@@ -34,7 +33,7 @@ async function answer(connection: PacketConnection, printed: string[]): Promise<
   }
   try {
     const verb = Object.hasOwn(verbs, request.verb) ? verbs[request.verb] : undefined
-    if (!verb) throw usage(`No help topic for '${request.verb}'`)
+    if (!verb) throw new ExitError(3, `No help topic for '${request.verb}'`) // urfave/cli's status
     return (await verb(call)) ?? 0
   } finally {
     if (input !== undefined) closeFd(input)

@@ -67,9 +67,18 @@ function cpuLegacy(read: Reader): object {
       percpu: percpu === '' ? [] : percpu.split(' ').map(Number),
       kernel: system * tickNs,
       user: user * tickNs,
+      ...perCpu(read.text('cpuacct', 'cpuacct.usage_all')),
     },
     throttling: { periods: nr_periods, throttledPeriods: nr_throttled, throttledTime: throttled_time },
   }
+}
+
+/** A head, then a line for each processor: its number, user, system. */
+function perCpu(text: string): object {
+  const rows = text.split('\n').slice(1).filter(Boolean)
+  if (rows.length === 0) return {}
+  const column = (index: number): number[] => rows.map((row) => Number(row.split(' ')[index]))
+  return { percpu_user: column(1), percpu_kernel: column(2) }
 }
 
 /** cpuacct.stat counts in USER_HZ, 100 on every architecture here. */

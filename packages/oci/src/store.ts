@@ -52,7 +52,7 @@ export function refuseTaken(root: string, id: string): void {
 }
 
 function taken(id: string): HoldfastError {
-  return new HoldfastError('HF_NAME_IN_USE', `container with id exists: ${id}`)
+  return new HoldfastError('HF_NAME_IN_USE', `container with given ID already exists: ${id}`)
 }
 
 /**

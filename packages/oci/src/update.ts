@@ -6,6 +6,7 @@ import { planUpdate } from '@holdfast/plan'
 import { applyCgroupWrites } from '@holdfast/shim/library'
 import type { Call } from './call.ts'
 import { readAll, readCallerFile } from './caller-file.ts'
+import { withoutOldZeros } from './leniency.ts'
 import { withoutIgnored } from './ignored-limits.ts'
 import { onlyId, parseOptions, usage, type Options } from './options.ts'
 import * as store from './store.ts'
@@ -54,7 +55,8 @@ export async function update(call: Call): Promise<void> {
   const resources = file === undefined ? fromOptions(options) : await fromFile(call, file)
   const version = record.cgroupVersion
   const directories = record.cgroups.map(({ as, controllers }) => ({ as, controllers }))
-  const kept = withoutIgnored(resources, version, call.warn)
+  const { ociVersion } = store.loadConfig(request.root, record.id)
+  const kept = withoutOldZeros(withoutIgnored(resources, version, call.warn), ociVersion)
   const writes = planUpdate(withSwap(kept, version), { version, directories })
   if (record.unit !== undefined) await setScopeProperties(record.unit, limitProperties(writes))
   applyCgroupWrites(record.cgroups, inOrder(writes, record))

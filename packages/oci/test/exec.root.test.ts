@@ -48,6 +48,10 @@ describe.skipIf(process.getuid?.() !== 0)('exec', () => {
     const own = BigInt(`0x${capabilities(sh('cat /proc/self/status').stdout)}`)
     const more = BigInt(`0x${capabilities(sh('cat /proc/self/status', '--cap', 'CAP_SYS_PTRACE').stdout)}`)
     expect(more ^ own).toBe(1n << 19n)
+    // CVE-2022-29162: none becomes inheritable that the container's own are not.
+    const passedOn = sh('cat /proc/self/status', '--cap', 'CAP_SYS_PTRACE').stdout
+    expect(passedOn).toMatch(/CapInh:\s+0{16}/)
+    expect(passedOn).toMatch(/CapAmb:\s+0{16}/)
   })
 
   it('gives HOME from the passwd file of the container', () => {

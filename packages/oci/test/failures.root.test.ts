@@ -247,6 +247,16 @@ describe.skipIf(!root)('a start that fails', () => {
     expect(world.leftovers(id)).toEqual([])
   })
 
+  it('at a filter that allows nothing, not even to end, leaves nothing', () => {
+    const id = world.id()
+    const bundle = world.bundle(['true'], (c) => {
+      c.linux.seccomp = { defaultAction: 'SCMP_ACT_ERRNO', defaultErrnoRet: 38, syscalls: [] }
+    })
+    const outcome = world.call(['run', '--bundle', bundle, id])
+    expect(outcome).toMatchObject({ status: 1, stderr: expect.stringContaining('filter') })
+    expect(world.leftovers(id)).toEqual([])
+  })
+
   it('in `run` leaves nothing', () => {
     const id = world.id()
     const bundle = world.bundle(['sleep', '100'], (c) => (c.hooks = { poststart: [{ path: '/bin/false' }] }))

@@ -63,7 +63,7 @@ describe.skipIf(process.getuid?.() !== 0)('a container', () => {
     const again = world.call(['create', '--bundle', world.bundle(['true']), id])
     expect(again).toMatchObject({
       status: 1,
-      stderr: expect.stringContaining(`container with id exists: ${id}`),
+      stderr: expect.stringContaining(`container with given ID already exists: ${id}`),
     })
     expect(world.status(id)).toBe('created')
     world.must(['delete', '--force', id])

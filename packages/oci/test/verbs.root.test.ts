@@ -39,6 +39,25 @@ describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
     expect(pidsMax()).toBe('40')
   })
 
+  it('takes no processes for no limit where the container is of an older specification', () => {
+    const old = world.running(['sleep', '1000'], (config) => {
+      config.ociVersion = '1.0.2'
+      config.linux.resources.pids = { limit: 20 }
+    })
+    world.must(['update', '--pids-limit', '0', old])
+    expect(JSON.parse(world.must(['events', '--stats', old])).data.pids.limit).toBe(20)
+    world.must(['delete', '--force', old])
+  })
+
+  it('has the exit statuses that are known of runc', () => {
+    expect(world.call(['frobnicate'])).toMatchObject({
+      status: 3,
+      stderr: expect.stringContaining("No help topic for 'frobnicate'"),
+    })
+    expect(world.call(['exec']).status).toBe(1)
+    expect(world.call(['exec', 'nonsense', 'true']).status).toBe(255)
+  })
+
   it('tells the usage once, or again and again until the container stops', async () => {
     const once = JSON.parse(world.must(['events', '--stats', id])) as Json
     expect(once).toMatchObject({
@@ -80,7 +99,6 @@ describe.skipIf(process.getuid?.() !== 0)('the command line', () => {
   it.each([
     [['checkpoint', '--image-path=/i', 'x'], 'checkpoint is not supported, nor with --image-path'],
     [['restore', 'x'], 'restore is not supported'],
-    [['nonsense'], "No help topic for 'nonsense'"],
     [['create', '--nonsense', 'x'], 'flag provided but not defined: -nonsense'],
     [['state', '--nonsense', 'x'], 'flag provided but not defined: -nonsense'],
     [['--nonsense', 'list'], 'flag provided but not defined: -nonsense'],
