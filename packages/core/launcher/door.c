@@ -83,5 +83,7 @@ long op_door(struct launch *launch, struct reader *reader)
 	long result = silent ? 0 : report(launch, MESSAGE_READY, 0, -1);
 	if (result < 0)
 		return result;
+	if (launch->header.waits)
+		return await_program(launch);
 	return door < 0 ? await_answer(launch) : await_at(launch, door);
 }

@@ -16,12 +16,17 @@
 
 #define KEPT_LIMIT 64
 
+// In nanoseconds: how long a program has to end before this process tidies up beside it, and how long it stays after it
+// has told of the end.
+#define TIDY_AFTER 100000000
+#define LINGER 3000000
+
 // What the keeper goes on needing of the table. The table itself, with the program's environment and filter in it,
 // would be the largest part of its memory.
 struct kept {
 	uint32_t count;
 	int fds[KEPT_LIMIT];
-	char record[256];
+	char record[NAME_LIMIT];
 };
 
 static bool take_from_table(struct launch *launch, struct kept *kept)
@@ -188,13 +193,28 @@ static void wait_until_read(const struct kept *kept, int directory)
 	}
 }
 
+// False where no child has ended by then. All signals are blocked: what a child leaves at its end waits to be taken.
+static bool child_ends_within(long nanoseconds)
+{
+	uint64_t set = 1ULL << (SIG_CHLD - 1);
+	struct __kernel_timespec patience = {0, nanoseconds};
+	long result;
+
+	do
+		result = sys(rt_sigtimedwait, &set, NULL, &patience, sizeof set);
+	while (result == -EINTR);
+	return result > 0;
+}
+
 _Noreturn void keep(struct launch *launch, long stage_one)
 {
 	const struct header *header = &launch->header;
 	struct kept kept;
 	int status = 0, last = 0, fds[TRUST_LIMIT];
-	char record[RECORD_SIZE];
-	bool ended = false;
+	char record[RECORD_SIZE], name[NAME_LIMIT];
+	// The end of this process takes longer than all that the shim and its client have to do about the end of that one.
+	struct __kernel_timespec linger = {0, LINGER};
+	bool ended = false, shares = launch->shared->on;
 
 	sys(chdir, "/");
 	sys(prctl, PR_SET_NAME, "hf-keeper", 0, 0, 0);
@@ -203,39 +223,48 @@ _Noreturn void keep(struct launch *launch, long stage_one)
 	close_others(&kept);
 	// It owns its directory and its children; no more is needed, and no capability.
 	drop_capabilities();
-	if (launch->shared->on)
+	if (shares)
 		await_stage_one(stage_one); // which reads the table, and ends once the init is born
-	else
+	else {
 		drop_table(launch);
+		drop_stacks(launch);
+	}
 	// Until it is entrusted with the door a launch belongs to the shim alone: if that dies before it has written
 	// down whom to look for, the channel ends here, the door ends there, and nothing is left waiting for nobody.
-	int count = receive_fds(header->trust, fds);
+	int count = receive_trust(header->trust, fds, name);
+	if (name[0])
+		memcpy(kept.record, name, sizeof name);
 	for (int i = 0; i < count; i++) {
 		sys(dup3, fds[i], header->first_slot + i, O_CLOEXEC);
 		sys(close, fds[i]);
 	}
-	if (launch->shared->on) {
-		leave_memory(launch->shared);
-		drop_table(launch);
-	}
 	for (;;) {
-		long child = sys(wait4, -1, &status, WAIT_ALL, NULL);
+		long child = sys(wait4, -1, &status, WAIT_ALL | (shares ? WAIT_NOHANG : 0), NULL);
 		if (child == -EINTR)
 			continue;
 		if (child < 0)
 			break;
+		// To unmap makes every processor forget its translations, and a program that ends at once waits for that.
+		if (child == 0 && !child_ends_within(TIDY_AFTER)) {
+			leave_memory(launch);
+			drop_table(launch);
+			shares = false;
+		}
+		if (child == 0)
+			continue;
 		if (child == stage_one)
 			continue;
 		last = status;
 		ended = true;
 	}
-	if (!ended) {
+	if (!ended || !count) {
 		wait_until_read(&kept, header->directory);
 		leave(0);
 	}
 	long size = make_record(record, last), written = write_record(header->directory, kept.record, record, size);
 	// To the shim that entrusted it, which need not wait for this process's own end. Where that has died nobody hears it.
 	sys(write, header->trust, record, size);
+	sys(nanosleep, &linger, NULL);
 	if (written < 0)
 		leave(1);
 	wait_until_read(&kept, header->directory);

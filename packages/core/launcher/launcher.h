@@ -43,6 +43,8 @@ struct header {
 	int32_t oom_score_adj;
 	// So many of the steps are the launcher's own, before it forks.
 	uint32_t early_steps;
+	// It was started ahead: it waits for a byte on the report channel, and the last step comes with the word at the door.
+	uint32_t waits;
 	uint32_t steps;
 };
 
@@ -75,6 +77,10 @@ struct launch {
 	uint32_t owner_uid, owner_gid;
 	bool has_terminal, has_umask;
 	struct shared *shared;
+	// Of a launcher that was started ahead: stacks for those who share its memory, room for what comes at the door, and
+	// what has come. 0 for none.
+	uintptr_t stacks, room;
+	struct reader program;
 	// Where ps(1) reads the command line.
 	char *title;
 	size_t title_size;
@@ -110,18 +116,30 @@ long report(struct launch *launch, enum message type, long value, int fd);
 void report_error(struct launch *launch, long error);
 // Waits for the shim's answer; 0, or -errno where the shim and its stand-in are gone.
 long await_answer(struct launch *launch);
-// What the shim entrusts: up to this many descriptors in one message. Returns how many came, 0 at the channel's end.
+// The same, and what else the word brings is the program: of a launcher that was started ahead.
+#define PROGRAM_ROOM 65536
+long await_program(struct launch *launch);
+// What the shim entrusts: up to this many descriptors in one message, and a name. Returns how many descriptors came, 0 at
+// the channel's end; `name` is cut where there is none.
 #define TRUST_LIMIT 2
-int receive_fds(int socket, int fds[TRUST_LIMIT]);
+#define NAME_LIMIT 256
+int receive_trust(int socket, int fds[TRUST_LIMIT], char name[NAME_LIMIT]);
 
 // ---- shared.c: processes of a launch that share its memory ----
 void decide_sharing(struct launch *launch, struct shared *shared);
+// While nobody waits: what the stages will touch first. Where there is no room it is made when it is needed.
+void make_stacks(struct launch *launch);
+void drop_stacks(struct launch *launch);
+// `how`: MADV_POPULATE_READ or MADV_POPULATE_WRITE. What the kernel refuses is touched later.
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+void touch(uintptr_t at, size_t size, int how);
 // As clone3(2): the pid, or -errno. The child begins in `run` with a copy of `launch` on a stack of its own, which shares
 // the memory where `share` says so.
 long start_stage(struct launch *launch, struct clone_args *args, bool share, void (*run)(struct launch *));
 // In the keeper, once stage one has ended: gives back the stacks, after an init that shares the memory has executed its
 // program, or ended.
-void leave_memory(struct shared *shared);
+void leave_memory(struct launch *launch);
 
 // ---- keeper.c ----
 _Noreturn void keep(struct launch *launch, long stage_one);

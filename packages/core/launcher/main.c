@@ -12,6 +12,9 @@
 
 #define TABLE_FD 3
 
+// How much of the room for a program an ordinary one needs.
+#define PROGRAM_TOUCHED 4096
+
 typedef long operation(struct launch *, struct reader *);
 
 static operation *find_operation(uint32_t opcode)
@@ -27,41 +30,15 @@ static operation *find_operation(uint32_t opcode)
 	}
 }
 
-// Where the table of a launcher begins that was started ahead; a multiple of every page size.
-#define TABLE_AHEAD 65536
-
-// A launcher that was started ahead finds "HFTW" and a descriptor. Its table is written behind that once somebody knows
-// what is to be executed, and a byte on that descriptor says so; until then nothing is done that one could see. Returns
-// where the table begins.
-static long await_table(void)
-{
-	struct {
-		char magic[4];
-		int fd;
-	} head;
-	char byte;
-	long size;
-
-	if (sys(pread64, TABLE_FD, &head, sizeof head, 0) != sizeof head || memcmp(head.magic, "HFTW", 4))
-		return 0;
-	do
-		size = sys(read, head.fd, &byte, 1);
-	while (size == -EINTR);
-	if (size != 1)
-		leave(0);
-	return TABLE_AHEAD;
-}
-
 static struct reader map_table(void)
 {
 	char magic[4];
 	uint32_t size = 0;
-	long begin = await_table();
 
-	if (sys(pread64, TABLE_FD, magic, sizeof magic, begin) != sizeof magic || memcmp(magic, "HFT1", 4) ||
-	    sys(pread64, TABLE_FD, &size, sizeof size, begin + 4) != sizeof size || size < 12)
+	if (sys(pread64, TABLE_FD, magic, sizeof magic, 0) != sizeof magic || memcmp(magic, "HFT1", 4) ||
+	    sys(pread64, TABLE_FD, &size, sizeof size, 4) != sizeof size || size < 12)
 		leave(125);
-	long at = sys(mmap, 0, size, PROT_READ, MAP_PRIVATE, TABLE_FD, begin);
+	long at = sys(mmap, 0, size, PROT_READ, MAP_PRIVATE, TABLE_FD, 0);
 	if (at < 0 && at > -4096)
 		leave(125);
 	sys(close, TABLE_FD);
@@ -86,6 +63,7 @@ static struct header read_header(struct reader *table)
 	header.may_share = read_u32(table);
 	header.oom_score_adj = (int32_t)read_u32(table);
 	header.early_steps = read_u32(table);
+	header.waits = read_u32(table);
 	return header;
 }
 
@@ -100,6 +78,23 @@ static long open_proc(struct launch *launch)
 	if (sys(fstatfs, launch->proc, statfs) < 0 || statfs[0] != PROC_SUPER_MAGIC)
 		return failed(launch, "fstatfs", "/proc is not procfs", -EOPNOTSUPP);
 	return 0;
+}
+
+// One that was started ahead: does what touches no more than this process's own memory while nobody waits for it, and
+// then waits for a byte. Until then it has done nothing that one could see. The end of the channel is its end.
+static void await_begin(struct launch *launch)
+{
+	long room = sys(mmap, 0, PROGRAM_ROOM, 3, 0x22 /* private, anonymous */, -1, 0);
+
+	if (room < 0 && room > -4096)
+		leave(125);
+	launch->room = (uintptr_t)room;
+	touch(launch->room, PROGRAM_TOUCHED, MADV_POPULATE_WRITE);
+	touch((uintptr_t)launch->table.at, (size_t)(launch->table.end - launch->table.at), MADV_POPULATE_READ);
+	make_stacks(launch);
+	open_proc(launch); // or later, by whoever needs it
+	if (await_answer(launch) < 0)
+		leave(0);
 }
 
 static long open_needed(struct launch *launch)
@@ -154,6 +149,11 @@ _Noreturn void finish_steps(struct launch *launch)
 {
 	long result = run_steps(launch, launch->header.steps);
 
+	if (result >= 0 && launch->program.at) {
+		launch->steps = launch->program;
+		launch->program.at = NULL;
+		result = run_steps(launch, launch->header.steps + 1);
+	}
 	// A list that ends without an exec is a defect of whoever wrote the table.
 	if (result >= 0)
 		result = failed(launch, "table", "no program to execute", -EBADMSG);
@@ -185,7 +185,7 @@ static _Noreturn void launch_and_keep(struct launch *launch)
 {
 	struct shared shared = {0};
 	struct clone_args args = {.exit_signal = SIG_CHLD};
-	long result = launch->header.may_share ? open_proc(launch) : 0;
+	long result = launch->header.may_share && launch->proc < 0 ? open_proc(launch) : 0;
 
 	launch->shared = &shared;
 	if (launch->header.cgroup >= 0) {
@@ -227,6 +227,8 @@ static _Noreturn __attribute__((used)) void start(uintptr_t *stack)
 	if (launch.steps.broken)
 		leave(125);
 	launch.report = launch.header.report;
+	if (launch.header.waits)
+		await_begin(&launch);
 	if (launch.header.mode == MODE_LAUNCH)
 		launch_and_keep(&launch);
 	stage_one(&launch);

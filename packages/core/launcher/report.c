@@ -52,23 +52,24 @@ static long send_fd(int socket, const void *data, size_t size, int fd)
 	return sys(sendmsg, socket, &header, MSG_NOSIGNAL_);
 }
 
-int receive_fds(int socket, int fds[TRUST_LIMIT])
+int receive_trust(int socket, int fds[TRUST_LIMIT], char name[NAME_LIMIT])
 {
 	char byte;
-	struct io_vector vector = {&byte, 1};
+	struct io_vector vectors[] = {{&byte, 1}, {name, NAME_LIMIT - 1}};
 	struct {
 		size_t size;
 		int level, type;
 		int fds[TRUST_LIMIT];
 	} rights = {0};
 	struct message_header header = {
-		.vectors = &vector, .vector_count = 1, .control = &rights, .control_size = sizeof rights};
+		.vectors = vectors, .vector_count = 2, .control = &rights, .control_size = sizeof rights};
 	long size;
 
 	do
 		size = sys(recvmsg, socket, &header, MSG_CMSG_CLOEXEC_);
 	while (size == -EINTR);
-	if (size != 1 || header.control_size <= sizeof(size_t) + 2 * sizeof(int))
+	name[size > 1 ? size - 1 : 0] = 0;
+	if (size < 1 || header.control_size <= sizeof(size_t) + 2 * sizeof(int))
 		return 0;
 	int count = (int)((rights.size - sizeof(size_t) - 2 * sizeof(int)) / sizeof(int));
 	for (int i = 0; i < count; i++)
@@ -110,16 +111,34 @@ void report_error(struct launch *launch, long error)
 	send_message(launch, MESSAGE_ERROR, -error, -1, text, (size_t)(line.at - text));
 }
 
-long await_answer(struct launch *launch)
+// The size of what came, at least 1.
+static long await_word(struct launch *launch, char *word, size_t room)
 {
-	char byte;
-
 	for (;;) {
-		long size = sys(read, launch->report, &byte, 1);
-		if (size == 1)
-			return 0;
+		long size = sys(read, launch->report, word, room);
+		if (size > 0)
+			return size;
 		if (size != -EINTR)
 			return size < 0 ? failed(launch, "read", "the word to go on", size)
 					: failed(launch, "read", "whoever would say to go on is gone", -EPIPE);
 	}
+}
+
+long await_answer(struct launch *launch)
+{
+	char byte;
+	long size = await_word(launch, &byte, 1);
+
+	return size < 0 ? size : 0;
+}
+
+long await_program(struct launch *launch)
+{
+	char *word = (char *)launch->room;
+	long size = await_word(launch, word, PROGRAM_ROOM);
+
+	if (size < 0)
+		return size;
+	launch->program = (struct reader){.at = word + 1, .end = word + size};
+	return 0;
 }

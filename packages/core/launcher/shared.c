@@ -14,6 +14,9 @@
 
 // copy.c goes 64 directories deep.
 #define STACK_SIZE (1024L * 1024)
+// How many a launch may need, and how much of each an ordinary exec does.
+#define STACKS 2
+#define STACK_TOUCHED 16384L
 
 // A small number from a file of procfs, which is only trusted where it really is procfs.
 static bool read_number(struct launch *launch, const char *path, long *number)
@@ -66,10 +69,40 @@ static _Noreturn void begin(void *argument)
 }
 
 // All in one mapping: to unmap one makes every processor forget its translations, which costs more than the stack.
-static long take_stack(struct shared *shared)
+static long map_stacks(uint32_t count)
 {
+	return sys(mmap, 0, count * STACK_SIZE, 3, 0x20022 /* private, anonymous, stack */, -1, 0);
+}
+
+// The first touch of a page is an exception of the processor's, dear in a virtual machine.
+void make_stacks(struct launch *launch)
+{
+	long area = map_stacks(STACKS);
+
+	if (area < 0 && area > -4096)
+		return;
+	for (int i = 1; i <= STACKS; i++)
+		touch((uintptr_t)(area + i * STACK_SIZE - STACK_TOUCHED), STACK_TOUCHED, MADV_POPULATE_WRITE);
+	launch->stacks = (uintptr_t)area;
+}
+
+void drop_stacks(struct launch *launch)
+{
+	if (launch->stacks)
+		sys(munmap, launch->stacks, STACKS * STACK_SIZE);
+}
+
+void touch(uintptr_t at, size_t size, int how)
+{
+	sys(madvise, at, size, how); // Linux 5.14
+}
+
+static long take_stack(struct launch *launch)
+{
+	struct shared *shared = launch->shared;
+
 	if (!shared->stacks) {
-		long area = sys(mmap, 0, shared->stack_limit * STACK_SIZE, 3, 0x20022 /* private, anonymous, stack */, -1, 0);
+		long area = launch->stacks ? (long)launch->stacks : map_stacks(shared->stack_limit);
 		if (area < 0 && area > -4096)
 			return area;
 		shared->stacks = (uintptr_t)area;
@@ -87,7 +120,7 @@ long start_stage(struct launch *launch, struct clone_args *args, bool share, voi
 			run(launch), leave(125);
 		return child;
 	}
-	long stack = take_stack(launch->shared);
+	long stack = take_stack(launch);
 	if (stack < 0)
 		return stack;
 	// At the stack's upper end, where it is touched anyway. The caller may go on changing its own.
@@ -100,9 +133,11 @@ long start_stage(struct launch *launch, struct clone_args *args, bool share, voi
 	return clone_onto_stack(args, begin, beginning);
 }
 
-void leave_memory(struct shared *shared)
+void leave_memory(struct launch *launch)
 {
+	struct shared *shared = launch->shared;
+
 	for (uint32_t init = shared->init; init; init = shared->init)
 		sys(futex, &shared->init, FUTEX_WAIT, init, NULL, NULL, 0);
-	sys(munmap, shared->stacks, shared->stack_limit * STACK_SIZE);
+	sys(munmap, shared->stacks, (launch->stacks ? STACKS : shared->stack_limit) * STACK_SIZE);
 }

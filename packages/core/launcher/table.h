@@ -6,7 +6,7 @@
 // A number is u32 or u64; text is u32 length, the bytes, and a NUL that is not counted; a list is a u32 count
 // and its elements; a descriptor is its number in the launcher's own table, as u32.
 //
-// Started ahead, a launcher finds "HFTW" and a descriptor, and the table 64 KiB behind (main.c).
+// The last step of a launcher that was started ahead comes alone, as it would stand here, with the word at the door.
 #pragma once
 
 #include <stdbool.h>

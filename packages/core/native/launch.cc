@@ -107,7 +107,7 @@ int WriteTable(const Napi::Buffer<uint8_t>& bytes) {
 }
 
 // launch(program, title, table, fds, out): descriptors of `fds` become 0, 1, 2, then 4 and on; the table is 3.
-// out: pid, pidfd, and where it has room for it the table's descriptor. Returns 0 or -errno.
+// out: pid, pidfd. Returns 0 or -errno.
 Napi::Value StartLauncher(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::string title = Text(info, 1);
@@ -132,7 +132,6 @@ Napi::Value StartLauncher(const Napi::CallbackInfo& info) {
   }
   out[0] = pid;
   out[1] = pidfd;
-  if (out.ElementLength() > 2) out[2] = table.release();
   return Napi::Number::New(env, 0);
 }
 

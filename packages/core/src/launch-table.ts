@@ -35,7 +35,15 @@ export interface TableHeader {
    * program soon. The launcher decides; nobody can tell but by the time that it takes.
    */
   share?: keyof typeof shares
+  /**
+   * It waits for a byte on the report channel before it does anything, and finds its last step, which the table lacks, in
+   * the word to go on at a silent door.
+   */
+  waits?: boolean
 }
+
+/** What comes with that word: the rest is the program. */
+export const maxProgram = 65_536 - 1
 
 export class TableWriter {
   #bytes = Buffer.allocUnsafe(4096)
@@ -43,7 +51,7 @@ export class TableWriter {
   #steps = 0
   /** Where the current step's payload size is to be written. */
   #sizeAt = -1
-  #names = new Map<string, number>()
+  readonly #names = new Map<string, number>()
   /** The launcher needs the host's procfs, or its own timens_offsets, opened before it enters anything. */
   needsProc = false
   needsTimeOffsets = false
@@ -53,18 +61,6 @@ export class TableWriter {
   earlySteps = 0
   /** A later step can't be done by a process that shares its memory. */
   needsOwnMemory = false
-
-  /** To be written on by itself: for a launch that has the same first steps. */
-  copy(): TableWriter {
-    this.#endStep()
-    const copy = new TableWriter()
-    copy.#bytes = Buffer.from(this.#bytes)
-    copy.#length = this.#length
-    copy.#steps = this.#steps
-    copy.#names = new Map(this.#names)
-    const { needsProc, needsTimeOffsets, oomScoreAdj, earlySteps, needsOwnMemory } = this
-    return Object.assign(copy, { needsProc, needsTimeOffsets, oomScoreAdj, earlySteps, needsOwnMemory })
-  }
 
   /** Names of the descriptors in the order of their numbers, which start at 4. */
   get descriptors(): readonly string[] {
@@ -133,8 +129,14 @@ export class TableWriter {
 
   /** A descriptor by name; without one, -1. */
   fd(name: string | undefined): this {
-    this.#u32(name === undefined ? none : this.#number(name))
+    this.#u32(this.#numberOrNone(name))
     return this
+  }
+
+  /** The steps alone, as the launcher reads them; they name no descriptor. */
+  stepBytes(): Buffer {
+    this.#endStep()
+    return this.#bytes.subarray(0, this.#length)
   }
 
   /** The finished table. `descriptors` then names all that the launch must be given, in order. */
@@ -142,14 +144,13 @@ export class TableWriter {
     this.#endStep()
     const body = this.#bytes.subarray(0, this.#length)
     const head = new TableWriter()
-    head.#names = this.#names
     const keep = [...(header.keep ?? [])]
     for (const name of [header.directory, header.trust]) if (name !== undefined) keep.push(name)
     // Ascending: the keeper closes what lies between them.
     const kept = keep.map((name) => this.#number(name)).sort((a, b) => a - b)
     head.u32(this.#steps).u32(modes[header.mode])
     if (header.cgroup !== undefined) this.#number(header.cgroup)
-    head.fd(header.report).fd(header.directory).fd(header.trust)
+    for (const name of [header.report, header.directory, header.trust]) head.#u32(this.#numberOrNone(name))
     head.u32(this.firstSlot)
     head.u32(kept.length)
     for (const number of kept) head.#u32(number)
@@ -157,10 +158,11 @@ export class TableWriter {
       .text(header.record ?? '')
       .flag(this.needsProc)
       .flag(this.needsTimeOffsets)
-    head.fd(header.cgroup)
+    head.#u32(this.#numberOrNone(header.cgroup))
     head.u32(shares[this.needsOwnMemory ? 'none' : (header.share ?? 'none')])
     head.i32(this.oomScoreAdj ?? asItIs)
     head.u32(this.earlySteps)
+    head.flag(header.waits === true)
     const prefix = Buffer.alloc(8)
     prefix.write('HFT1')
     prefix.writeUInt32LE(8 + head.#length + body.length, 4)
@@ -177,6 +179,10 @@ export class TableWriter {
   /** Where the keeper puts what it is entrusted with: above all descriptors. Only valid once all are named. */
   get firstSlot(): number {
     return firstFd + this.#names.size
+  }
+
+  #numberOrNone(name: string | undefined): number {
+    return name === undefined ? none : this.#number(name)
   }
 
   #number(name: string): number {

@@ -2,7 +2,7 @@
  * Starts the launcher: the static program in `launcher/` that carries out a table of steps. It is executed from a
  * sealed memfd, loaded once per process, so that no container can reach a file of the host through /proc/PID/exe.
  */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { openSync, readFileSync } from 'node:fs'
 import { HoldfastError } from '@holdfast/errors'
 import { bad, checkFd, checkPath } from './argument.ts'
 import type { TableWriter, TableHeader } from './launch-table.ts'
@@ -29,16 +29,6 @@ export interface LauncherProcess {
   /** Close-on-exec; the caller's to close. Reap with `pidfdWait`. */
   pidfd: number
 }
-
-export interface WaitingLauncher extends LauncherProcess {
-  /** Has it begin, with the steps that were added to the table since. It waits for one byte on the report channel. */
-  complete(header: TableHeader): void
-  /** Without it the launcher never begins: it ends as the report channel does. */
-  forget(): void
-}
-
-/** As `TABLE_AHEAD` in launcher/main.c. */
-const tableAhead = 65_536
 
 let program: number | undefined
 let nullFd: number | undefined
@@ -70,35 +60,8 @@ function readLauncher(): Buffer {
  * (`launch-report.ts`).
  */
 export function launch(request: LaunchRequest): LauncherProcess {
-  const [pid, pidfd] = start(request, request.table.finish(request.header), 2)
-  return { pid: pid!, pidfd: pidfd! }
-}
-
-/**
- * Starts a launcher before its table is complete: executing it is half of what a launch of its kind takes. What the table
- * has named by now is all that it is given.
- */
-export function launchAhead(request: LaunchRequest): WaitingLauncher {
-  const { table, header } = request
-  table.finish(header)
-  const waiting = Buffer.from('HFTW\0\0\0\0', 'latin1')
-  waiting.writeUInt32LE(table.numberOf(header.report), 4)
-  const [pid, pidfd, file] = start(request, waiting, 3)
-  return {
-    pid: pid!,
-    pidfd: pidfd!,
-    complete(last) {
-      const bytes = table.finish(last)
-      for (let at = 0; at < bytes.length;)
-        at += writeSync(file!, bytes, at, bytes.length - at, tableAhead + at)
-      closeSync(file!)
-    },
-    forget: () => closeSync(file!),
-  }
-}
-
-function start(request: LaunchRequest, bytes: Buffer, results: number): Int32Array {
   const { table, title } = request
+  const bytes = table.finish(request.header)
   const loaded = loadLauncher()
   const stdio = request.stdio ?? [nullFd!, nullFd!, nullFd!]
   const named = table.descriptors.map((name) => {
@@ -106,9 +69,9 @@ function start(request: LaunchRequest, bytes: Buffer, results: number): Int32Arr
     if (fd === undefined) throw bad('fds', `has no descriptor named ${name}`)
     return checkFd(fd, name)
   })
-  const out = new Int32Array(results)
+  const out = new Int32Array(2)
   const fds = Int32Array.from([...stdio.map((fd) => checkFd(fd, 'stdio')), ...named])
   const result = native.startLauncher(loaded, checkPath(title, 'title'), bytes, fds, out)
   check(result, errnoName(-result) === 'EAGAIN' ? 'clone' : 'execveat', { path: 'launcher' })
-  return out
+  return { pid: out[0]!, pidfd: out[1]! }
 }

@@ -34,19 +34,14 @@ async function carryOut(table: Buffer, said?: string): Promise<End> {
   return { code, signal, output }
 }
 
+const setUp = (): TableWriter =>
+  new TableWriter().step('unshare').u32(0x0400_0000).step('hostname').text('inside').step('umask').u32(0o27)
+
+const execute = (writer: TableWriter): TableWriter =>
+  writer.step('exec').flag(false).texts(['sh', '-c', 'hostname; umask']).texts(['PATH=/bin:/usr/bin'])
+
 function table(): Buffer {
-  return new TableWriter()
-    .step('unshare')
-    .u32(0x0400_0000)
-    .step('hostname')
-    .text('inside')
-    .step('umask')
-    .u32(0o27)
-    .step('exec')
-    .flag(false)
-    .texts(['sh', '-c', 'hostname; umask'])
-    .texts(['PATH=/bin:/usr/bin'])
-    .finish({ mode: 'enter', report: 'report' })
+  return execute(setUp()).finish({ mode: 'enter', report: 'report' })
 }
 
 describe('the launcher', () => {
@@ -54,11 +49,17 @@ describe('the launcher', () => {
     expect(await carryOut(table())).toEqual({ code: 0, signal: null, output: 'inside\n0027\n' })
   })
 
-  it('begins when it is told to, where it was started ahead, and never if it isn’t', async () => {
-    const ahead = Buffer.concat([Buffer.from('HFTW\x04\0\0\0', 'latin1'), Buffer.alloc(65_528), table()])
-    expect(await carryOut(ahead, 'c')).toEqual({ code: 0, signal: null, output: 'inside\n0027\n' })
+  it('begins when it is told to, where it was started ahead, and hears at its door what to execute', async () => {
+    const ahead = setUp()
+      .step('door')
+      .fd(undefined)
+      .flag(true)
+      .finish({ mode: 'enter', report: 'report', waits: true })
+    const program = execute(new TableWriter()).stepBytes().toString('latin1')
+    expect(await carryOut(ahead, `cc${program}`)).toEqual({ code: 0, signal: null, output: 'inside\n0027\n' })
     expect(await carryOut(ahead, '')).toEqual({ code: 0, signal: null, output: '' })
-    expect(await carryOut(ahead.subarray(0, 8), 'c')).toEqual({ code: 125, signal: null, output: '' })
+    for (const said of ['c', 'cc', `cc${program.slice(0, -9)}`])
+      expect(await carryOut(ahead, said)).toEqual({ code: 126, signal: null, output: '' })
   })
 
   it('refuses a table that is cut anywhere, and executes nothing', async () => {

@@ -163,7 +163,6 @@ export type ShimEvent =
   | { event: 'names-learned'; number: number; name: string; addresses: string[]; ttl: number }
   /** After `delete`: the root's layers, and the directory's name, are free for another container. */
   | { event: 'unmounted' }
-  | { event: 'exec-started'; execId: string; pid: number }
   | { event: 'exec-exited'; execId: string; exit: ExitRecord }
 
 export interface RequestFrame<M extends Method = Method> {

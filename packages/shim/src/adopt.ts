@@ -8,6 +8,7 @@ import type {
   AdoptedContainer,
   AdoptionRecord,
   CgroupHandle,
+  KeeperHandle,
   LaunchedProcess,
   ProcessHandle,
 } from './launched.ts'
@@ -38,6 +39,27 @@ export function adoptContainer(record: AdoptionRecord): AdoptedContainer {
     taken: rest,
     cgroups: openCgroups(record.cgroups),
     ...(door !== undefined && { door: new Door({ door }, record.behind ?? nothingBehind) }),
+  }
+}
+
+export interface AdoptedExec {
+  init: ProcessHandle | undefined
+  keeper: KeeperHandle | undefined
+  taken: Record<string, number>
+  /** Its keeper had been entrusted with it; else it ends, as all that was launched with it does. */
+  entrusted: boolean
+}
+
+export function adoptExec(record: AdoptionRecord): AdoptedExec {
+  const init = holdProcess(record.initPid, record.initStartTime)
+  const keeper = holdProcess(record.keeperPid, record.keeperStartTime)
+  const { door, ...taken } = keeper === undefined ? {} : takeDescriptors(keeper.pidfd, record.keeperFds)
+  if (door !== undefined) closeFd(door)
+  return {
+    init,
+    keeper: keeper && { ...keeper, startTime: record.keeperStartTime },
+    taken,
+    entrusted: door !== undefined,
   }
 }
 

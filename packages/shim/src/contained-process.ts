@@ -3,6 +3,7 @@ import { hasCode, HoldfastError } from '@holdfast/errors'
 import { closeFd, dupCloexec, pidfdSendSignal, setWindowSize } from '@holdfast/core'
 import type { ChannelStreams } from '@holdfast/protocol'
 import type { Channel } from './channel.ts'
+import type { FirstLook } from './first-look.ts'
 import type { Input } from './input.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
 import { Output } from './output.ts'
@@ -41,6 +42,8 @@ export class ContainedProcess {
   #terminal: number | undefined
   #early: ((input: Input) => void)[] = []
   #over = false
+  /** Whether its keeper has told of its end, and so has written it down, unless the disk is full. */
+  keeperTold = false
 
   constructor(log: OutputLog, options: ContainedOptions) {
     this.output = new Output(log, options)
@@ -61,17 +64,23 @@ export class ContainedProcess {
 
   /**
    * From now on it runs: its output is pumped. Resolves when it has ended and all of its output was logged.
-   * `onInitEnd` is called when it has ended and others may still hold its pipes.
+   * `onInitEnd` is called when it has ended and others may still hold its pipes. `firstLook`: its output waits for that.
    */
-  async follow(live: LiveProcess, onInitEnd?: () => Promise<void>): Promise<EndRecord> {
+  async follow(
+    live: LiveProcess,
+    { onInitEnd, firstLook }: { onInitEnd?: () => Promise<void>; firstLook?: FirstLook | undefined } = {},
+  ): Promise<EndRecord> {
     this.#live = live
     // A copy for the window's size: the pump closes its own when the last program has closed the terminal.
     this.#terminal = live.console === undefined ? undefined : dupCloexec(live.console)
     const { input, sources } = connectStdio(live.fds, live.console, this.#options.stdin)
     this.#input = input
     for (const attach of this.#early.splice(0)) attach(input)
-    this.output.start(sources)
-    const told = await processEnd(live.init, live.keeper)
+    const ended = processEnd(live.init, live.keeper)
+    if (firstLook) await firstLook.begin(ended)
+    this.output.start(sources, { atOnce: firstLook !== undefined })
+    const told = await ended
+    this.keeperTold = told !== undefined
     this.#live = { ...live, init: undefined } // there is nobody to be signalled any more
     await onInitEnd?.()
     const patience = Promise.withResolvers<void>()

@@ -222,10 +222,11 @@ export class Container {
     const { dir } = this.#context
     const recordPath = `${dir}/exit.json`
     const { init, keeper, fds, console } = live
-    const end = this.process.follow({ init, keeper, fds, console, recordPath }, async () => {
+    const onInitEnd = async (): Promise<void> => {
       // Without a pid namespace of its own, the end of the first process leaves the others alive.
       if (this.adoption?.namespaces.pid !== 'new') killCgroup(this.held.cgroups)
-    })
+    }
+    const end = this.process.follow({ init, keeper, fds, console, recordPath }, { onInitEnd })
     this.ended = end.then((record) => this.#onEnd(record))
     this.ended.catch((error: Error) => this.#context.fail(error))
   }

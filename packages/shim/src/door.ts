@@ -6,6 +6,7 @@
 import { closeFd, receiveMessage, sendMessage } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
+import { closeLater } from './close-later.ts'
 import { hookSteps, hooksTime } from './hooks.ts'
 import { LaunchChannel } from './launch-channel.ts'
 import { nameStep, stepError, type NamedStep } from './launch-error.ts'
@@ -31,28 +32,42 @@ export interface DoorDescriptors {
   console?: number | undefined
 }
 
+/** What a launcher that was started ahead did not know: the last step, and how its keeper's record is to be called. */
+export interface LateWord {
+  program: Uint8Array
+  recordName: string
+}
+
 export class Door {
   readonly fds: DoorDescriptors
   readonly behind: BehindDoor
+  readonly late: LateWord | undefined
+  readonly #channel: LaunchChannel
   #entrusted = false
+  #keeperGone = false
+  #nobody: Error | undefined
 
-  constructor(fds: DoorDescriptors, behind: BehindDoor) {
+  constructor(fds: DoorDescriptors, behind: BehindDoor, late?: LateWord) {
     this.fds = { ...fds }
     this.behind = behind
+    this.late = late
+    this.#channel = new LaunchChannel(fds.door)
   }
 
   /** From now on the launch outlives this process. Call it once what a later shim must know is written down. */
-  entrust(): void {
+  entrust(): boolean {
     const { trust, door, console } = this.fds
-    if (trust === undefined || this.#entrusted) return
+    if (trust === undefined || this.#entrusted) return !this.#keeperGone
     this.#entrusted = true
     try {
       // The keeper holds our end of the channel too: a later shim opens the door with it.
-      sendMessage(trust, 'k', console === undefined ? [door] : [door, console])
+      sendMessage(trust, `k${this.late?.recordName ?? ''}`, console === undefined ? [door] : [door, console])
     } catch (error) {
       // It was killed. This shim goes on without, and sees itself how the process ends.
       if (!hasCode(error, 'EPIPE', 'ECONNRESET')) throw error
+      this.#keeperGone = true
     }
+    return !this.#keeperGone
   }
 
   /** Nobody stands behind it, and nothing is left to be heard: the program runs, or has ended. */
@@ -73,26 +88,38 @@ export class Door {
 
   /** Lets the process behind it execute its program; resolves once it has. Closes the channel. */
   async open(): Promise<void> {
+    this.unlock()
+    await this.opened()
+  }
+
+  /** Lets it go on. False where there is nobody, or only a report of what has failed: `opened` says which. */
+  unlock(): boolean {
     this.entrust()
-    const channel = new LaunchChannel(this.fds.door)
+    this.#nobody = answer(this.#channel, this.late?.program)
+    return this.#nobody === undefined
+  }
+
+  /** Resolves once the program is executed. Closes the channel. `due`: when to look whether it is. */
+  async opened(due?: Promise<void>): Promise<void> {
+    const channel = this.#channel
     try {
-      const nobody = answer(channel)
+      await due
       const report = await channel.next(Date.now() + execTimeoutMs + this.behind.hooksMs)
       if (report.kind === 'error') throw stepError(report, this.behind.steps[report.step])
       if (report.kind !== 'end')
         throw new HoldfastError('HF_INTERNAL', `unexpected ${report.kind} behind the door`)
-      if (nobody) throw nobody
+      if (this.#nobody) throw this.#nobody
     } finally {
       channel.rest()
-      this.close()
+      closeLater(this.fds.door)
     }
   }
 }
 
 /** What it means that there is nobody behind the door; who failed on the way to a silent one has left a report. */
-function answer(channel: LaunchChannel): Error | undefined {
+function answer(channel: LaunchChannel, program: Uint8Array | undefined): Error | undefined {
   try {
-    channel.answer()
+    channel.answer(program)
     return undefined
   } catch (cause) {
     if (!hasCode(cause, 'EPIPE', 'ECONNRESET')) throw cause

@@ -14,6 +14,8 @@ export interface ExecEntry {
   stdin: boolean
   /** While it runs. */
   adoption?: AdoptionRecord
+  /** It was launched up to its door before it was asked for. Whether it went through, its keeper knows. */
+  prepared?: boolean
   exit?: ExitRecord
 }
 
@@ -21,8 +23,8 @@ export function execRecordName(id: string): string {
   return `exec-${id}.exit.json`
 }
 
-export function writeExec(dir: string, { id, stdin, adoption }: ExecEntry): void {
-  writeWhole(dir, `exec-${id}.json`, { id, stdin, adoption })
+export function writeExec(dir: string, { id, stdin, adoption, prepared }: ExecEntry): void {
+  writeWhole(dir, `exec-${id}.json`, { id, stdin, adoption, prepared })
 }
 
 /** Where its keeper could not write down how it ended. */

@@ -97,5 +97,9 @@ export function execResult(
   launched: LaunchedProcess,
   stdio: Stdio,
 ): LaunchResult {
-  return { facts: { record: adoptionRecord(launched), warnings }, fds: describeLaunch(launched, stdio.keep) }
+  return {
+    facts: { record: adoptionRecord(launched), warnings },
+    fds: describeLaunch(launched, stdio.keep),
+    late: launched.door.late,
+  }
 }

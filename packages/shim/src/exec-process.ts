@@ -37,6 +37,14 @@ export function execProcess(spec: ExecSpec, own: OciProcess, root: number): OciP
   )
 }
 
+/**
+ * The same of one that differs from `alike` in its arguments and environment alone, which `spec` was checked for; it has
+ * the container's own user.
+ */
+export function likeProcess(alike: OciProcess, spec: ExecSpec, own: OciProcess, root: number): OciProcess {
+  return { ...alike, args: spec.args, env: environment(spec, own, undefined, root) }
+}
+
 function lookUp(user: string, passwd: string | null, root: number): ResolvedUser {
   try {
     return resolveUser(user, passwd, readContainerFile(root, 'etc/group'))

@@ -24,9 +24,12 @@ export class LaunchChannel {
     }
   }
 
-  /** Lets the launcher go on after `sync` and `ready`, or begin where it was started ahead. */
-  answer(): void {
-    sendMessage(this.fd, 'c')
+  /**
+   * Lets the launcher go on after `sync` and `ready`, or begin where it was started ahead. `program`: what such a one needs
+   * behind the door.
+   */
+  answer(program?: Uint8Array): void {
+    sendMessage(this.fd, program === undefined ? 'c' : Buffer.concat([Buffer.from('c'), program]))
   }
 
   /** Stops watching; a later `next` starts again. */

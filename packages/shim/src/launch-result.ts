@@ -1,6 +1,6 @@
 /** What came of a launch in a form that crosses a socket: facts, and descriptors by name. */
 import type { NamespaceType } from '@holdfast/plan'
-import { Door, nothingBehind } from './door.ts'
+import { Door, nothingBehind, type LateWord } from './door.ts'
 import type {
   AdoptionRecord,
   CgroupHandle,
@@ -19,6 +19,8 @@ export interface LaunchFacts<Record extends AdoptionRecord = AdoptionRecord> {
 export interface LaunchResult<Record extends AdoptionRecord = AdoptionRecord> {
   facts: LaunchFacts<Record>
   fds: Descriptors
+  /** Of a launcher that this very process has started ahead. */
+  late?: LateWord | undefined
 }
 
 /** `init`, `keeper`, `door`, `trust`, `console`, `root`, `ns:TYPE`, `cgroup:INDEX`, `stdio:NAME`. */
@@ -43,7 +45,7 @@ export function describeLaunch(
 }
 
 /** The parts of a result that every launched process has, as the shim follows them. */
-export function launchedProcess({ facts, fds }: LaunchResult): {
+export function launchedProcess({ facts, fds, late }: LaunchResult): {
   init: ProcessHandle
   keeper: KeeperHandle
   console: number | undefined
@@ -62,7 +64,7 @@ export function launchedProcess({ facts, fds }: LaunchResult): {
     },
     console,
     fds: withPrefix('stdio', fds),
-    door: new Door({ door: fds['door']!, trust, console }, record.behind ?? nothingBehind),
+    door: new Door({ door: fds['door']!, trust, console }, record.behind ?? nothingBehind, late),
   }
 }
 

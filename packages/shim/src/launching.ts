@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import {
   closeFd,
   launch,
-  launchAhead,
+  maxProgram,
   pidfdGetfd,
   processStartTime,
   socketpair,
@@ -12,12 +12,11 @@ import {
   type LauncherProcess,
   type LaunchReport,
   type TableHeader,
-  type WaitingLauncher,
 } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import type { Step } from '@holdfast/plan'
 import { abandonLaunch } from './abandon-launch.ts'
-import { Door, behindDoor } from './door.ts'
+import { Door, behindDoor, type LateWord } from './door.ts'
 import { encodeStep } from './encode-step.ts'
 import { LaunchChannel } from './launch-channel.ts'
 import { launchError } from './launch-error.ts'
@@ -32,7 +31,7 @@ export interface LaunchingOptions extends LaunchOptions {
   bornIn?: string | undefined
   /** Which of the launcher's processes may share its memory. */
   share: NonNullable<TableHeader['share']>
-  /** The launcher waits for `complete`. `encoded`: its steps, as an earlier launch with the same ones has encoded them. */
+  /** The launcher waits for `begin`. `encoded`: its steps, as an earlier launch with the same ones has encoded them. */
   ahead?: { encoded: TableWriter | undefined } | undefined
 }
 
@@ -46,12 +45,11 @@ export interface LaunchListeners {
 export class Launching {
   #steps: readonly Step[]
   readonly #options: LaunchOptions
-  readonly #table: TableWriter
-  readonly #header: TableHeader
-  #recordName: string
-  #waiting: WaitingLauncher | undefined
-  /** Of one that was begun ahead, for the next that has the same steps. */
-  readonly encoded: TableWriter | undefined
+  /** For the next that has the same steps. */
+  readonly encoded: TableWriter
+  #late: LateWord | undefined
+  /** Of one that was started ahead and has not begun. */
+  #waiting: boolean
   readonly #channel: LaunchChannel
   readonly #keeper: LauncherProcess
   readonly #startTime: string
@@ -64,22 +62,19 @@ export class Launching {
   constructor(steps: readonly Step[], options: LaunchingOptions, fds: Readonly<Record<string, number>>) {
     this.#steps = steps
     this.#options = options
-    this.#recordName = options.recordName
-    const table = (this.#table = options.ahead?.encoded?.copy() ?? encodeSteps(steps))
-    if (options.ahead !== undefined) this.encoded = options.ahead.encoded ?? table.copy()
+    this.#waiting = options.ahead !== undefined
+    const table = (this.encoded = options.ahead?.encoded ?? encodeSteps(steps))
     const [ours, theirs] = socketpair('seqpacket')
     const [trust, keeperEnd] = socketpair('seqpacket')
     const own: Record<string, number> = { report: theirs, trust: keeperEnd }
     try {
-      const header = (this.#header = nameOwn(own, options))
-      const request = {
+      const header = nameOwn(own, options)
+      this.#keeper = launch({
         table,
-        header,
+        header: { ...header, waits: this.#waiting },
         fds: { ...fds, ...options.stdio, ...own },
         title: `holdfast: keeper ${options.name}`,
-      }
-      if (options.ahead !== undefined) this.#keeper = this.#waiting = launchAhead(request)
-      else this.#keeper = launch(request)
+      })
     } catch (error) {
       closeFd(ours)
       closeFd(trust)
@@ -96,16 +91,20 @@ export class Launching {
     if (options.terminal) this.#keeperFds['console'] = table.firstSlot + 1
   }
 
-  /** Has a launcher begin that was started ahead. `last`: the step that was missing. */
-  complete(last: Step, recordName: string): void {
-    const waiting = this.#waiting
-    if (waiting === undefined) throw new HoldfastError('HF_INTERNAL', 'this launcher has begun')
-    this.#waiting = undefined
-    this.#recordName = recordName
-    this.#steps = [...this.#steps, last]
-    encodeStep(this.#table, last)
-    waiting.complete({ ...this.#header, record: recordName })
+  /** Has a launcher begin that was started ahead. */
+  begin(): void {
+    if (!this.#waiting) throw new HoldfastError('HF_INTERNAL', 'this launcher has begun')
+    this.#waiting = false
     this.#channel.answer()
+  }
+
+  /** What one that was started ahead is told at its door. `last`: the step that was missing. */
+  complete(last: Step, recordName: string): void {
+    const program = encodeSteps([last]).stepBytes()
+    if (program.length > maxProgram)
+      throw new HoldfastError('HF_INTERNAL', 'this program is too long for that')
+    this.#steps = [...this.#steps, last]
+    this.#late = { program, recordName }
   }
 
   /** Until the init stands at its door, or, in a plan without one, runs its program. */
@@ -168,6 +167,7 @@ export class Launching {
       door: new Door(
         { door: this.#channel.fd, trust: this.#trust, console: this.#console },
         behindDoor(this.#steps),
+        this.#late,
       ),
       ...(this.#console !== undefined && { console: this.#console }),
       keeperFds: this.#keeperFds,
@@ -177,13 +177,11 @@ export class Launching {
   /** Nothing is left of it. */
   abandon(): Promise<void> {
     this.#channel.rest()
-    const begun = this.#waiting === undefined
-    this.#waiting?.forget()
     return abandonLaunch({
       init: this.#init?.pidfd,
       keeper: this.#keeper.pidfd,
       others: [this.#channel.fd, this.#trust, this.#console],
-      record: begun ? join(this.#options.directory, this.#recordName) : undefined,
+      record: join(this.#options.directory, this.#options.recordName),
     })
   }
 }

@@ -51,14 +51,19 @@ export interface OutputLog {
 }
 
 /** Log driver `none`. */
+/**
+ * What is in it has been taken before anybody else writes to it. One for all, and not filled: each page of it is an
+ * exception of the processor's at its first touch.
+ */
+let forNobody: Buffer | undefined
+
 export class NoLog implements OutputLog {
   readonly dropped = 0
-  #bytes: Uint8Array | undefined
 
   take(_stream: OutputStream, pipe: number): TakenChunk {
-    this.#bytes ??= new Uint8Array(chunkSize)
-    const length = readFdInto(pipe, this.#bytes)
-    return length === undefined ? 'later' : length === 0 ? 'end' : this.#bytes.subarray(0, length)
+    forNobody ??= Buffer.allocUnsafeSlow(chunkSize)
+    const length = readFdInto(pipe, forNobody)
+    return length === undefined ? 'later' : length === 0 ? 'end' : forNobody.subarray(0, length)
   }
 
   finish(): void {}

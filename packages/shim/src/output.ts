@@ -3,16 +3,17 @@
  * it; no client can hold it up.
  */
 import { hasCode } from '@holdfast/errors'
-import { closeFd, readFd, splice, watchFd, type Watch } from '@holdfast/core'
+import { closeFd, readFd, setNonblocking, splice, watchFd, type Watch } from '@holdfast/core'
 import { AttachClient, type Wanted } from './attach-client.ts'
 import type { Channel } from './channel.ts'
+import { closeLater } from './close-later.ts'
 import type { OutputStream } from './log-encoder.ts'
 import { JsonLog, type OutputLog } from './log-writer.ts'
 import type { LogSource } from './log-reader.ts'
 
 export interface OutputSource {
   stream: OutputStream
-  /** Non-blocking from the first watch on; closed by the pump. */
+  /** Non-blocking once it is pumped; closed by the pump. */
   fd: number
   /** For a terminal: the pipe that its output is moved through, so that a log can take it from there. */
   relay?: { read: number; write: number }
@@ -25,7 +26,7 @@ export class Output {
   readonly #log: OutputLog
   readonly #source: LogSource | undefined
   readonly #clients = new Set<AttachClient>()
-  readonly #pumps = new Map<OutputStream, { source: OutputSource; watch: Watch }>()
+  readonly #pumps = new Map<OutputStream, { source: OutputSource; watch: Watch | undefined }>()
   readonly #lateGoodbye: boolean
   #over = false
   #saidGoodbye = false
@@ -41,9 +42,14 @@ export class Output {
     this.ended = new Promise((resolve) => (this.#ended = resolve))
   }
 
-  /** Starts pumping. With no sources at all the output is over at once. */
-  start(sources: OutputSource[]): void {
+  /**
+   * Starts pumping. With no sources at all the output is over at once. `atOnce`: there may be something, or the end, and
+   * nobody waits for the event loop to say so.
+   */
+  start(sources: OutputSource[], { atOnce = false }: { atOnce?: boolean } = {}): void {
+    if (atOnce) this.#lookAt(sources)
     for (const source of sources) {
+      if (atOnce && !this.#pumps.has(source.stream)) continue
       const watch = watchFd(source.fd, { readable: true, hangup: true }, ({ hangup }) =>
         this.#pump(source, hangup),
       )
@@ -81,6 +87,15 @@ export class Output {
   #pump(source: OutputSource, hangup: boolean): void {
     for (let count = 0; count < burst && this.#pumps.has(source.stream); count++) {
       if (!this.#takeOne(source, hangup)) return
+    }
+  }
+
+  /** What has ended is no pump any more afterwards. */
+  #lookAt(sources: OutputSource[]): void {
+    for (const source of sources) this.#pumps.set(source.stream, { source, watch: undefined })
+    for (const source of sources) {
+      setNonblocking(source.fd)
+      this.#pump(source, false)
     }
   }
 
@@ -124,8 +139,8 @@ export class Output {
     const pump = this.#pumps.get(source.stream)
     if (!pump) return
     this.#pumps.delete(source.stream)
-    pump.watch.close()
-    closeFd(source.fd)
+    pump.watch?.close()
+    closeLater(source.fd)
     if (source.relay) {
       closeFd(source.relay.read)
       closeFd(source.relay.write)

@@ -1,7 +1,6 @@
 /** The launch of an exec that was created and not started yet: it waits at its door, for a moment. */
 import { watchFd, type Watch } from '@holdfast/core'
 import type { ExecSpec } from '@holdfast/protocol'
-import { abandonResult } from './abandon-launch.ts'
 import type { LaunchResult } from './launch-result.ts'
 
 /** Whoever creates an exec starts it next, or takes his time. */
@@ -11,10 +10,12 @@ interface Waiting {
   id: string
   spec: string
   result: LaunchResult
-  record: string
-  watch: Watch
-  timer: NodeJS.Timeout
+  /** Resolves when nothing is left of it. */
+  discard: () => Promise<void>
   over: () => void
+  /** Once it waits. */
+  watch?: Watch
+  timer?: NodeJS.Timeout
 }
 
 export class PreparedExec {
@@ -30,24 +31,19 @@ export class PreparedExec {
     return this.#waiting !== undefined
   }
 
-  /** Of the exec `id`; `record`: the path of its exit record. The promise resolves when it waits no longer. */
-  keep(
-    id: string,
-    spec: ExecSpec,
-    { result, record }: { result: LaunchResult; record: string },
-  ): Promise<void> {
+  /** Of the exec `id`. The promise resolves when it waits no longer. */
+  keep(id: string, spec: ExecSpec, { result, discard }: Pick<Waiting, 'result' | 'discard'>): Promise<void> {
     return new Promise((over) => {
-      const drop = (): void => void this.drop()
-      this.#waiting = {
-        id,
-        spec: JSON.stringify(spec),
-        result,
-        record,
+      const waiting: Waiting = { id, spec: JSON.stringify(spec), result, discard, over }
+      this.#waiting = waiting
+      // Whoever has asked for it already takes it before that.
+      setImmediate(() => {
+        if (this.#waiting !== waiting) return
+        const drop = (): void => void this.drop()
         // It failed on its way, or the container ends: that waits until this one is reaped.
-        watch: watchFd(result.fds['init']!, { readable: true }, drop),
-        timer: setTimeout(drop, patienceMs),
-        over,
-      }
+        waiting.watch = watchFd(result.fds['init']!, { readable: true }, drop)
+        waiting.timer = setTimeout(drop, patienceMs)
+      })
     })
   }
 
@@ -69,13 +65,13 @@ export class PreparedExec {
     const waiting = this.#waiting
     if (waiting === undefined) return this.#dropped
     this.#let(waiting)
-    this.#dropped = abandonResult(waiting.result, waiting.record).catch(this.#onError).finally(waiting.over)
+    this.#dropped = waiting.discard().catch(this.#onError).finally(waiting.over)
     return this.#dropped
   }
 
   #let(waiting: Waiting): void {
     this.#waiting = undefined
-    waiting.watch.close()
+    waiting.watch?.close()
     clearTimeout(waiting.timer)
   }
 }

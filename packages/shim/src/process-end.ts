@@ -11,6 +11,7 @@ import {
 import { hasCode } from '@holdfast/errors'
 import type { ExitRecord } from '@holdfast/protocol'
 import { nowRfc3339 } from './clock.ts'
+import { closeLater } from './close-later.ts'
 import type { KeeperHandle, ProcessHandle } from './launched.ts'
 import { sleep } from './sleep.ts'
 import { readExitRecord } from './state-file.ts'
@@ -38,10 +39,10 @@ export async function processEnd(
   if (keeper?.word !== undefined) {
     await readable(keeper.word)
     const record = receiveRecord(keeper.word)
-    closeFd(keeper.word)
+    closeLater(keeper.word)
     if (record !== undefined) {
       reapLater(keeper.pidfd)
-      if (init) closeFd(init.pidfd)
+      if (init) closeLater(init.pidfd)
       return record
     }
   }

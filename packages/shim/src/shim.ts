@@ -212,13 +212,14 @@ export class Shim implements ShimContext {
         await over
         return {}
       },
-      'exec.start': ({ execId, spec, attach }, channels) =>
-        locked(async () => {
-          const pid = await execs.start(execId, spec, (process) => {
-            if (attach) process.attach(channels.open(attach.channel), attach, { logs: false })
-          })
-          return { pid }
-        }),
+      'exec.start': async ({ execId, spec, attach }, channels) => {
+        const client =
+          attach &&
+          ((process: ContainedProcess) =>
+            process.attach(channels.open(attach.channel), attach, { logs: false }))
+        const { running } = await locked(() => execs.start(execId, spec, client))
+        return { pid: await running }
+      },
       'exec.resize': async ({ execId, rows, columns }) => (
         execs.get(execId).process.resize(rows, columns),
         {}

@@ -1,7 +1,7 @@
 /**
  * A launcher that is started ahead, where execs follow each other: for one that differs from the last in nothing but
- * its program, arguments and environment. It was given everything else, and has done nothing yet. Planning it and
- * executing the launcher would be the greater half of what an exec waits for its shim.
+ * its program, arguments and environment. It was given everything else, and has done nothing yet. The exec that comes has
+ * it begin at once, and tells it the rest at its door.
  */
 import type { TableWriter } from '@holdfast/core'
 import { programStep, type ExecPlan, type OciProcess } from '@holdfast/plan'
@@ -9,7 +9,7 @@ import type { ExecSpec } from '@holdfast/protocol'
 import type { Bundle } from './bundle.ts'
 import { execRecordName } from './exec-files.ts'
 import { execOptions, execResult, execStdio, planJob, type ExecJob } from './exec-launch.ts'
-import { execProcess } from './exec-process.ts'
+import { likeProcess } from './exec-process.ts'
 import { beginExec, reportsErrorsAlone, untilAtDoor, type BegunExec } from './executor.ts'
 import type { LaunchResult } from './launch-result.ts'
 import { closeAll, type Stdio } from './stdio.ts'
@@ -71,7 +71,7 @@ export class SpareLauncher {
     clearTimeout(spare.timer)
     const { kind, stdio, begun } = spare
     try {
-      await complete(begun, job, kind.bundle)
+      await begin(begun, job, kind)
       return execResult(kind.plan, await untilAtDoor(begun, {}), stdio)
     } catch {
       closeAll(stdio.keep)
@@ -98,12 +98,11 @@ export class SpareLauncher {
   }
 }
 
-async function complete({ launching }: BegunExec, job: ExecJob, { config }: Bundle): Promise<void> {
+async function begin({ launching }: BegunExec, job: ExecJob, { process, bundle }: Kind): Promise<void> {
+  const own = bundle.config.process!
   try {
-    launching.complete(
-      programStep(execProcess(job.exec, config.process!, job.root)),
-      execRecordName(job.execId),
-    )
+    launching.begin()
+    launching.complete(programStep(likeProcess(process, job.exec, own, job.root)), execRecordName(job.execId))
   } catch (error) {
     await launching.abandon()
     throw error

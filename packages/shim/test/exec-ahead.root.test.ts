@@ -1,5 +1,5 @@
 /** What is launched before anybody asks for it: an exec that was created, and the launcher of the next one. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { eventually } from '@holdfast/testkit'
@@ -56,6 +56,9 @@ asRoot('an exec that was created', () => {
     await eventually(async () => (pids = (await run.client.request('processes', {})).pids).length === 2)
     return { pid: pids.find((pid) => pid !== run.client.hello.pid && !isSleep(pid))!, over }
   }
+
+  const parentOf = (pid: number): number =>
+    Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))![1])
 
   const isSleep = (pid: number): boolean => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'sleep\n'
 
@@ -124,13 +127,22 @@ asRoot('an exec that was created', () => {
 
   it('is told of at its end although its keeper was killed before it had read that it was entrusted', async () => {
     const { pid } = await prepare('p', spec(['sleep', '1000']))
-    const keeper = Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))![1])
+    const keeper = parentOf(pid)
     process.kill(keeper, 'SIGSTOP')
     await run.client.request('exec.start', { execId: 'p', spec: spec(['sleep', '1000']) })
     process.kill(keeper, 'SIGKILL')
     await run.client.request('exec.kill', { execId: 'p', signal: 9 })
     const { exit } = await run.event('exec-exited')
     expect([137, null]).toContain(exit.exitCode) // null: a kernel before 6.15
+  })
+
+  it('is launched anew where its keeper was killed before it was started', async () => {
+    const { pid } = await prepare('p', spec(['echo', 'again']))
+    const keeper = parentOf(pid)
+    process.kill(keeper, 'SIGKILL')
+    await eventually(() => hasLetGo(keeper))
+    expect(await exec(run, 'p', ['echo', 'again'])).toEqual({ output: 'again\n', exitCode: 0 })
+    await eventually(async () => (await processes()) === 1)
   })
 
   it('ends with its shim', async () => {
@@ -143,6 +155,23 @@ asRoot('an exec that was created', () => {
     run = await world.connect(run.bundle, (await world.zygote.fork({ dir: run.dir })).pid)
     expect((await run.client.request('state', {})).execs).toEqual([])
     expect((await exec(run, 'p', ['true'])).exitCode).toBe(0)
+  })
+
+  it('goes on without its shim from the moment when its door is open', async () => {
+    await prepare('p', spec(['sleep', '1000']))
+    const file = join(run.dir, 'exec-p.json')
+    await eventually(() => existsSync(file))
+    const before = readFileSync(file)
+    const { pid } = await run.client.request('exec.start', { execId: 'p', spec: spec(['sleep', '1000']) })
+    await eventually(() => !readFileSync(file, 'utf8').includes('prepared'))
+    const lost = new Promise((resolve) => run.client.once('close', resolve))
+    process.kill(run.shimPid, 'SIGKILL')
+    await lost
+    writeFileSync(file, before) // as a shim leaves it that is killed right then
+    run = await world.connect(run.bundle, (await world.zygote.fork({ dir: run.dir })).pid)
+    expect((await run.client.request('state', {})).execs).toMatchObject([{ id: 'p', pid, running: true }])
+    await run.client.request('exec.kill', { execId: 'p', signal: 9 })
+    expect((await run.event('exec-exited')).exit).toMatchObject({ exitCode: 137, signal: 9 })
   })
 
   it('has no terminal before it is started', async () => {

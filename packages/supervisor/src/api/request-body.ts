@@ -31,7 +31,19 @@ function parse(text: string): unknown {
   }
 }
 
-function readAll(stream: Readable): Promise<Buffer> {
+async function readAll(stream: Readable): Promise<Buffer> {
+  await undefined // by then Node has parsed what has come with the head
+  return arrived(stream) ?? (await arriving(stream))
+}
+
+/** A short body has come with its head, and need not be listened and waited for. */
+function arrived(stream: Readable & { complete?: boolean }): Buffer | undefined {
+  const size = stream.readableLength
+  if (stream.complete !== true || size === 0 || size > bodyLimit) return undefined
+  return stream.read() as Buffer
+}
+
+function arriving(stream: Readable): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0

@@ -32,6 +32,7 @@ export class RequestCall implements Call {
   readonly api: number
   readonly params: Record<string, string>
   readonly query: URLSearchParams
+  readonly upgrade = false
   /** Bytes after the body that reached the HTTP parser before the connection was taken over. */
   readonly early: Buffer[] = []
   readonly #request: IncomingMessage

@@ -28,6 +28,8 @@ export interface Call {
   readonly api: number
   readonly params: Record<string, string>
   readonly query: URLSearchParams
+  /** The client has asked for the connection itself. */
+  readonly upgrade: boolean
   header(name: string): string | undefined
   /**
    * The body as JSON, undefined for an empty one. Read once; at most 4 MiB.

@@ -582,6 +582,20 @@ describe('hijacked connections', () => {
     expect(JSON.parse(client.stream.toString())).toMatchObject({ message: 'No such container: nosuch' })
   })
 
+  it('leaves the connection to the next request where an exec takes no input and nobody asked for an upgrade', async () => {
+    const id = await created(['cat'])
+    const exec = await ask('POST', `/containers/${id}/exec`, { Cmd: ['echo', 'x'], AttachStdout: true })
+    const client = new RawClient()
+    const type = 'Content-Type: application/json\r\nContent-Length: 2\r\n'
+    client.socket.write(`POST /exec/${exec.json.Id}/start HTTP/1.1\r\nHost: x\r\n${type}\r\n{}`)
+    await client.until(({ received }) => received.includes('\r\n0\r\n\r\n'))
+    expect(client.head).toContain('Transfer-Encoding: chunked')
+    expect(client.stream.toString()).toBe('f\r\n\x01\0\0\0\0\0\0\x07echo x\n\r\n0\r\n\r\n')
+    client.socket.write(`GET /exec/${exec.json.Id}/json HTTP/1.1\r\nHost: x\r\n\r\n`)
+    await client.until(({ received }) => received.includes('"ExitCode":0'))
+    client.socket.destroy()
+  })
+
   it('reports a missing exec command over the stream', async () => {
     const id = await created(['cat'])
     const exec = await ask('POST', `/containers/${id}/exec`, { Cmd: ['nosuch'], AttachStdout: true })

@@ -53,7 +53,29 @@ export async function pumpSession(
   await Promise.all([input, closed])
 }
 
-async function pumpOutput(session: AttachSession, socket: Duplex, multiplexed: boolean): Promise<void> {
+/**
+ * Sends the output of a session as the body of an ordinary answer, for a client that has nothing to say: the connection
+ * is free for its next request afterwards, where one that was taken over ends with the stream.
+ */
+export async function pumpAnswer(
+  session: AttachSession,
+  body: Writable,
+  { multiplexed, logger }: Pick<PumpOptions, 'multiplexed' | 'logger'>,
+): Promise<void> {
+  body.once('close', () => session.close())
+  if (body.destroyed) session.close()
+  try {
+    await pumpOutput(session, body, multiplexed)
+  } catch (error) {
+    logger.debug({ err: error }, 'the output of an attachment broke off')
+    sayBrokenOff(body, error, multiplexed)
+  } finally {
+    session.close()
+    body.end()
+  }
+}
+
+async function pumpOutput(session: AttachSession, socket: Writable, multiplexed: boolean): Promise<void> {
   let first = true
   for await (const { stream, data } of session.output) {
     if (first) await headTaken(socket)

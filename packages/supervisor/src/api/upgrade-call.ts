@@ -16,6 +16,7 @@ export class UpgradeCall implements Call {
   readonly api: number
   readonly params: Record<string, string>
   readonly query: URLSearchParams
+  readonly upgrade = true
   readonly request: IncomingMessage
   readonly socket: Duplex
   #head: Buffer

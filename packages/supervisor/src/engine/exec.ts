@@ -57,8 +57,8 @@ export async function execCreate(
   const id = newId()
   const { args, user, tty, attachStdin, privileged, detachKeys } = options
   const spec = parseExecSpec(specOf(options))
-  // Once the client has its answer, and writes the next request.
-  if (isPrepared(container, options)) setImmediate(() => container.shim?.client.prepareExec(id, spec))
+  // Before the client has its answer: the launch takes longer than the client does until its next request.
+  if (isPrepared(container, options)) container.shim?.client.prepareExec(id, spec)
   forgetOldest(container)
   container.execs.set(id, {
     options,
@@ -131,7 +131,8 @@ export async function execStart(
   const { detach, consoleSize } = options
   containerEvent(context, container, `exec_start: ${exec.record.args.join(' ')}`, { execID: execId })
   exec.record = { ...exec.record, running: true }
-  options.accepted?.()
+  const accept = once(options.accepted)
+  setImmediate(accept) // once the shim was asked, who then works beside the client
   try {
     if (!hasDirectory(exec.options)) {
       throw new HoldfastError('HF_COMMAND_NOT_EXECUTABLE', 'Cwd must be an absolute path', {
@@ -142,8 +143,10 @@ export async function execStart(
     const streams = detach ? undefined : { stdin, stdout, stderr }
     const { pid, attachment } = await launch(container, execId, spec, streams)
     exec.record = { ...exec.record, pid }
+    accept()
     return attachment && new LiveAttachment(attachment, tty, exec.ended.promise)
   } catch (failure) {
+    accept()
     const error = await endedMeanwhile(container, failure)
     if (exec.record.exitCode === null) {
       exec.record = { ...exec.record, running: false, exitCode: exitCodeOf(error) }
@@ -152,6 +155,14 @@ export async function execStart(
     throw error
   } finally {
     exec.launched.resolve()
+  }
+}
+
+function once(action: () => void = () => {}): () => void {
+  let done = false
+  return () => {
+    if (!done) action()
+    done = true
   }
 }
 

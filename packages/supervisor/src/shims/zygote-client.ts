@@ -259,7 +259,8 @@ function spawnNode(
  * A shim runs each function but a few times, and a page that it writes to is its own from then on. All code is compiled
  * before the fork, and kept. What V8 notes down for its optimizers, at each call of a function that has feedback, is put
  * off until a function has run 20000 times (the log's pump soon has). And it must not collect garbage early, or because
- * little happens: a full collection writes to every page. Nor in steps, of which a fork could inherit the half.
+ * little happens: a full collection writes to every page. Nor in steps, of which a fork could inherit the half. One in
+ * which execs follow each other collects what is young between them.
  */
 const leanFlags = [
   '--no-lazy',
@@ -268,6 +269,7 @@ const leanFlags = [
   '--no-memory-reducer',
   '--heap-growing-percent=100',
   '--no-incremental-marking',
+  '--expose-gc',
 ]
 
 function relayLog(child: ChildProcess, onLog: ((line: string) => void) | undefined): void {

@@ -1,4 +1,4 @@
-import type { Duplex } from 'node:stream'
+import type { Writable } from 'node:stream'
 import type { ExecRecord } from '../../engine/container-record.ts'
 import type { AttachSession } from '../../engine/engine.ts'
 import { parseDetachKeys } from '../detach-keys.ts'
@@ -6,7 +6,7 @@ import { headTaken } from '../head-taken.ts'
 import { terminalSize } from '../query.ts'
 import type { Call, Hijacked, Route } from '../route.ts'
 import { parseExecCreate, parseExecStart, type ExecStart } from '../schema/exec-create.ts'
-import { pumpSession } from '../session-pump.ts'
+import { pumpAnswer, pumpSession } from '../session-pump.ts'
 import { frameHeader, streamType } from '../stream-frame.ts'
 
 export const execRoutes: Route[] = [
@@ -39,31 +39,40 @@ async function start(call: Call): Promise<void> {
  */
 async function startAttached(call: Call, exec: ExecRecord, options: ExecStart): Promise<void> {
   const { tty } = options
-  let hijacked: Hijacked | undefined
-  const accepted = () => void (hijacked = call.hijack(streamType(call.api, tty)))
+  let answer: Answer | undefined
+  const accepted = () => void (answer = begin(call, exec, streamType(call.api, tty)))
   let session: AttachSession | undefined
   try {
     session = await call.engine.execStart(exec.id, { ...options, accepted })
   } catch (error) {
-    if (!hijacked) throw error
-    await sayFailed(hijacked.socket, error, tty)
+    if (!answer) throw error
+    await sayFailed(answer, error, tty)
     return
   }
-  if (!session || !hijacked) return
-  await pumpSession(session, hijacked, {
-    multiplexed: !tty,
+  if (!session || !answer) return
+  const pumped = { multiplexed: !tty, logger: call.logger }
+  if ('body' in answer) return await pumpAnswer(session, answer.body, pumped)
+  await pumpSession(session, answer, {
+    ...pumped,
     stdin: exec.openStdin,
     detachKeys: parseDetachKeys(exec.detachKeys),
-    logger: call.logger,
   })
 }
 
-async function sayFailed(socket: Duplex, error: unknown, tty: boolean): Promise<void> {
+/** The connection itself, or the body of an ordinary answer: where nobody asks for the connection, nor may say anything. */
+type Answer = Hijacked | { body: Writable }
+
+function begin(call: Call, { openStdin }: ExecRecord, contentType: string): Answer {
+  return call.upgrade || openStdin ? call.hijack(contentType) : { body: call.begin(200, contentType) }
+}
+
+async function sayFailed(answer: Answer, error: unknown, tty: boolean): Promise<void> {
+  const stream = 'body' in answer ? answer.body : answer.socket
   const message = Buffer.from(`${(error as Error).message}\r\n`)
-  await headTaken(socket)
-  if (!tty) socket.write(frameHeader('stdout', message.length))
-  socket.end(message)
-  socket.resume()
+  await headTaken(stream)
+  if (!tty) stream.write(frameHeader('stdout', message.length))
+  stream.end(message)
+  if ('socket' in answer) answer.socket.resume()
 }
 
 async function resize(call: Call): Promise<void> {
