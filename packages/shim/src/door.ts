@@ -111,7 +111,8 @@ export class Door {
       if (this.#nobody) throw this.#nobody
     } finally {
       channel.rest()
-      closeLater(this.fds.door)
+      if (due === undefined) this.close()
+      else closeLater(this.fds.door)
     }
   }
 }

@@ -266,7 +266,10 @@ describe.skipIf(process.getuid?.() !== 0).each(modes)('a shim started by %s', (m
     const run = await world.run({ args: ['sleep', '1000'] })
     await run.createAndStart()
     const running = exec(run, 'long', ['sleep', '1000'])
-    await eventually(async () => (await run.client.request('processes', {})).pids.length === 2)
+    await eventually(async () => {
+      const { pids } = await run.client.request('processes', {})
+      return pids.length === 2 && pids.every((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'sleep\n')
+    })
     await run.client.request('kill', { signal: 9 })
     await run.event('exited')
     expect((await running).exitCode).toBe(137)

@@ -32,7 +32,7 @@ function parse(text: string): unknown {
 }
 
 async function readAll(stream: Readable): Promise<Buffer> {
-  await undefined // by then Node has parsed what has come with the head
+  await Promise.resolve() // by then Node has parsed what has come with the head
   return arrived(stream) ?? (await arriving(stream))
 }
 
