@@ -68,6 +68,7 @@ const advice: Partial<Record<Step['do'], Advice>> = {
   },
   attach: {
     ENOTDIR: 'One of source and target is a directory and the other is not.',
+    EINVAL: 'One of source and target is a directory and the other is not.',
     ELOOP: 'The image has a symbolic link where the mount goes.',
     EROFS: 'The mount point does not exist and the root is read-only.',
   },

@@ -7,6 +7,7 @@ describe('Filters', () => {
     expect(Filters.parse('{"name":["c1"]}', ['name']).values('name')).toEqual(['c1'])
     expect(Filters.parse('', []).has('name')).toBe(false)
     expect(Filters.parse('null', []).has('name')).toBe(false)
+    expect(Filters.parse('{"name":null}', ['name']).has('name')).toBe(false)
   })
 
   it.each(['{', '[]', '{"nosuch":["x"]}', '{"name":"c1"}', '{"name":[1]}', '{"name":{"a":"true"}}'])(

@@ -98,6 +98,7 @@ function compiled(pattern: string): RE2JS | undefined {
 }
 
 function acceptedValues(name: string, accepted: unknown): string[] {
+  if (accepted === null) return [] // Go's empty set
   if (Array.isArray(accepted) && accepted.every((value) => typeof value === 'string')) return accepted
   if (typeof accepted === 'object' && accepted !== null && !Array.isArray(accepted)) {
     const entries = Object.entries(accepted)

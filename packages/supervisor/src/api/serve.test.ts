@@ -122,6 +122,18 @@ async function created(cmd: string[], more: object = {}): Promise<string> {
 }
 
 describe('versions and headers', () => {
+  it('takes a name with a slash for that of a container', async () => {
+    for (const [method, path] of [
+      ['GET', '/containers/a/b/json'],
+      ['DELETE', '/containers/a/b'],
+    ] as const) {
+      expect(await ask(method, path)).toMatchObject({
+        status: 404,
+        json: { message: 'No such container: a/b' },
+      })
+    }
+  })
+
   it('answers unversioned paths and every version from 1.24 to 1.51', async () => {
     for (const prefix of ['', '/v1.24', '/v1.41', '/v1.51']) {
       const answer = await ask('GET', `${prefix}/_ping`)

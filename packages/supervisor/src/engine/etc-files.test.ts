@@ -20,6 +20,7 @@ describe('/etc/hosts', () => {
   it('names the container by its address, with its domain first', () => {
     expect(hostsFile(hosts)).toContain('10.213.0.2\tweb\n')
     expect(hostsFile({ ...hosts, domainname: 'test' })).toContain('10.213.0.2\tweb.test web\n')
+    expect(hostsFile({ ...hosts, hostname: 'web.a.test' })).toContain('10.213.0.2\tweb.a.test web\n')
   })
 
   it('knows localhost even without a network', () => {

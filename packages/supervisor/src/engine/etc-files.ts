@@ -20,7 +20,9 @@ export function hostsFile({
   extraHosts,
   hostGateway,
 }: HostsOptions): string {
-  const names = domainname === '' ? hostname : `${hostname}.${domainname} ${hostname}`
+  // Either may bring the domain: `-h web.test`, or `-h web --domainname test`.
+  const full = domainname === '' ? hostname : `${hostname}.${domainname}`
+  const names = full.includes('.') ? `${full} ${full.split('.', 1)[0]}` : full
   return [
     '127.0.0.1\tlocalhost',
     '::1\tlocalhost ip6-localhost ip6-loopback',

@@ -17,9 +17,9 @@ export const containerRoutes: Route[] = [
   { method: 'POST', path: '/containers/create', handle: create },
   { method: 'POST', path: '/containers/prune', since: 25, handle: prune },
   { method: 'GET', path: '/containers/json', handle: list },
-  { method: 'GET', path: '/containers/{id}/json', handle: inspect },
+  { method: 'GET', path: '/containers/{id*}/json', handle: inspect },
   { method: 'POST', path: '/containers/{id}/rename', handle: rename },
-  { method: 'DELETE', path: '/containers/{id}', handle: remove },
+  { method: 'DELETE', path: '/containers/{id*}', handle: remove },
 ]
 
 async function create(call: Call): Promise<void> {
