@@ -194,6 +194,48 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', () => {
     expect(words(ours)).toBe(words(docker))
   })
 
+  it.each(['none', 'host', 'bridge'])(
+    'refuses an address on the network %s, before the start',
+    async (name) => {
+      const { ours } = await both('POST', '/containers/create?name=addressed', {
+        ...sleeper,
+        HostConfig: { NetworkMode: name },
+        NetworkingConfig: { EndpointsConfig: { [name]: { IPAMConfig: { IPv4Address: '1.2.3.4' } } } },
+      })
+      expect(ours.status).toBe(400)
+      const { docker } = await both('POST', '/containers/addressed/start')
+      expect(words(docker)).toBe(words(ours))
+      await both('DELETE', '/containers/addressed')
+    },
+  )
+
+  it('says that ports are not published on the network of the host', async () => {
+    const host = { NetworkMode: 'host', PortBindings: { '80/tcp': [{ HostPort: '' }] } }
+    const body = { ...sleeper, HostConfig: host }
+    const { docker, ours } = await compare('POST', '/containers/create?name=on-host', body)
+    expect(ours.json.Warnings).toEqual(expect.arrayContaining(docker.json.Warnings))
+    await compare('DELETE', '/containers/on-host')
+  })
+
+  it('has the same environment, names and limits in inspect', async () => {
+    await compare('POST', '/containers/create?name=shown', {
+      ...sleeper,
+      Env: ['NAME', 'A=1'],
+      HostConfig: {
+        CapAdd: 'NET_ADMIN',
+        Isolation: 'default',
+        ContainerIDFile: '/id',
+        Memory: 67_108_864,
+        LogConfig: { Type: 'json-file', Config: { 'max-file': '9' } },
+      },
+    })
+    const { docker, ours } = await compare('GET', '/containers/shown/json')
+    for (const field of ['CapAdd', 'Isolation', 'ContainerIDFile', 'MemorySwap', 'LogConfig'])
+      expect([field, ours.json.HostConfig[field]]).toEqual([field, docker.json.HostConfig[field]])
+    expect(ours.json.Config.Env).toEqual(docker.json.Config.Env)
+    await compare('DELETE', '/containers/shown')
+  })
+
   it.each([
     { Driver: 'local', DriverOpts: { foo: 'bar' } },
     { DriverOpts: { type: 'tmpfs' } },

@@ -265,7 +265,18 @@ describe.skipIf(!isRoot)('the engine', () => {
       (await world.exec(first, 'for t in net ipc user; do readlink /proc/self/ns/$t; done')).output,
     )
     expect((await world.exec(first, 'ls /dev/shm')).output).toBe('seen\n')
+    const second = await world.start('sleep 100', { IpcMode: `container:${first}` })
+    const through = await world.run('ls /dev/shm', { IpcMode: `container:${second}` })
+    expect(through.output).toBe('seen\n')
+    await world.engine.remove(second, { force: true, volumes: false })
     await world.engine.remove(first, { force: true, volumes: false })
+  })
+
+  it.each(['', 'private', 'none'])('lets nobody join an IPC namespace of mode %j', async (IpcMode) => {
+    const owner = await world.start('sleep 100', { IpcMode })
+    const guest = await world.create('true', { IpcMode: `container:${owner}` })
+    await expect(world.engine.start(guest)).rejects.toThrow('non-shareable IPC')
+    for (const id of [guest, owner]) await world.engine.remove(id, { force: true, volumes: false })
   })
 
   it('shares the host’s namespaces when asked', async () => {

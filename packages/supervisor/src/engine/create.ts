@@ -218,11 +218,13 @@ async function undoAll(undo: (() => unknown)[], error: unknown): Promise<void> {
 /** What follows from the request without having been said in it. */
 function warningsOf({ host, choices, warnings }: Checked): string[] {
   const { user } = choices.namespaces
+  const all = [...warnings]
+  if (choices.network === 'host' && Object.keys(host.PortBindings).length > 0)
+    all.push('Published ports are discarded when using host network mode')
   if (user.kind === 'host' && host.UsernsMode !== 'host' && !host.Privileged) {
-    return [
-      ...warnings,
+    all.push(
       "Sharing the host's network, pid or ipc namespace implies its user namespace: root in this container is root on the host.",
-    ]
+    )
   }
-  return warnings
+  return all
 }

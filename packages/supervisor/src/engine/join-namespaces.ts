@@ -4,7 +4,6 @@ import { closeFd, namespaceInode, openNamespace } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { NamespaceType } from '@holdfast/protocol'
 import type { EngineContext } from './context.ts'
-import type { HostConfig } from './container-config.ts'
 import { takeNamespace } from './endpoint.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 import { ownerInodeOf } from './namespace-owner.ts'
@@ -24,7 +23,6 @@ export interface JoinedNamespaces {
 export async function joinNamespaces(
   context: EngineContext,
   choices: NamespaceChoices,
-  host: HostConfig,
 ): Promise<JoinedNamespaces> {
   const fds = new Map<NamespaceType, number>()
   const release = (): void => {
@@ -36,8 +34,7 @@ export async function joinNamespaces(
       NamespaceType,
       NamespaceChoices['namespaces']['net'],
     ][]) {
-      if (choice.kind === 'container')
-        fds.set(type, await namespaceOfContainer(context, choice.id, type, host))
+      if (choice.kind === 'container') fds.set(type, await namespaceOfContainer(context, choice.id, type))
       if (choice.kind === 'path') fds.set(type, openByPath(choice.path, choice.name, type))
     }
     checkOwners(fds)
@@ -53,16 +50,16 @@ async function namespaceOfContainer(
   context: EngineContext,
   id: string,
   type: NamespaceType,
-  host: HostConfig,
 ): Promise<number> {
   const other = context.containers.get(id)
   if (!isRunning(other.record)) {
     throw partnerNotRunning(type, id, { hint: `Start ${other.record.name} first.` })
   }
-  if (type === 'ipc' && other.record.hostConfig.IpcMode === 'private' && host.IpcMode !== '') {
-    throw new HoldfastError('HF_BAD_REQUEST', `cannot join IPC of a container with private IPC: ${id}`, {
-      hint: `Start ${other.record.name} with --ipc shareable.`,
-    })
+  if (type === 'ipc' && ['', 'private', 'none'].includes(other.record.hostConfig.IpcMode)) {
+    throw new HoldfastError(
+      'HF_BAD_REQUEST',
+      `can't join IPC of container ${id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    )
   }
   if (type === 'net' && !existsSync(other.record.hostsPath)) {
     throw new HoldfastError(

@@ -42,8 +42,20 @@ export function shmOf(
   const choice = namespaces.ipc
   if (choice.kind === 'host') return { source: '/dev/shm' }
   if (choice.kind !== 'container') return 'own'
-  const shared = shmDirectory(context, choice.id)
+  const maker = makerOf(context, choice.id)
+  if (maker === 'host') return { source: '/dev/shm' }
+  const shared = shmDirectory(context, maker)
   return existsSync(shared) ? { source: shared } : 'own'
+}
+
+/** Who made the IPC namespace that a container is in, which may have joined another's itself. */
+function makerOf(context: EngineContext, id: string): string {
+  const mode = context.containers.byId(id)?.record.hostConfig.IpcMode ?? ''
+  return mode.startsWith('container:')
+    ? makerOf(context, mode.slice('container:'.length))
+    : mode === 'host'
+      ? mode
+      : id
 }
 
 /** Idempotent. */

@@ -83,7 +83,7 @@ async function make(
   container: Container,
   choices: NamespaceChoices,
 ): Promise<LiveShim> {
-  const joined = await joinNamespaces(context, choices, container.record.hostConfig)
+  const joined = await joinNamespaces(context, choices)
   let shim: LiveShim
   try {
     checkVolumeParts(container.record.mounts)

@@ -91,7 +91,7 @@ function checkNetworking({ EndpointsConfig }: NetworkingConfig, { network }: Nam
       )
     }
     const { IPv4Address, IPv6Address } = endpoint.IPAMConfig ?? {}
-    if ((IPv4Address || IPv6Address) && network === 'bridge') {
+    if (IPv4Address || IPv6Address) {
       throw bad('NetworkingConfig', 'user specified IP address is supported on user defined networks only')
     }
   }
