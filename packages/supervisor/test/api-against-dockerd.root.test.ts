@@ -275,6 +275,22 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', () => {
     for (const name of names) await compare('DELETE', `/containers/${name}?force=1`)
   })
 
+  it('lists an image under the names that were asked for', async () => {
+    await compare('POST', '/images/busybox/tag?repo=team/tool&tag=v1')
+    for (const query of [
+      'filters={"reference":["team/*"]}',
+      'filters={"reference":["busybox"]}',
+      'filters={"reference":["team/tool:v2"]}',
+      'filters={"reference":["team/tool:v1","busybox:latest"]}',
+      'filter=busybox',
+    ]) {
+      const { docker, ours } = await compare('GET', `/images/json?${encodeURI(query)}`)
+      const tags = ({ json }: Answer) => (json as { RepoTags: string[] }[]).map(({ RepoTags }) => RepoTags)
+      expect([query, tags(ours)]).toEqual([query, tags(docker)])
+    }
+    await compare('DELETE', '/images/team/tool:v1')
+  })
+
   it("shows an image's id where its name has gone", async () => {
     await compare('POST', '/images/busybox/tag?repo=passing')
     await compare('POST', '/containers/create?name=nameless', { ...sleeper, Image: 'passing' })

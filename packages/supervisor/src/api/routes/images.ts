@@ -22,8 +22,9 @@ const known = ['before', 'dangling', 'label', 'reference', 'since', 'until']
 function list(call: Call): void {
   const { images } = call.engine
   const filters = Filters.parse(call.query.get('filters'), known)
-  // Before filters, a pattern for the name had a query key of its own.
-  const legacy = text(call.query, 'filter')
+  // Until API 1.40 a pattern for the name could have a query key of its own.
+  const legacy = call.api < 41 ? text(call.query, 'filter') : ''
+  const patterns = legacy === '' ? filters.values('reference') : [...filters.values('reference'), legacy]
   const [before] = filters.values('before').map((reference) => createdNanos(images.get(reference)))
   const [since] = filters.values('since').map((reference) => createdNanos(images.get(reference)))
   const until = parseTimestamp('until', filters.values('until')[0] ?? null)
@@ -33,10 +34,6 @@ function list(call: Call): void {
     return (
       (dangling === undefined || dangling === (image.repoTags.length === 0)) &&
       filters.labels('label', image.config.config.Labels ?? {}) &&
-      filters.some('reference', (pattern) =>
-        image.repoTags.some((name) => referenceMatches(pattern, name)),
-      ) &&
-      (legacy === '' || image.repoTags.some((name) => referenceMatches(legacy, name))) &&
       (before === undefined || created < before) &&
       (since === undefined || created > since) &&
       (until === undefined || created < until)
@@ -44,8 +41,17 @@ function list(call: Call): void {
   })
   call.send(
     200,
-    wanted.map((image) => renderImageSummary(image, call.api)),
+    wanted.flatMap((image) => underNames(image, patterns)).map((each) => renderImageSummary(each, call.api)),
   )
+}
+
+/** The image under those of its names that match, as Docker lists it: not at all where none does. */
+function underNames(image: Image, patterns: string[]): Image[] {
+  if (patterns.length === 0) return [image]
+  const matches = (name: string): boolean => patterns.some((pattern) => referenceMatches(pattern, name))
+  const repoTags = image.repoTags.filter(matches)
+  const repoDigests = image.repoDigests.filter(matches)
+  return repoTags.length + repoDigests.length === 0 ? [] : [{ ...image, repoTags, repoDigests }]
 }
 
 function createdNanos(image: Image): bigint {
@@ -54,7 +60,7 @@ function createdNanos(image: Image): bigint {
 
 /** A pattern without a tag matches every tag. */
 export function referenceMatches(pattern: string, name: string): boolean {
-  return globMatches(pattern, name) || globMatches(pattern, name.replace(/:[^:/]*$/, ''))
+  return globMatches(pattern, name) || globMatches(pattern, name.replace(/@.*$|:[^:/]*$/, ''))
 }
 
 function inspect(call: Call): void {
