@@ -1,7 +1,7 @@
 /** A port of a bridge that comes up. */
 import { HoldfastError } from '@holdfast/errors'
-import { findLink } from './find-link.ts'
-import type { NetlinkSocket } from './netlink.ts'
+import { findLink } from './netlink/find-link.ts'
+import type { NetlinkSocket } from './netlink/netlink.ts'
 
 /**
  * The bridge learns from a work queue that its port has a carrier; until then it drops what the container

@@ -5,8 +5,8 @@
 
 import type { LearnName } from './policy/dns-name.ts'
 import type { EgressPolicy, EgressRule } from './policy/egress-rule.ts'
-import type { NetworkEvent } from './network-event.ts'
-import type { Repair } from './repair.ts'
+import type { NetworkEvent } from './open-network/network-event.ts'
+import type { Repair } from './open-network/repair.ts'
 
 export interface BridgeOptions {
   /** The network's name, for messages, rules and the IPAM store. */

@@ -3,11 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatPrefix, macBytes, macOf, parsePrefix, type Prefix, networkOf, overlaps } from './address.ts'
 import type { RulesOptions } from './bridge.ts'
-import { bridgeAlias } from './context.ts'
-import { findLink } from './find-link.ts'
+import { bridgeAlias } from './open-network/context.ts'
+import { findLink } from './netlink/find-link.ts'
 import { enableForwarding } from './forwarding.ts'
 import { inNetns, writeSysctl } from './netns.ts'
-import type { NetlinkSocket } from './netlink.ts'
+import type { NetlinkSocket } from './netlink/netlink.ts'
 import { nftApply, nftList } from './nft.ts'
 import { removePolicyText } from './policy/policy-ruleset.ts'
 import { installText, removeText, sourcesOf, type NetworkRules } from './ruleset.ts'
@@ -24,7 +24,7 @@ import {
   type Link,
   dumpLinks,
   type LinkAddress,
-} from './rtnetlink.ts'
+} from './netlink/rtnetlink.ts'
 import type { NetworkPlan } from './validate.ts'
 
 /** fe80::/10, which the kernel assigns by itself. */

@@ -1,11 +1,11 @@
 export * from './bridge.ts'
-export { openBridgeNetwork } from './open-bridge-network.ts'
+export { openBridgeNetwork } from './open-network/open-bridge-network.ts'
 export { raiseLoopback } from './loopback.ts'
 export { chooseSubnet } from './subnet.ts'
 export { diagnoseHost, type Diagnosis } from './diagnose.ts'
-export type { Damage, LinkOfAttachment, NetworkEvent, Refusal } from './network-event.ts'
-export type { Repair } from './repair.ts'
-export { repairNetwork, type RepairOptions } from './repair-network.ts'
+export type { Damage, LinkOfAttachment, NetworkEvent, Refusal } from './open-network/network-event.ts'
+export type { Repair } from './open-network/repair.ts'
+export { repairNetwork, type RepairOptions } from './open-network/repair-network.ts'
 export { openResolver, type Resolver, type ResolverOptions } from './resolver.ts'
 export {
   changeTable,

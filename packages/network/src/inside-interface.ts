@@ -1,6 +1,6 @@
 /** The interface inside a container, whoever made it: settings, addresses, routes, and its announcement. */
 import type { Address, Prefix } from './address.ts'
-import type { NetlinkSocket, Request } from './netlink.ts'
+import type { NetlinkSocket, Request } from './netlink/netlink.ts'
 import { inNetns, writeSysctl } from './netns.ts'
 import {
   addAddress,
@@ -9,7 +9,7 @@ import {
   IPV4_DEVCONF_ARP_NOTIFY,
   setLink,
   type AddressFlags,
-} from './rtnetlink.ts'
+} from './netlink/rtnetlink.ts'
 
 const loopbackIndex = 1
 

@@ -3,10 +3,17 @@
  * in its own words.
  */
 import { addressBytes } from './address.ts'
-import type { RulesContext } from './context.ts'
+import type { RulesContext } from './open-network/context.ts'
 import { rulesOf } from './host-bridge.ts'
-import type { NetlinkSocket } from './netlink.ts'
-import { chainOf, dumpElements, dumpRules, interfaceName, parseElements, type SetName } from './nfnetlink.ts'
+import type { NetlinkSocket } from './netlink/netlink.ts'
+import {
+  chainOf,
+  dumpElements,
+  dumpRules,
+  interfaceName,
+  parseElements,
+  type SetName,
+} from './netlink/nfnetlink.ts'
 import { installText } from './ruleset.ts'
 
 /** Chains and sets of our table that are not what they should be; `['table']` where all are. */

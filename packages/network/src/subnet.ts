@@ -9,9 +9,9 @@ import {
   parsePrefix,
   type Prefix,
 } from './address.ts'
-import { NetlinkSocket, NETLINK_ROUTE } from './netlink.ts'
+import { NetlinkSocket, NETLINK_ROUTE } from './netlink/netlink.ts'
 import { releaseSubnet, reserveSubnet } from './subnet-reservation.ts'
-import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute } from './rtnetlink.ts'
+import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute } from './netlink/rtnetlink.ts'
 
 /**
  * First subnet of `pool` with this prefix length that no route or address of the host overlaps, and that no

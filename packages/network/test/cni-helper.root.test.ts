@@ -34,8 +34,8 @@ import { eventually } from '@holdfast/testkit'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Host } from '../src/attachment/host.ts'
 import { unlistLink } from '../src/attachment/unlist-link.ts'
-import { NetlinkSocket, NETLINK_ROUTE } from '../src/netlink.ts'
-import { getLink } from '../src/rtnetlink.ts'
+import { NetlinkSocket, NETLINK_ROUTE } from '../src/netlink/netlink.ts'
+import { getLink } from '../src/netlink/rtnetlink.ts'
 import {
   CniHost,
   helperPids,

@@ -6,7 +6,7 @@
 import { formatPrefix, parsePrefix, type Prefix } from '../address.ts'
 import { enableForwarding } from '../forwarding.ts'
 import { inNetns } from '../netns.ts'
-import { getChain } from '../nfnetlink.ts'
+import { getChain } from '../netlink/nfnetlink.ts'
 import {
   installText,
   removeText,

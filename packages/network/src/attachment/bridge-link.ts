@@ -3,10 +3,10 @@ import { hasCode, HoldfastError } from '@holdfast/errors'
 import { macBytes, macOf, type Prefix } from '../address.ts'
 import { portForwards, portStaysDown } from '../bridge-port.ts'
 import { enableForwarding } from '../forwarding.ts'
-import { isolatePort, setPromiscuous } from '../link-requests.ts'
-import type { Request } from '../netlink.ts'
+import { isolatePort, setPromiscuous } from '../netlink/link-requests.ts'
+import type { Request } from '../netlink/netlink.ts'
 import { inNetns } from '../netns.ts'
-import { addPortVlan, deletePortVlan, filterVlans } from '../port-vlans.ts'
+import { addPortVlan, deletePortVlan, filterVlans } from '../netlink/port-vlans.ts'
 import {
   addNeighbour,
   deleteLink,
@@ -18,7 +18,7 @@ import {
   parseLink,
   setLink,
   type Link,
-} from '../rtnetlink.ts'
+} from '../netlink/rtnetlink.ts'
 import { ensureGatewayAddresses, ensureVlanInterface, type Gateway } from './gateway.ts'
 import type { Host } from './host.ts'
 import type { InsideAddress } from './inside.ts'

@@ -6,8 +6,8 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatPrefix, macBytes, networkOf, overlaps, type Prefix } from '../address.ts'
 import { portForwards, portStaysDown } from '../bridge-port.ts'
-import { NLM_F_CREATE, NLM_F_EXCL } from '../netlink.ts'
-import { addPortVlan, deletePortVlan } from '../port-vlans.ts'
+import { NLM_F_CREATE, NLM_F_EXCL } from '../netlink/netlink.ts'
+import { addPortVlan, deletePortVlan } from '../netlink/port-vlans.ts'
 import {
   addAddress,
   deleteAddress,
@@ -18,7 +18,7 @@ import {
   parseAddressReply,
   setLink,
   type Link,
-} from '../rtnetlink.ts'
+} from '../netlink/rtnetlink.ts'
 import type { Host } from './host.ts'
 import type { BridgeLink } from './network-config.ts'
 import { bridgeMark, gatewayName, macOfName, vlanPortName } from './stable-name.ts'

@@ -1,8 +1,8 @@
 /** The host's side of what the stateless verbs do: its sockets, opened when they are first needed. */
-import { findLink } from '../find-link.ts'
-import { NETLINK_NETFILTER, NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
+import { findLink } from '../netlink/find-link.ts'
+import { NETLINK_NETFILTER, NETLINK_ROUTE, type NetlinkSocket } from '../netlink/netlink.ts'
 import { inNetns, readSysctl, writeSysctl } from '../netns.ts'
-import type { Link } from '../rtnetlink.ts'
+import type { Link } from '../netlink/rtnetlink.ts'
 import { openNetlink } from './waiting.ts'
 
 /** The nftables table of every network that these verbs set up. */

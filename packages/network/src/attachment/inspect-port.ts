@@ -1,7 +1,7 @@
 /** What the host's end of a pair is as a port of its bridge, compared with what the setup made of it. */
 import { inNetns, readSysctl } from '../netns.ts'
-import { dumpPortVlans, parsePortVlans, type PortVlan } from '../port-vlans.ts'
-import type { Link } from '../rtnetlink.ts'
+import { dumpPortVlans, parsePortVlans, type PortVlan } from '../netlink/port-vlans.ts'
+import type { Link } from '../netlink/rtnetlink.ts'
 import type { HostLook } from './inspect-host.ts'
 import type { BridgeLink } from './network-config.ts'
 import { gatewayName, vlanPortName } from './stable-name.ts'

@@ -1,8 +1,8 @@
 /** Compares an attachment with what its setup made, and writes rules again that somebody flushed. */
 import { formatAddress, formatPrefix, type Address } from '../address.ts'
-import { findLink } from '../find-link.ts'
-import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink.ts'
-import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute, type Link } from '../rtnetlink.ts'
+import { findLink } from '../netlink/find-link.ts'
+import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink/netlink.ts'
+import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute, type Link } from '../netlink/rtnetlink.ts'
 import { AttachmentFile } from './attachment-file.ts'
 import { Host } from './host.ts'
 import { inspectHost } from './inspect-host.ts'

@@ -7,9 +7,9 @@ import {
   dumpElements,
   parseElements,
   type ElementRequest,
-} from '../nfnetlink.ts'
+} from '../netlink/nfnetlink.ts'
 import { table, type Host } from './host.ts'
-import { macText } from '../rtnetlink.ts'
+import { macText } from '../netlink/rtnetlink.ts'
 import type { StateDir } from './state-dir.ts'
 
 /** Elements first, so that no frame passes a port that is guarded without a sender. */

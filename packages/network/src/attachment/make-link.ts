@@ -1,12 +1,12 @@
 /** The link of an attachment, whatever its kind, and its end inside configured. */
 import { HoldfastError } from '@holdfast/errors'
 import { macBytes, macOf } from '../address.ts'
-import { findLink } from '../find-link.ts'
-import type { NetlinkSocket } from '../netlink.ts'
-import type { Link } from '../rtnetlink.ts'
+import { findLink } from '../netlink/find-link.ts'
+import type { NetlinkSocket } from '../netlink/netlink.ts'
+import type { Link } from '../netlink/rtnetlink.ts'
 import { ensureBridge, makePair, untilForwarding, type ReadyBridge } from './bridge-link.ts'
 import { findDevice, takeDevice } from './host-device.ts'
-import { setMtu } from '../link-requests.ts'
+import { setMtu } from '../netlink/link-requests.ts'
 import type { Host } from './host.ts'
 import {
   announce,

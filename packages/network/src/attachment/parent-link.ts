@@ -1,8 +1,8 @@
 /** Links that sit on one of the host's: macvlan and ipvlan. They are born inside the container, and die with it. */
 import { HoldfastError } from '@holdfast/errors'
 import { macBytes } from '../address.ts'
-import { ipvlanData, macvlanData, newLink } from '../link-requests.ts'
-import { dumpLinks, dumpRoutes, parseLink, parseRoute, type Link } from '../rtnetlink.ts'
+import { ipvlanData, macvlanData, newLink } from '../netlink/link-requests.ts'
+import { dumpLinks, dumpRoutes, parseLink, parseRoute, type Link } from '../netlink/rtnetlink.ts'
 import type { Host } from './host.ts'
 import { ipvlanModes, macvlanModes, type IpvlanLink, type MacvlanLink } from './network-config.ts'
 

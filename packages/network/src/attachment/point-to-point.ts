@@ -5,7 +5,7 @@
 import { familyBits, macBytes, networkOf, type Prefix } from '../address.ts'
 import { enableForwarding } from '../forwarding.ts'
 import { inNetns } from '../netns.ts'
-import { addRoute } from '../route-requests.ts'
+import { addRoute } from '../netlink/route-requests.ts'
 import {
   addAddress,
   getLink,
@@ -14,7 +14,7 @@ import {
   parseLink,
   setLink,
   type Link,
-} from '../rtnetlink.ts'
+} from '../netlink/rtnetlink.ts'
 import type { Host } from './host.ts'
 import type { InsideAddress, NewRouteWish } from './inside.ts'
 

@@ -6,11 +6,11 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { formatAddress, isLoopback, isUnspecified, parseAddress, type Address } from '../address.ts'
 import type { PortMapping, PublishedPort } from '../bridge.ts'
-import { HeldSockets } from '../held-sockets.ts'
-import { changeElements, getElement, parseElements, type ElementRequest } from '../nfnetlink.ts'
-import { elementKey, elementsOf } from '../port-elements.ts'
-import { deletePresent } from '../publish.ts'
-import { forgetFlows } from '../udp-flows.ts'
+import { HeldSockets } from '../ports/held-sockets.ts'
+import { changeElements, getElement, parseElements, type ElementRequest } from '../netlink/nfnetlink.ts'
+import { elementKey, elementsOf } from '../ports/port-elements.ts'
+import { deletePresent } from '../ports/publish.ts'
+import { forgetFlows } from '../ports/udp-flows.ts'
 import type { AttachmentRecord } from './attachment-file.ts'
 import { table, type Host } from './host.ts'
 
@@ -53,7 +53,7 @@ export async function refuseTakenPorts(host: Host, ports: PublishedPort[]): Prom
     for (const { protocol, hostIp, hostPort: port } of ports) {
       const address = parseAddress(hostIp, 'hostIP')
       if (sockets.isFree({ protocol, address, port, reuse: false })) continue
-      const { findPortHolder } = await import('../port-holder.ts')
+      const { findPortHolder } = await import('../ports/port-holder.ts')
       const holder = await findPortHolder(protocol, address, port, host.netns)
       if (holder?.timeWaitOnly || holder?.process === reservingProcess) continue
       const who = holder?.process === undefined ? 'another process' : `${holder.process} (pid ${holder.pid})`

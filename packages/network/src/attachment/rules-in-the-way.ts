@@ -4,7 +4,7 @@
  */
 import { HoldfastError } from '@holdfast/errors'
 import { formatPrefix, overlaps, parsePrefix, type Prefix } from '../address.ts'
-import { deleteLink, dumpLinks, parseLink } from '../rtnetlink.ts'
+import { deleteLink, dumpLinks, parseLink } from '../netlink/rtnetlink.ts'
 import { sourcesByBridge, type NftObject } from '../ruleset.ts'
 import { attachmentNames } from './attachment-file.ts'
 import type { RuleNeeds } from './base-rules.ts'

@@ -1,7 +1,7 @@
 /** Bandwidth: a token bucket on what the host sends to the container, and one on what comes from it, by way of an ifb. */
-import { newLink } from '../link-requests.ts'
-import { getLink, parseLink, setLink } from '../rtnetlink.ts'
-import { redirectIngress, tokenBucket, type TokenBucket } from '../traffic-control.ts'
+import { newLink } from '../netlink/link-requests.ts'
+import { getLink, parseLink, setLink } from '../netlink/rtnetlink.ts'
+import { redirectIngress, tokenBucket, type TokenBucket } from '../netlink/traffic-control.ts'
 import type { Host } from './host.ts'
 import type { Bandwidth } from './network-config.ts'
 

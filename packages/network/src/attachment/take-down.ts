@@ -3,11 +3,11 @@
  * ones before. The record goes last, so that a killed process's work is found and finished.
  */
 import { parseAddress, addressBytes } from '../address.ts'
-import { findLink } from '../find-link.ts'
-import { dumpElements, parseElements, type ElementRequest } from '../nfnetlink.ts'
-import { NETLINK_ROUTE } from '../netlink.ts'
-import { deletePresent } from '../publish.ts'
-import { deleteLink, setLink } from '../rtnetlink.ts'
+import { findLink } from '../netlink/find-link.ts'
+import { dumpElements, parseElements, type ElementRequest } from '../netlink/nfnetlink.ts'
+import { NETLINK_ROUTE } from '../netlink/netlink.ts'
+import { deletePresent } from '../ports/publish.ts'
+import { deleteLink, setLink } from '../netlink/rtnetlink.ts'
 import { publishMaps } from '../ruleset.ts'
 import { Steps } from '../steps.ts'
 import type { AttachmentFile, AttachmentRecord } from './attachment-file.ts'

@@ -4,10 +4,10 @@
  * memory any more (an RCU barrier, after it has let go of its lock): that wait is nobody's.
  */
 import { MulticastGroups, MessageType, parseLink as parseLinkHeader } from 'netlink/dist/rt/gen_structs.js'
-import { NETLINK_ROUTE } from '../netlink.ts'
-import { listenNetlink } from '../netlink-listener.ts'
-import { AF_UNSPEC } from '../protocol-numbers.ts'
-import { deleteLink, linkHeaderBytes, type Link } from '../rtnetlink.ts'
+import { NETLINK_ROUTE } from '../netlink/netlink.ts'
+import { listenNetlink } from '../netlink/netlink-listener.ts'
+import { AF_UNSPEC } from '../netlink/protocol-numbers.ts'
+import { deleteLink, linkHeaderBytes, type Link } from '../netlink/rtnetlink.ts'
 import type { Host } from './host.ts'
 import { openNetlink, waitsOnThisThread } from './waiting.ts'
 

@@ -1,6 +1,6 @@
 /** The end of a network: its bridge and its rules, once nothing is attached. */
-import { dumpPortVlans, parsePortVlans } from '../port-vlans.ts'
-import { deleteLink, dumpLinks, parseLink, type Link } from '../rtnetlink.ts'
+import { dumpPortVlans, parsePortVlans } from '../netlink/port-vlans.ts'
+import { deleteLink, dumpLinks, parseLink, type Link } from '../netlink/rtnetlink.ts'
 import { attachmentNames } from './attachment-file.ts'
 import { removeRules } from './base-rules.ts'
 import type { Host } from './host.ts'

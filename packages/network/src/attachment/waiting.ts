@@ -3,7 +3,7 @@
  * one thing to do. Then it sleeps in the kernel: no thread is started, and two hundred processes that look again and
  * again for a lock would keep the one from working that has it.
  */
-import { NetlinkSocket } from '../netlink.ts'
+import { NetlinkSocket } from '../netlink/netlink.ts'
 
 let onThisThread = false
 

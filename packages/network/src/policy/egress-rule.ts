@@ -2,7 +2,7 @@
 import { isIP } from 'node:net'
 import { HoldfastError } from '@holdfast/errors'
 import { contains, familyBits, parseAddress, parsePrefix, type Address, type Prefix } from '../address.ts'
-import { protocolNumbers } from '../protocol-numbers.ts'
+import { protocolNumbers } from '../netlink/protocol-numbers.ts'
 import { namePattern, type NamePattern } from './dns-name.ts'
 
 /** Parts that are absent are anything. */

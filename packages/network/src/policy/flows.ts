@@ -1,7 +1,7 @@
 /** Connections that were let through by a policy that has changed since: tracking forgets those it refuses now. */
 import { addressBytes, contains, type Address } from '../address.ts'
-import { deleteConntrack, dumpFlowsFrom, originOf } from '../conntrack.ts'
-import type { RulesContext } from '../context.ts'
+import { deleteConntrack, dumpFlowsFrom, originOf } from '../netlink/conntrack.ts'
+import type { RulesContext } from '../open-network/context.ts'
 import type { Packet } from './egress-rule.ts'
 
 /** `refuses`: judges the first packet of a connection. Its next one is then judged as if it were the first. */

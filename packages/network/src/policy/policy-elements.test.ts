@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { formatAddress, formatPrefix, parseAddress } from '../address.ts'
-import { concatenation } from '../nfnetlink.ts'
+import { concatenation } from '../netlink/nfnetlink.ts'
 import { checkPolicy } from './egress-rule.ts'
 import { elementsOfSubject, readElement, type Subject } from './policy-elements.ts'
 import { packetOf } from './refusal-log.ts'

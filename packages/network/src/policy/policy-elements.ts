@@ -15,7 +15,7 @@ import {
   type FoundElement,
   type SetElement,
   type SetName,
-} from '../nfnetlink.ts'
+} from '../netlink/nfnetlink.ts'
 import { boxesOf, withoutOverlaps, type Box } from './boxes.ts'
 import type { LearnedAddress, NamePattern } from './dns-name.ts'
 import type { CheckedPolicy } from './egress-rule.ts'

@@ -1,9 +1,9 @@
 /** A network's policies as they are in the kernel: the rules, written once, and the elements that are there. */
 import { addressBytes, addressFromBytes, contains } from '../address.ts'
-import type { RulesContext } from '../context.ts'
+import type { RulesContext } from '../open-network/context.ts'
 import { Mutex } from '../mutex.ts'
-import type { NetlinkSocket } from '../netlink.ts'
-import { dumpElements, interfaceName, parseElements, type SetName } from '../nfnetlink.ts'
+import type { NetlinkSocket } from '../netlink/netlink.ts'
+import { dumpElements, interfaceName, parseElements, type SetName } from '../netlink/nfnetlink.ts'
 import { nftApply, nftList } from '../nft.ts'
 import { countRules, rulesPerChain } from '../rules-check.ts'
 import type { Packet } from './egress-rule.ts'

@@ -2,11 +2,11 @@
 import { writeFd } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import { addressFromBytes } from '../address.ts'
-import { frame, NETLINK_NETFILTER, type Request } from '../netlink.ts'
-import { listenNetlink, type Listener } from '../netlink-listener.ts'
-import { attribute, attributesOf } from '../netlink-attributes.ts'
-import { nfgenHeader } from '../nfnetlink.ts'
-import { protocolNumbers } from '../protocol-numbers.ts'
+import { frame, NETLINK_NETFILTER, type Request } from '../netlink/netlink.ts'
+import { listenNetlink, type Listener } from '../netlink/netlink-listener.ts'
+import { attribute, attributesOf } from '../netlink/netlink-attributes.ts'
+import { nfgenHeader } from '../netlink/nfnetlink.ts'
+import { protocolNumbers } from '../netlink/protocol-numbers.ts'
 import type { Packet } from './egress-rule.ts'
 
 const NFNL_SUBSYS_ULOG = 4

@@ -1,6 +1,6 @@
 /** Which policy refuses a packet, by the lists and not by the kernel: for the log, and for connections that go on. */
 import { formatAddress, type Address } from '../address.ts'
-import type { Refusal } from '../network-event.ts'
+import type { Refusal } from '../open-network/network-event.ts'
 import type { LearnedAddress, NamePattern } from './dns-name.ts'
 import type { PolicySubject } from './egress-filter.ts'
 import { refusalBy, type Packet } from './egress-rule.ts'

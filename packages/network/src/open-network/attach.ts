@@ -1,16 +1,16 @@
 /** A container joins: an address, a pair of links with one end inside, its ports. Both or none. */
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { formatAddress, macBytes, macOf, type Address } from './address.ts'
-import type { AttachRequest, Attachment, PublishedPort } from './bridge.ts'
+import { formatAddress, macBytes, macOf, type Address } from '../address.ts'
+import type { AttachRequest, Attachment, PublishedPort } from '../bridge.ts'
 import { attachmentKey, portMap, type NetworkContext } from './context.ts'
-import { holdPorts, releasePorts } from './hold-ports.ts'
-import { randomLinkName } from './host-bridge.ts'
-import type { LeaseOwner } from './ipam.ts'
+import { holdPorts, releasePorts } from '../ports/hold-ports.ts'
+import { randomLinkName } from '../host-bridge.ts'
+import type { LeaseOwner } from '../ipam.ts'
 import { connect } from './pair.ts'
-import { translatePorts } from './publish.ts'
+import { translatePorts } from '../ports/publish.ts'
 import { buryLink } from './removal.ts'
-import { macText } from './rtnetlink.ts'
-import { validateAttach } from './validate.ts'
+import { macText } from '../netlink/rtnetlink.ts'
+import { validateAttach } from '../validate.ts'
 
 export async function attach(context: NetworkContext, request: AttachRequest): Promise<Attachment> {
   const { wishes, mac: wishedMac, ports: mappings } = validateAttach(context.plan, request)

@@ -1,5 +1,5 @@
 /** What happens to a network from outside. */
-import type { Family } from './address.ts'
+import type { Family } from '../address.ts'
 
 /** `id` and `interface` as in the request that attached it; `link`: the host's end of the pair. */
 export interface LinkOfAttachment {

@@ -1,11 +1,11 @@
 /** Connection tracking of udp ports that are published or withdrawn. */
-import { addressBytes, parseAddress } from './address.ts'
-import type { PublishedPort } from './bridge.ts'
-import type { RulesContext } from './context.ts'
-import { deleteConntrack, dumpConntrack, type ConntrackFilter } from './conntrack.ts'
+import { addressBytes, parseAddress } from '../address.ts'
+import type { PublishedPort } from '../bridge.ts'
+import type { RulesContext } from '../open-network/context.ts'
+import { deleteConntrack, dumpConntrack, type ConntrackFilter } from '../netlink/conntrack.ts'
 import { isTranslated } from './port-elements.ts'
-import { protocolNumbers } from './protocol-numbers.ts'
-import { dumpAddresses, parseAddressReply } from './rtnetlink.ts'
+import { protocolNumbers } from '../netlink/protocol-numbers.ts'
+import { dumpAddresses, parseAddressReply } from '../netlink/rtnetlink.ts'
 
 type FlowContext = Pick<RulesContext, 'netfilter' | 'route'>
 

@@ -1,13 +1,13 @@
 /** The pair of links of an attachment: one end on the bridge, the other configured inside the container. */
 import { HoldfastError } from '@holdfast/errors'
-import { type Address } from './address.ts'
-import type { AttachRequest } from './bridge.ts'
+import { type Address } from '../address.ts'
+import type { AttachRequest } from '../bridge.ts'
 import { linkAlias, type NetworkContext } from './context.ts'
-import { portForwards, portStaysDown } from './bridge-port.ts'
-import { findLink } from './find-link.ts'
-import { ensureBridge, ensureRules } from './host-bridge.ts'
-import { announceInterface, configureInterface, prepareInterface } from './inside-interface.ts'
-import { NetlinkSocket, NETLINK_ROUTE } from './netlink.ts'
+import { portForwards, portStaysDown } from '../bridge-port.ts'
+import { findLink } from '../netlink/find-link.ts'
+import { ensureBridge, ensureRules } from '../host-bridge.ts'
+import { announceInterface, configureInterface, prepareInterface } from '../inside-interface.ts'
+import { NetlinkSocket, NETLINK_ROUTE } from '../netlink/netlink.ts'
 import { enslaveAll } from './restore.ts'
 import {
   addDefaultRoute,
@@ -17,7 +17,7 @@ import {
   newVeth,
   parseLink,
   setLink,
-} from './rtnetlink.ts'
+} from '../netlink/rtnetlink.ts'
 
 const portMilliseconds = 10_000
 

@@ -10,19 +10,19 @@ import type {
   PolicyScope,
   PortMapping,
   PublishedPort,
-} from './bridge.ts'
-import type { LearnName } from './policy/dns-name.ts'
-import type { EgressPolicy, EgressRule } from './policy/egress-rule.ts'
+} from '../bridge.ts'
+import type { LearnName } from '../policy/dns-name.ts'
+import type { EgressPolicy, EgressRule } from '../policy/egress-rule.ts'
 import type { NetworkContext } from './context.ts'
 import { detach } from './detach.ts'
-import { findLink } from './find-link.ts'
-import { removeRules } from './host-bridge.ts'
+import { findLink } from '../netlink/find-link.ts'
+import { removeRules } from '../host-bridge.ts'
 import type { NetworkEvent } from './network-event.ts'
 import { publishPorts, unpublishPorts } from './publish-attached.ts'
 import { settleRemovals } from './removal.ts'
 import { repair, type Repair } from './repair.ts'
 import { restore } from './restore.ts'
-import { deleteLink } from './rtnetlink.ts'
+import { deleteLink } from '../netlink/rtnetlink.ts'
 import { watchHost, type HostWatch } from './watch-host.ts'
 
 /** What one network tells, to whoever listens. */

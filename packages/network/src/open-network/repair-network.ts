@@ -1,10 +1,10 @@
 /** The repair of a network for callers without the long-lived object, such as an executable's CHECK and GC. */
-import type { Attachment, RulesOptions } from './bridge.ts'
+import type { Attachment, RulesOptions } from '../bridge.ts'
 import { attachmentKey, publicationOf } from './context.ts'
-import { findLink } from './find-link.ts'
-import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink.ts'
+import { findLink } from '../netlink/find-link.ts'
+import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/netlink.ts'
 import { repair, type Repair, type RepairContext } from './repair.ts'
-import { validateOptions } from './validate.ts'
+import { validateOptions } from '../validate.ts'
 
 export interface RepairOptions {
   /** Default true; false: only say what is amiss. */

@@ -1,12 +1,12 @@
 /** Which host ports a container gets, each held by a bound socket before anything is translated. */
 import { randomInt } from 'node:crypto'
 import { HoldfastError } from '@holdfast/errors'
-import { formatAddress, isLoopback, isUnspecified, type Address } from './address.ts'
-import type { PublishedPort } from './bridge.ts'
-import type { NetworkContext } from './context.ts'
-import { inNetns, readSysctl } from './netns.ts'
+import { formatAddress, isLoopback, isUnspecified, type Address } from '../address.ts'
+import type { PublishedPort } from '../bridge.ts'
+import type { NetworkContext } from '../open-network/context.ts'
+import { inNetns, readSysctl } from '../netns.ts'
 import { findPortHolder, type PortHolder } from './port-holder.ts'
-import type { CheckedMapping } from './validate.ts'
+import type { CheckedMapping } from '../validate.ts'
 
 /** Finds and holds ports for every mapping; what was held is let go where one fails. HF_PORT_IN_USE. */
 export async function holdPorts(

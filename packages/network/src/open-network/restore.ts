@@ -3,14 +3,14 @@
  * known by their alias, elements by the address they lead to, leases by the owner; what carries none of these
  * is not ours.
  */
-import { parseAddress } from './address.ts'
-import type { Attachment } from './bridge.ts'
+import { parseAddress } from '../address.ts'
+import type { Attachment } from '../bridge.ts'
 import { attachmentKey, linkAliasPrefix, publicationOf, type NetworkContext } from './context.ts'
-import { deleteElements } from './nfnetlink.ts'
-import { describeElement, elementKey, elementsOf, presentElements } from './port-elements.ts'
-import { addMissing } from './publish.ts'
+import { deleteElements } from '../netlink/nfnetlink.ts'
+import { describeElement, elementKey, elementsOf, presentElements } from '../ports/port-elements.ts'
+import { addMissing } from '../ports/publish.ts'
 import { buryLink } from './removal.ts'
-import { dumpLinks, parseLink, setLink, type Link } from './rtnetlink.ts'
+import { dumpLinks, parseLink, setLink, type Link } from '../netlink/rtnetlink.ts'
 
 /** What was removed or is amiss, one line each. */
 export async function restore(context: NetworkContext, living: Attachment[]): Promise<string[]> {

@@ -4,14 +4,14 @@
  * (repair.ts), so a message that was lost or came twice does no harm.
  */
 import { MessageType, MulticastGroups, parseLink as parseLinkHeader } from 'netlink/dist/rt/gen_structs.js'
-import { contains, formatPrefix } from './address.ts'
+import { contains, formatPrefix } from '../address.ts'
 import type { RulesContext } from './context.ts'
-import { NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink.ts'
-import { listenNetlink, type Notification } from './netlink-listener.ts'
-import { attributesOf, textOf } from './netlink-attributes.ts'
+import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/netlink.ts'
+import { listenNetlink, type Notification } from '../netlink/netlink-listener.ts'
+import { attributesOf, textOf } from '../netlink/netlink-attributes.ts'
 import type { NetworkEvent } from './network-event.ts'
-import { NFNL_SUBSYS_NFTABLES, parseElements } from './nfnetlink.ts'
-import { targetOf } from './port-elements.ts'
+import { NFNL_SUBSYS_NFTABLES, parseElements } from '../netlink/nfnetlink.ts'
+import { targetOf } from '../ports/port-elements.ts'
 import { repair, type RepairContext } from './repair.ts'
 import {
   dumpLinks,
@@ -21,7 +21,7 @@ import {
   parseRoute,
   routeHeaderBytes,
   RT_TABLE_MAIN,
-} from './rtnetlink.ts'
+} from '../netlink/rtnetlink.ts'
 
 const NFNLGRP_NFTABLES = 7
 

@@ -11,7 +11,7 @@ import {
   parseRoute as parseRouteHeader,
   RouteScope,
 } from 'netlink/dist/rt/gen_structs.js'
-import { addressBytes, addressFromBytes, type Address, type Prefix } from './address.ts'
+import { addressBytes, addressFromBytes, type Address, type Prefix } from '../address.ts'
 import {
   bridgeInfo,
   bridgePortInfo,

@@ -2,16 +2,16 @@
  * What a network should be like, against what is there. Somebody deletes a bridge, flushes the host's rules,
  * takes a link down: what is missing is put back, and nothing of anybody else's is touched.
  */
-import { formatAddress, formatPrefix } from './address.ts'
+import { formatAddress, formatPrefix } from '../address.ts'
 import { attachmentKey, type NetworkContext, type Publication, type RulesContext } from './context.ts'
-import { findLink } from './find-link.ts'
-import { ensureBridge, ensureRules } from './host-bridge.ts'
-import { inNetns, readSysctl } from './netns.ts'
+import { findLink } from '../netlink/find-link.ts'
+import { ensureBridge, ensureRules } from '../host-bridge.ts'
+import { inNetns, readSysctl } from '../netns.ts'
 import type { Damage } from './network-event.ts'
-import { describeElement, elementKey, elementsOf, presentElements } from './port-elements.ts'
-import { addMissing } from './publish.ts'
+import { describeElement, elementKey, elementsOf, presentElements } from '../ports/port-elements.ts'
+import { addMissing } from '../ports/publish.ts'
 import { enslave } from './restore.ts'
-import { missingRules } from './rules-check.ts'
+import { missingRules } from '../rules-check.ts'
 import {
   addLinkRoute,
   dumpAddresses,
@@ -20,7 +20,7 @@ import {
   parseAddressReply,
   parseLink,
   parseRoute,
-} from './rtnetlink.ts'
+} from '../netlink/rtnetlink.ts'
 
 export type RepairContext = RulesContext & Pick<NetworkContext, 'bridge'>
 

@@ -1,10 +1,10 @@
 /** A container leaves. Every step is tried, whatever became of the ones before; the first error is thrown. */
-import type { Attachment, DetachOptions, PublishedPort } from './bridge.ts'
+import type { Attachment, DetachOptions, PublishedPort } from '../bridge.ts'
 import { attachmentKey, portMap, type NetworkContext } from './context.ts'
-import { withdrawPorts } from './publish.ts'
-import { releasePorts } from './hold-ports.ts'
+import { withdrawPorts } from '../ports/publish.ts'
+import { releasePorts } from '../ports/hold-ports.ts'
 import { buryLink, buryLinkLater, silenceLink } from './removal.ts'
-import { Steps } from './steps.ts'
+import { Steps } from '../steps.ts'
 
 export async function detach(
   context: NetworkContext,

@@ -1,8 +1,8 @@
 /** Who has a port: the socket by sock_diag(7), its process by /proc/PID/fd. For error messages alone. */
 import { readdir, readFile, readlink } from 'node:fs/promises'
-import { addressBytes, addressFromBytes, isUnspecified, type Address } from './address.ts'
-import { AF_INET, AF_INET6, protocolNumbers } from './protocol-numbers.ts'
-import { NetlinkSocket, NETLINK_SOCK_DIAG, type Request } from './netlink.ts'
+import { addressBytes, addressFromBytes, isUnspecified, type Address } from '../address.ts'
+import { AF_INET, AF_INET6, protocolNumbers } from '../netlink/protocol-numbers.ts'
+import { NetlinkSocket, NETLINK_SOCK_DIAG, type Request } from '../netlink/netlink.ts'
 
 const SOCK_DIAG_BY_FAMILY = 20
 

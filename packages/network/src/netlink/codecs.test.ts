@@ -1,6 +1,6 @@
 // Frames as `strace -xx nft …`, `ip …` and `conntrack …` show them on the wire (x86-64).
 import { describe, expect, it } from 'vitest'
-import { parseAddress } from './address.ts'
+import { parseAddress } from '../address.ts'
 import { bridgePortOf, filtersVlans, kindOf, vethInfo } from './link-info.ts'
 import { type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'

@@ -1,10 +1,10 @@
 /** Ports of a container that is attached already: published and withdrawn while it runs. */
-import type { Attachment, PortMapping, PublishedPort } from './bridge.ts'
+import type { Attachment, PortMapping, PublishedPort } from '../bridge.ts'
 import { attachmentKey, portKey, publicationOf, type NetworkContext } from './context.ts'
-import { holdPorts, releasePorts } from './hold-ports.ts'
-import { translatePorts, withdrawPorts } from './publish.ts'
-import { setLink } from './rtnetlink.ts'
-import { validatePorts } from './validate.ts'
+import { holdPorts, releasePorts } from '../ports/hold-ports.ts'
+import { translatePorts, withdrawPorts } from '../ports/publish.ts'
+import { setLink } from '../netlink/rtnetlink.ts'
+import { validatePorts } from '../validate.ts'
 
 /** All or none. */
 export async function publishPorts(

@@ -1,5 +1,5 @@
 /** Entries of connection tracking by netlink (linux/netfilter/nfnetlink_conntrack.h). */
-import { addressFromBytes, type Address } from './address.ts'
+import { addressFromBytes, type Address } from '../address.ts'
 import type { Reply, Request } from './netlink.ts'
 import { attribute, attributesOf, nested } from './netlink-attributes.ts'
 import { nfgenHeader, portBytes } from './nfnetlink.ts'

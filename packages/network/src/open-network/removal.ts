@@ -4,8 +4,8 @@
  * along.
  */
 import type { NetworkContext } from './context.ts'
-import { findLink } from './find-link.ts'
-import { deleteLink, setLink } from './rtnetlink.ts'
+import { findLink } from '../netlink/find-link.ts'
+import { deleteLink, setLink } from '../netlink/rtnetlink.ts'
 
 /** How long a namespace may take to die by itself before its link is deleted. */
 const graceMilliseconds = 250

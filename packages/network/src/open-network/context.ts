@@ -1,11 +1,11 @@
 /** What the verbs of one open network share. */
-import type { Attachment, BridgeOptions, PublishedPort, RulesOptions } from './bridge.ts'
-import type { EgressFilter } from './policy/egress-filter.ts'
-import type { HeldSockets } from './held-sockets.ts'
-import type { Ipam } from './ipam.ts'
-import type { Mutex } from './mutex.ts'
-import type { NetlinkSocket } from './netlink.ts'
-import type { NetworkPlan } from './validate.ts'
+import type { Attachment, BridgeOptions, PublishedPort, RulesOptions } from '../bridge.ts'
+import type { EgressFilter } from '../policy/egress-filter.ts'
+import type { HeldSockets } from '../ports/held-sockets.ts'
+import type { Ipam } from '../ipam.ts'
+import type { Mutex } from '../mutex.ts'
+import type { NetlinkSocket } from '../netlink/netlink.ts'
+import type { NetworkPlan } from '../validate.ts'
 
 /**
  * Enough to look after a network's bridge, rules and elements. The verbs that work without the long-lived

@@ -1,9 +1,9 @@
 /** Published ports in the rules: each is an element of a map, written and withdrawn by netlink. */
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { formatAddress } from './address.ts'
-import type { PublishedPort } from './bridge.ts'
-import type { RulesContext } from './context.ts'
-import { ensureRules } from './host-bridge.ts'
+import { formatAddress } from '../address.ts'
+import type { PublishedPort } from '../bridge.ts'
+import type { RulesContext } from '../open-network/context.ts'
+import { ensureRules } from '../host-bridge.ts'
 import {
   addElements,
   changeElements,
@@ -12,7 +12,7 @@ import {
   dumpElements,
   parseElements,
   type ElementRequest,
-} from './nfnetlink.ts'
+} from '../netlink/nfnetlink.ts'
 import { describeElement, elementsOf, targetOf } from './port-elements.ts'
 import { forgetFlows } from './udp-flows.ts'
 

@@ -6,8 +6,8 @@
  */
 import { closeFd, openSocketIn } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { formatAddress, type Address } from './address.ts'
-import type { PublishedPort } from './bridge.ts'
+import { formatAddress, type Address } from '../address.ts'
+import type { PublishedPort } from '../bridge.ts'
 
 const IPPROTO_SCTP = 132
 

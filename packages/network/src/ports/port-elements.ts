@@ -7,12 +7,18 @@ import {
   isUnspecified,
   parseAddress,
   type Address,
-} from './address.ts'
-import type { PublishedPort } from './bridge.ts'
-import type { RulesContext } from './context.ts'
-import { concatenation, dumpElements, parseElements, portBytes, type ElementRequest } from './nfnetlink.ts'
-import { protocolNumbers } from './protocol-numbers.ts'
-import { publishMaps } from './ruleset.ts'
+} from '../address.ts'
+import type { PublishedPort } from '../bridge.ts'
+import type { RulesContext } from '../open-network/context.ts'
+import {
+  concatenation,
+  dumpElements,
+  parseElements,
+  portBytes,
+  type ElementRequest,
+} from '../netlink/nfnetlink.ts'
+import { protocolNumbers } from '../netlink/protocol-numbers.ts'
+import { publishMaps } from '../ruleset.ts'
 
 /** Whether the kernel can translate this port: not on [::1], and not to another family. */
 export function isTranslated({ hostIp }: PublishedPort, addresses: string[]): boolean {

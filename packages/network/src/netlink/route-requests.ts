@@ -1,6 +1,6 @@
 /** Routes of any form that CNI has: by a gateway or on the link, with metrics, in any table. */
 import { formatRoute, MessageType, RouteScope } from 'netlink/dist/rt/gen_structs.js'
-import { addressBytes, formatPrefix, type Address, type Prefix } from './address.ts'
+import { addressBytes, formatPrefix, type Address, type Prefix } from '../address.ts'
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, type Request } from './netlink.ts'
 import { attribute, nested } from './netlink-attributes.ts'
 import { AF_INET, AF_INET6 } from './protocol-numbers.ts'
