@@ -7,7 +7,7 @@ import { busyboxTar, eventually, findLeaks, uniqueInstance } from '@holdfast/tes
 import type { ContainerConfig, HostConfig } from '../src/engine/container-config.ts'
 import type { ContainerEngine } from '../src/engine/container-engine.ts'
 import { emptyConfig, emptyHostConfig } from '../src/engine/empty-config.ts'
-import type { EngineEvent } from '../src/engine/events.ts'
+import type { EngineEvent } from '../src/engine/events/events.ts'
 import { openEngine } from '../src/engine/open-engine.ts'
 
 export class EngineWorld implements AsyncDisposable {

@@ -16,7 +16,7 @@ import type {
   LogOptions,
   LogStream,
 } from '../engine/engine.ts'
-import type { EngineEvent, EventFilter } from '../engine/events.ts'
+import type { EngineEvent, EventFilter } from '../engine/events/events.ts'
 import { mergeImageDefaults } from '../engine/image-defaults.ts'
 import { frameHeader } from './stream-frame.ts'
 

@@ -7,10 +7,10 @@ import type { SpecHost } from '../spec/index.ts'
 import type { ZygoteClient } from '../shims/zygote-client.ts'
 import type { Containers } from './containers.ts'
 import type { DiskReserve } from './disk-reserve.ts'
-import type { EventBus } from './event-bus.ts'
+import type { EventBus } from './events/event-bus.ts'
 import type { Paths } from './paths.ts'
 import type { Turns } from './turns.ts'
-import type { Volumes } from './volumes.ts'
+import type { Volumes } from './mounts/volumes.ts'
 
 /** What the verbs share. There is one for each engine, and nothing global beside it. */
 export interface EngineContext {

@@ -4,7 +4,7 @@
  */
 import type { ContainerRecord, ExecRecord } from './container-record.ts'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
-import type { EngineEvent, EventFilter } from './events.ts'
+import type { EngineEvent, EventFilter } from './events/events.ts'
 import type { ImageStore } from '@holdfast/images'
 
 export interface Engine {

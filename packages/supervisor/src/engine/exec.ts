@@ -5,7 +5,7 @@ import { parseExecSpec, type ExecSpec, type ExitRecord } from '@holdfast/protoco
 import type { AttachQuery } from '../shims/shim-attachment.ts'
 import type { ShimClient } from '../shims/shim-client.ts'
 import type { Container } from './container.ts'
-import { containerEvent } from './container-event.ts'
+import { containerEvent } from './events/container-event.ts'
 import type { ExecRecord } from './container-record.ts'
 import type { EngineContext } from './context.ts'
 import type { AttachSession, ExecOptions, ExecStartOptions } from './engine.ts'

@@ -1,9 +1,9 @@
 /** The end of a container: its record first, then who waits for it, then what it leaves behind. */
 import type { ExitRecord } from '@holdfast/protocol'
-import { containerEvent } from './container-event.ts'
+import { containerEvent } from './events/container-event.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
-import { disconnectNetwork } from './endpoint.ts'
+import { disconnectNetwork } from './network/endpoint.ts'
 import { endExecs } from './exec.ts'
 import { autoRemove } from './remove.ts'
 import { discardShim } from './shim-directory.ts'

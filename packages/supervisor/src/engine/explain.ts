@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { choicesOf } from './container-choices.ts'
+import { choicesOf } from './namespaces/container-choices.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
-import { logSpec } from './log-config.ts'
+import { logSpec } from './logs/log-config.ts'
 import { buildOciConfig } from './oci-config.ts'
 import { shimDirectory } from './paths.ts'
 

@@ -11,16 +11,16 @@ import {
   type SpecInput,
   type SpecMount,
 } from '../spec/index.ts'
-import { readAccountFiles } from './account-files.ts'
-import type { MountRequest } from './binds.ts'
+import { readAccountFiles } from './etc/account-files.ts'
+import type { MountRequest } from './mounts/binds.ts'
 import type { ContainerConfig, HostConfig } from './container-config.ts'
 import type { ContainerRecord, MountPoint } from './container-record.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
-import type { IdRange } from './id-map.ts'
-import { namedRequests } from './mount-requests.ts'
-import type { NamespaceChoices } from './namespace-modes.ts'
-import { shmOf } from './shared-memory.ts'
+import type { IdRange } from './namespaces/id-map.ts'
+import { namedRequests } from './mounts/mount-requests.ts'
+import type { NamespaceChoices } from './namespaces/namespace-modes.ts'
+import { shmOf } from './mounts/shared-memory.ts'
 
 /** At create: throws for whatever the policy refuses. The user is looked up at start only, in the container's files. */
 export function checkSpec(

@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/errors'
-import { containerEvent } from './container-event.ts'
+import { containerEvent } from './events/container-event.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { nameDiskFull } from './disk-full.ts'

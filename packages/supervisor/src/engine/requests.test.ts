@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { parseBind } from './binds.ts'
+import { parseBind } from './mounts/binds.ts'
 import { emptyConfig, emptyHostConfig } from './empty-config.ts'
 import { mergeImageDefaults } from './image-defaults.ts'
-import { logSpec } from './log-config.ts'
-import { mountRequests } from './mount-requests.ts'
+import { logSpec } from './logs/log-config.ts'
+import { mountRequests } from './mounts/mount-requests.ts'
 import { checkName, makeName } from './names.ts'
-import { chooseNamespaces } from './namespace-modes.ts'
-import { parseContainerPorts, portMappings } from './ports.ts'
+import { chooseNamespaces } from './namespaces/namespace-modes.ts'
+import { parseContainerPorts, portMappings } from './network/ports.ts'
 import { parseSignal } from './signals.ts'
 
 const config = emptyConfig()

@@ -10,7 +10,7 @@ import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { shimDirectory } from './paths.ts'
 import { reachShim } from './reach-shim.ts'
-import { unmountShm } from './shared-memory.ts'
+import { unmountShm } from './mounts/shared-memory.ts'
 import { within } from './within.ts'
 
 const deleteDeadlineMs = 20_000

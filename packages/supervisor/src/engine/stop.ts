@@ -1,4 +1,4 @@
-import { containerEvent } from './container-event.ts'
+import { containerEvent } from './events/container-event.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { killAndWait, sendAndThaw } from './kill.ts'

@@ -1,9 +1,9 @@
 /** What a create request may not say. Everything is checked before anything is made. */
 import { HoldfastError } from '@holdfast/errors'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-config.ts'
-import { parseExtraHost } from './etc-files.ts'
-import type { NamespaceChoices } from './namespace-modes.ts'
-import { parseContainerPorts } from './ports.ts'
+import { parseExtraHost } from './etc/etc-files.ts'
+import type { NamespaceChoices } from './namespaces/namespace-modes.ts'
+import { parseContainerPorts } from './network/ports.ts'
 import { parseSignal } from './signals.ts'
 
 /** Throws HF_BAD_REQUEST, or HF_UNSUPPORTED for what this version cannot do, with the field's name. */

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { HoldfastError } from '@holdfast/errors'
-import { readIfThere } from '../engine/etc-files.ts'
+import { readIfThere } from '../engine/etc/etc-files.ts'
 
 /** Above what systemd-nspawn and the shadow tools hand out. */
 export const defaultBase = 0x7000_0000

@@ -1,4 +1,4 @@
-import type { EngineEvent } from '../../engine/events.ts'
+import type { EngineEvent } from '../../engine/events/events.ts'
 
 /** One line of `GET /events`. `status`, `id` and `from` are what the first versions had; clients still read them. */
 export function renderEvent(event: EngineEvent): string {

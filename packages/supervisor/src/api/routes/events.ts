@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/errors'
-import type { EngineEvent } from '../../engine/events.ts'
+import type { EngineEvent } from '../../engine/events/events.ts'
 import { Filters } from '../filters.ts'
 import { parseTimestamp } from '../go-time.ts'
 import { renderEvent } from '../render/event.ts'

@@ -1,7 +1,7 @@
 import { HoldfastError } from '@holdfast/errors'
 import * as v from 'valibot'
 import type { VolumeRecord } from '../../engine/engine.ts'
-import { anonymousLabel } from '../../engine/volumes.ts'
+import { anonymousLabel } from '../../engine/mounts/volumes.ts'
 import { Filters } from '../filters.ts'
 import { flag } from '../query.ts'
 import { renderVolume } from '../render/volume.ts'

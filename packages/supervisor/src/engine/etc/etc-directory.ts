@@ -1,11 +1,11 @@
 /** Writes the three files of /etc that a container gets from the engine, into its directory under the data root. */
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname as hostHostname } from 'node:os'
-import type { Container } from './container.ts'
-import type { EngineContext } from './context.ts'
-import { egressOf, ownResolver } from './egress.ts'
+import type { Container } from '../container.ts'
+import type { EngineContext } from '../context.ts'
+import { egressOf, ownResolver } from '../network/egress.ts'
 import { hostNetworkHostsFile, hostsFile, readHostResolvConf, resolvConf } from './etc-files.ts'
-import type { NamespaceChoices } from './namespace-modes.ts'
+import type { NamespaceChoices } from '../namespaces/namespace-modes.ts'
 
 /** The name that the container's processes see. */
 function hostnameOf({ record }: Container, choices: NamespaceChoices): string {

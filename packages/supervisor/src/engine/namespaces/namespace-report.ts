@@ -3,10 +3,10 @@ import { readlinkSync } from 'node:fs'
 import { hasCode } from '@holdfast/errors'
 import type { NamespaceHandle, NamespaceType } from '@holdfast/protocol'
 import { choicesOf } from './container-choices.ts'
-import type { Container } from './container.ts'
-import type { EngineContext } from './context.ts'
-import type { NamespaceReport } from './engine.ts'
-import { askShim } from './shim-of.ts'
+import type { Container } from '../container.ts'
+import type { EngineContext } from '../context.ts'
+import type { NamespaceReport } from '../engine.ts'
+import { askShim } from '../shim-of.ts'
 
 export async function reportNamespaces(context: EngineContext): Promise<NamespaceReport[]> {
   const running = context.containers.list().filter(({ shim }) => shim !== undefined)

@@ -1,6 +1,6 @@
-import type { EngineContext } from './context.ts'
+import type { EngineContext } from '../context.ts'
 import { networkIdOf } from './endpoint.ts'
-import type { NetworkRecord } from './engine.ts'
+import type { NetworkRecord } from '../engine.ts'
 
 /** The three networks that are always there. */
 export function listNetworks(context: EngineContext): NetworkRecord[] {

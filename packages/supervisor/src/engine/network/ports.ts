@@ -2,7 +2,7 @@
 import { isIP } from 'node:net'
 import type { PortMapping } from '@holdfast/network'
 import { HoldfastError } from '@holdfast/errors'
-import type { ContainerConfig, HostConfig } from './container-config.ts'
+import type { ContainerConfig, HostConfig } from '../container-config.ts'
 
 export interface ContainerPort {
   port: number

@@ -1,8 +1,8 @@
 import { HoldfastError } from '@holdfast/errors'
-import type { Container } from './container.ts'
-import type { LogOptions, LogStream } from './engine.ts'
+import type { Container } from '../container.ts'
+import type { LogOptions, LogStream } from '../engine.ts'
 import { readLog } from './logs.ts'
-import { isRunning } from './waits.ts'
+import { isRunning } from '../waits.ts'
 
 /** Throws HF_UNSUPPORTED for a container that keeps no log. */
 export async function containerLogs(container: Container, options: LogOptions): Promise<LogStream> {

@@ -1,5 +1,5 @@
-import type { Container } from './container.ts'
-import type { EngineContext } from './context.ts'
+import type { Container } from '../container.ts'
+import type { EngineContext } from '../context.ts'
 
 /** An event about a container, with the attributes that Docker gives each: its labels, its image and its name. */
 export function containerEvent(

@@ -9,7 +9,7 @@
 import { join } from 'node:path'
 import { HoldfastError } from '@holdfast/errors'
 import type { NamespaceType } from '@holdfast/protocol'
-import type { HostConfig } from './container-config.ts'
+import type { HostConfig } from '../container-config.ts'
 
 type NamespaceChoice =
   | { kind: 'own' }

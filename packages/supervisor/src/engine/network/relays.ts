@@ -2,7 +2,7 @@
 import { HoldfastError } from '@holdfast/errors'
 import type { Attachment } from '@holdfast/network'
 import type { RelaySpec } from '@holdfast/protocol'
-import type { LiveShim } from './container.ts'
+import type { LiveShim } from '../container.ts'
 
 /** HF_PORT_IN_USE where somebody has taken a port since it was looked at; nothing is relayed then. */
 export async function serveRelays(shim: LiveShim, attachment: Attachment): Promise<void> {

@@ -9,8 +9,8 @@ import {
   type MountRequest,
   type Propagation,
 } from './binds.ts'
-import type { ContainerConfig, HostConfig, Mount } from './container-config.ts'
-import type { ContainerRecord } from './container-record.ts'
+import type { ContainerConfig, HostConfig, Mount } from '../container-config.ts'
+import type { ContainerRecord } from '../container-record.ts'
 import { checkSubpath } from './volume-part.ts'
 
 /** `find` looks up a container of `--volumes-from`. Throws HF_BAD_REQUEST, HF_UNSUPPORTED. */

@@ -1,8 +1,8 @@
 /** Volumes by themselves; those that a container brings along are made by its mounts. */
 import { HoldfastError } from '@holdfast/errors'
 import { checkVolumeName } from './binds.ts'
-import type { EngineContext } from './context.ts'
-import type { VolumeRecord } from './engine.ts'
+import type { EngineContext } from '../context.ts'
+import type { VolumeRecord } from '../engine.ts'
 
 /** The volume of this name, made where there is none; '' makes up a name. Throws HF_BAD_REQUEST. */
 export function createVolume(

@@ -3,11 +3,11 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } fro
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { nameDiskFull } from './disk-full.ts'
-import type { VolumeRecord } from './engine.ts'
-import type { EventBus } from './event-bus.ts'
-import { newId } from './names.ts'
-import { nowText } from './time.ts'
+import { nameDiskFull } from '../disk-full.ts'
+import type { VolumeRecord } from '../engine.ts'
+import type { EventBus } from '../events/event-bus.ts'
+import { newId } from '../names.ts'
+import { nowText } from '../time.ts'
 
 /** The label by which Docker marks a volume that nobody named. */
 export const anonymousLabel = 'com.docker.volume.anonymous'

@@ -13,7 +13,7 @@ import {
   RESOLVE_NO_MAGICLINKS,
 } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import type { MountPoint } from './container-record.ts'
+import type { MountPoint } from '../container-record.ts'
 
 export interface VolumePart extends Disposable {
   /** `/proc/<our pid>/fd/N`; valid until it is disposed of. */

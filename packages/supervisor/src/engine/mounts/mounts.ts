@@ -2,8 +2,8 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { HoldfastError } from '@holdfast/errors'
 import type { MountRequest } from './binds.ts'
-import type { MountPoint } from './container-record.ts'
-import type { EngineContext } from './context.ts'
+import type { MountPoint } from '../container-record.ts'
+import type { EngineContext } from '../context.ts'
 import { copyUp } from './copy-up.ts'
 import { openVolumePart } from './volume-part.ts'
 

@@ -2,9 +2,9 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { HoldfastError } from '@holdfast/errors'
-import { defaultSize } from '../records/id-ranges.ts'
-import type { Container } from './container.ts'
-import type { EngineContext } from './context.ts'
+import { defaultSize } from '../../records/id-ranges.ts'
+import type { Container } from '../container.ts'
+import type { EngineContext } from '../context.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 
 export type IdRange = { start: number; size: number } | null

@@ -2,10 +2,10 @@
 import { watch } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { FrameOptions, LogEntry, LogOptions, LogStream } from './engine.ts'
+import type { FrameOptions, LogEntry, LogOptions, LogStream } from '../engine.ts'
 import { findTail, isCurrent, newerThan, openLogFiles } from './log-files.ts'
 import { decodeLine, headroom, newLine, timeLength, type DecodedLine } from './log-line.ts'
-import { parseTime } from './time.ts'
+import { parseTime } from '../time.ts'
 
 const chunkSize = 1 << 20
 

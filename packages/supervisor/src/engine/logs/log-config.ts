@@ -1,6 +1,6 @@
 import { HoldfastError } from '@holdfast/errors'
 import type { LogSpec } from '@holdfast/protocol'
-import type { HostConfig } from './container-config.ts'
+import type { HostConfig } from '../container-config.ts'
 
 const units: Record<string, number> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
 

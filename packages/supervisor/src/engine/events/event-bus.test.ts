@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { EventBus } from './event-bus.ts'
-import { nowNanoseconds } from './time.ts'
+import { nowNanoseconds } from '../time.ts'
 
 const all = { matches: () => true }
 

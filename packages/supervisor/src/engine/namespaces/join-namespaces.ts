@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs'
 import { closeFd, namespaceInode, openNamespace } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { NamespaceType } from '@holdfast/protocol'
-import type { EngineContext } from './context.ts'
-import { takeNamespace } from './endpoint.ts'
+import type { EngineContext } from '../context.ts'
+import { takeNamespace } from '../network/endpoint.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 import { ownerInodeOf } from './namespace-owner.ts'
-import { withShim } from './shim-of.ts'
-import { isRunning } from './waits.ts'
+import { withShim } from '../shim-of.ts'
+import { isRunning } from '../waits.ts'
 
 export interface JoinedNamespaces {
   /** `/proc/<our pid>/fd/N` by type; valid until `release`. */

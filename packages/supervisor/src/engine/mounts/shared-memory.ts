@@ -24,10 +24,10 @@ import {
   UMOUNT_NOFOLLOW,
 } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
-import type { SpecInput } from '../spec/index.ts'
-import type { Container } from './container.ts'
-import type { EngineContext } from './context.ts'
-import type { NamespaceChoices } from './namespace-modes.ts'
+import type { SpecInput } from '../../spec/index.ts'
+import type { Container } from '../container.ts'
+import type { EngineContext } from '../context.ts'
+import type { NamespaceChoices } from '../namespaces/namespace-modes.ts'
 
 const defaultSize = 64 * 1024 * 1024
 

@@ -2,9 +2,9 @@ import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { FrameOptions, LogOptions } from './engine.ts'
+import type { FrameOptions, LogOptions } from '../engine.ts'
 import { readLog } from './logs.ts'
-import { parseTime } from './time.ts'
+import { parseTime } from '../time.ts'
 
 let directory: string
 let path: string

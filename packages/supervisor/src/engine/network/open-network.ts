@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { chooseSubnet, openBridgeNetwork, type BridgeNetwork } from '@holdfast/network'
-import { firstAddress, networkOf } from '../cidr.ts'
-import type { ContainerStore } from '../records/container-store.ts'
+import { firstAddress, networkOf } from '../../cidr.ts'
+import type { ContainerStore } from '../../records/container-store.ts'
 import { refusalOf } from './egress.ts'
-import { withMachineLock } from './machine-lock.ts'
-import type { EngineOptions } from './open-engine.ts'
-import type { Paths } from './paths.ts'
+import { withMachineLock } from '../machine-lock.ts'
+import type { EngineOptions } from '../open-engine.ts'
+import type { Paths } from '../paths.ts'
 
 /** The instance's bridge, made or found again. */
 export async function openNetwork(

@@ -18,12 +18,12 @@ import {
 import { HoldfastError } from '@holdfast/errors'
 import { raiseLoopback } from '@holdfast/network'
 import type { NamespaceType } from '@holdfast/protocol'
-import type { EngineContext } from './context.ts'
-import type { NamedNamespace } from './engine.ts'
+import type { EngineContext } from '../context.ts'
+import type { NamedNamespace } from '../engine.ts'
 import { inodeAt, ownerInode, ownerOf } from './namespace-owner.ts'
 import { mapOfNamespace, type IdRange } from './id-map.ts'
 import { choicesOf } from './container-choices.ts'
-import { isRunning } from './waits.ts'
+import { isRunning } from '../waits.ts'
 
 const nameableTypes = ['cgroup', 'ipc', 'net', 'time', 'user', 'uts'] as const
 

@@ -1,5 +1,5 @@
 import type { EngineEvent, EventFilter } from './events.ts'
-import { nowNanoseconds } from './time.ts'
+import { nowNanoseconds } from '../time.ts'
 
 /** How many past events `since` can reach. */
 const historyLength = 1024

@@ -1,7 +1,7 @@
-import type { HostConfig } from './container-config.ts'
-import type { Container } from './container.ts'
-import type { ContainerRecord } from './container-record.ts'
-import type { EngineContext } from './context.ts'
+import type { HostConfig } from '../container-config.ts'
+import type { Container } from '../container.ts'
+import type { ContainerRecord } from '../container-record.ts'
+import type { EngineContext } from '../context.ts'
 import { ownerOf } from './namespace-owner.ts'
 import { chooseNamespaces, type NamespaceChoices } from './namespace-modes.ts'
 
