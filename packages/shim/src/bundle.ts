@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { probeHost } from '@holdfast/core'
 import { parseConfigJson, planContainer, type ContainerPlan, type OciConfig } from '@holdfast/plan'
 import { parseShimSpec, type ShimSpec } from '@holdfast/protocol'
-import type { OciState } from './hooks.ts'
-import { withJoinedMaps } from './joined-maps.ts'
+import type { OciState } from './launch/hooks.ts'
+import { withJoinedMaps } from './launch/joined-maps.ts'
 
 /** A container as the runtime specification knows it. */
 export interface OciBundle {

@@ -2,14 +2,14 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { closeFd, dupCloexec, pidfdSendSignal, setWindowSize } from '@holdfast/core'
 import type { ChannelStreams } from '@holdfast/protocol'
-import type { Channel } from './channel.ts'
-import type { FirstLook } from './first-look.ts'
-import type { Input } from './input.ts'
-import type { KeeperHandle, ProcessHandle } from './launched.ts'
-import { Output } from './output.ts'
-import { endRecord, keeperEnd, processEnd, type EndRecord } from './process-end.ts'
-import type { OutputLog } from './log-writer.ts'
-import { connectStdio } from './stdio.ts'
+import type { Channel } from './stdio/channel.ts'
+import type { FirstLook } from './exec/first-look.ts'
+import type { Input } from './stdio/input.ts'
+import type { KeeperHandle, ProcessHandle } from './launch/launched.ts'
+import { Output } from './stdio/output.ts'
+import { endRecord, keeperEnd, processEnd, type EndRecord } from './launch/process-end.ts'
+import type { OutputLog } from './log/log-writer.ts'
+import { connectStdio } from './stdio/stdio.ts'
 
 /** How long clients and the log wait, after the end, for output of something else that holds the pipe. As Docker. */
 const drainMs = 2_000

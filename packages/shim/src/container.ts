@@ -11,20 +11,20 @@ import type {
   ShimEvent,
   Status,
 } from '@holdfast/protocol'
-import { adoptContainer } from './adopt.ts'
+import { adoptContainer } from './launch/adopt.ts'
 import { ociState, planBundle, readBundle, type Bundle } from './bundle.ts'
-import { cgroupProcesses, killCgroup, pauseCgroup, removeCgroups, resumeCgroup } from './cgroup.ts'
-import { hasFreezer, isPaused } from './cgroup-freezer.ts'
+import { cgroupProcesses, killCgroup, pauseCgroup, removeCgroups, resumeCgroup } from './cgroup/cgroup.ts'
+import { hasFreezer, isPaused } from './cgroup/cgroup-freezer.ts'
 import { nowRfc3339 } from './clock.ts'
 import { notRunning, type ContainedProcess } from './contained-process.ts'
-import type { Door } from './door.ts'
-import { runHooks } from './hooks.ts'
-import type { CgroupHandle, ContainerRecord } from './launched.ts'
-import { launchedInside, launchedProcess } from './launch-result.ts'
-import { poststop } from './launches.ts'
-import { oomKills } from './oom.ts'
+import type { Door } from './launch/door.ts'
+import { runHooks } from './launch/hooks.ts'
+import type { CgroupHandle, ContainerRecord } from './launch/launched.ts'
+import { launchedInside, launchedProcess } from './launch/launch-result.ts'
+import { poststop } from './worker/launches.ts'
+import { oomKills } from './cgroup/oom.ts'
 import type { ShimContext } from './shim-context.ts'
-import { SocketVault } from './socket-vault.ts'
+import { SocketVault } from './network/socket-vault.ts'
 
 export interface Held {
   namespaces: Partial<Record<NamespaceType, number>>

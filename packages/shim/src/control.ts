@@ -4,7 +4,7 @@ import type { WebSocket } from 'ws'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { errorToJson, parseRequest, protocolVersion } from '@holdfast/protocol'
 import type { Method, RequestFrame, Requests, ShimEvent } from '@holdfast/protocol'
-import { Channels } from './channels.ts'
+import { Channels } from './stdio/channels.ts'
 
 /** A function for every method; `hello` is the connection's own. Streams are given through the asker's channels. */
 export type Handlers = {

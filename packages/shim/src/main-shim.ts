@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util'
 import { keepCompiledSeccomp } from '@holdfast/core'
-import { ownLauncher } from './launcher.ts'
+import { ownLauncher } from './worker/launcher.ts'
 import { adoptStandardStreams, ignoreDebugger, runShim } from './shim-process.ts'
 
 ignoreDebugger()

@@ -8,10 +8,10 @@ import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { fillHeapHoles, trimMemory, keepCompiledSeccomp, listenUnix } from '@holdfast/core'
-import { ownLauncher, workerLauncher } from './launcher.ts'
+import { ownLauncher, workerLauncher } from './worker/launcher.ts'
 import { ignoreDebugger } from './shim-process.ts'
-import { warmUp } from './warm-up.ts'
-import { Zygote } from './zygote.ts'
+import { warmUp } from './zygote/warm-up.ts'
+import { Zygote } from './zygote/zygote.ts'
 
 ignoreDebugger()
 process.title = 'holdfast: zygote'

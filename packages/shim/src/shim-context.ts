@@ -1,4 +1,4 @@
-import type { Launcher } from './launcher.ts'
+import type { Launcher } from './worker/launcher.ts'
 import type { ShimEvent, ShimSpec } from '@holdfast/protocol'
 
 /** What the parts of a shim share. */

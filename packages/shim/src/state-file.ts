@@ -2,7 +2,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { ExitRecord, Status } from '@holdfast/protocol'
-import type { ContainerRecord } from './launched.ts'
+import type { ContainerRecord } from './launch/launched.ts'
 
 const version = 4
 

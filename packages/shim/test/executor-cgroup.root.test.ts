@@ -14,7 +14,7 @@ import {
   pauseCgroup,
   removeCgroups,
   resumeCgroup,
-} from '../src/cgroup.ts'
+} from '../src/cgroup/cgroup.ts'
 import { ExecutorWorld } from './executor-world.ts'
 
 const world = new ExecutorWorld()

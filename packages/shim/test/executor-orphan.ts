@@ -1,8 +1,8 @@
 /** Launches a container up to its door, says how to find it, and dies: what a killed shim leaves. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { adoptionRecord } from '../src/adopt.ts'
-import { createContainer } from '../src/executor.ts'
+import { adoptionRecord } from '../src/launch/adopt.ts'
+import { createContainer } from '../src/launch/executor.ts'
 import { ExecutorWorld } from './executor-world.ts'
 import { memfdCreate } from '@holdfast/core'
 

@@ -6,8 +6,8 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { closeFd, getWindowSize, pidfdSendSignal, setWindowSize, writeFd } from '@holdfast/core'
 import type { Step } from '@holdfast/plan'
 import { eventually } from '@holdfast/testkit'
-import { adoptContainer } from '../src/adopt.ts'
-import type { AdoptionRecord } from '../src/launched.ts'
+import { adoptContainer } from '../src/launch/adopt.ts'
+import type { AdoptionRecord } from '../src/launch/launched.ts'
 import { ExecutorWorld, readable, readUntil } from './executor-world.ts'
 
 const world = new ExecutorWorld()

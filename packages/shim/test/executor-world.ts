@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { closeFd, pidfdSendSignal, pidfdWait, pipe2, readFdInto, watchFd } from '@holdfast/core'
 import type { ContainerPlan, ExecPlan, NamespaceType, Step } from '@holdfast/plan'
 import { makeBusyboxRootfs } from '@holdfast/testkit'
-import { createContainer, launchExec } from '../src/executor.ts'
-import type { LaunchedContainer, LaunchedProcess } from '../src/launched.ts'
+import { createContainer, launchExec } from '../src/launch/executor.ts'
+import type { LaunchedContainer, LaunchedProcess } from '../src/launch/launched.ts'
 
 /** The first host id of the containers' users. */
 export const hostRoot = 0x7123_0000

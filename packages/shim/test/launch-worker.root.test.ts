@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { eventually } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { closeFd, connectUnix, watchFd } from '@holdfast/core'
-import { receiveJson, sendJson, type DescriptorMessage } from '../src/descriptor-message.ts'
+import { receiveJson, sendJson, type DescriptorMessage } from '../src/worker/descriptor-message.ts'
 import { exec } from './ask.ts'
 import { World } from './world.ts'
 

@@ -17,7 +17,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { probeHost } from '@holdfast/core'
 import { parseConfigJson, planContainer, type ContainerPlan, type HostFacts } from '@holdfast/plan'
-import { removeCgroups } from '../src/cgroup.ts'
+import { removeCgroups } from '../src/cgroup/cgroup.ts'
 import { ExecutorWorld, readUntil } from './executor-world.ts'
 
 type Json = Record<string, unknown>

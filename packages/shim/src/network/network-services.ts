@@ -1,0 +1,218 @@
+/**
+ * What the shim serves on its container's network. The code is loaded when first asked for: most containers have neither
+ * names nor relays, and pay nothing. What was asked for lies in the directory, for a shim that comes later.
+ */
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import type { DnsSpec, NamespaceHandle, NetworkRequests, RelaySpec } from '@holdfast/protocol'
+import type { DnsServer, LearnedAddresses, ListeningDescriptors } from '@holdfast/resolver'
+import type { Handlers } from '../control.ts'
+import { Mutex } from '../mutex.ts'
+import type { Relay } from './relay.ts'
+import type { ShimContext } from '../shim-context.ts'
+import type { SocketVault } from './socket-vault.ts'
+
+const dnsFile = 'dns.json'
+const relaysFile = 'relays.json'
+/** The resolver has given the answer by then. */
+const untoldMilliseconds = 2_000
+
+/** The container as far as its network goes. */
+export interface Networked {
+  check(method: keyof NetworkRequests): void
+  namespaces(): { net?: NamespaceHandle }
+  vault(): SocketVault | undefined
+}
+
+export class NetworkServices {
+  readonly #context: ShimContext
+  readonly #container: Networked
+  /** One after the other: each loads code, and replaces what the one before it made. */
+  readonly #mutex = new Mutex()
+  #dns: { server: DnsServer; spec: DnsSpec } | undefined
+  /** Where duplicates of what names are answered on lie. */
+  #vault: SocketVault | undefined
+  #relays: Relay[] = []
+  #closed = false
+  /** Upstream answers that wait for `dns.learned`, by number. */
+  readonly #untold = new Map<number, () => void>()
+  #answers = 0
+
+  constructor(context: ShimContext, container: Networked) {
+    this.#context = context
+    this.#container = container
+  }
+
+  handlers(): Pick<Handlers, keyof NetworkRequests> {
+    const locked = (method: keyof NetworkRequests, task: () => Promise<void>) =>
+      this.#mutex.run(async () => {
+        this.#container.check(method)
+        await task()
+        return {}
+      })
+    return {
+      'dns.set': ({ dns }) => locked('dns.set', () => this.#setDns(dns)),
+      'dns.change': (change) => locked('dns.change', () => this.#changeDns(change)),
+      // Not in turn: a table that is being set may wait for nobody's answer.
+      'dns.learned': ({ number }) => {
+        this.#untold.get(number)?.()
+        return Promise.resolve({})
+      },
+      'relays.set': ({ relays }) => locked('relays.set', () => this.#setRelays(relays)),
+    }
+  }
+
+  /** Takes up what an earlier shim of this container served. Never throws: what is amiss is logged. */
+  reopen(): Promise<void> {
+    return this.#mutex.run(async () => {
+      const dns = this.#read(dnsFile) as DnsSpec | undefined
+      const relays = this.#read(relaysFile) as RelaySpec[] | undefined
+      if (dns) await this.#attempt('answering names', () => this.#openDns(dns))
+      for (const relay of relays ?? [])
+        await this.#attempt('relaying a port', () => this.#setRelays([...this.#relays.map(specOf), relay]))
+    })
+  }
+
+  /** The container has ended, and its network is to go: a socket in there would keep it. */
+  close(): void {
+    this.#closed = true
+    this.#closeDns()
+    for (const relay of this.#relays.splice(0)) relay.close()
+  }
+
+  async #setDns(spec: DnsSpec | null): Promise<void> {
+    if (spec === null) {
+      this.#closeDns()
+      rmSync(`${this.#context.dir}/${dnsFile}`, { force: true })
+      return
+    }
+    if (this.#dns) {
+      this.#dns.server.setTable(spec.table) // throws before anything has changed
+      if (!same(this.#dns.spec.upstreams, spec.upstreams)) this.#dns.server.setUpstreams(spec.upstreams)
+      this.#dns.spec = spec
+    } else {
+      await this.#openDns(spec)
+    }
+    this.#write(dnsFile, spec)
+  }
+
+  async #changeDns(change: NetworkRequests['dns.change']['params']): Promise<void> {
+    if (!this.#dns) throw new HoldfastError('HF_CONTAINER_STATE', 'this container has no names to be changed')
+    const { changeTable } = await import('./dns-socket.ts')
+    const { spec } = this.#dns
+    await this.#setDns({ ...spec, table: changeTable(spec.table, change) })
+  }
+
+  async #openDns(spec: DnsSpec): Promise<void> {
+    const netns = this.#container.namespaces().net
+    if (!netns) throw ended()
+    if (netns.origin === 'host') {
+      throw new HoldfastError(
+        'HF_UNSUPPORTED',
+        'names are answered in a network of the container’s own alone',
+      )
+    }
+    const { openDns } = await import('./dns-socket.ts')
+    if (this.#closed) throw ended()
+    const onProblem = (message: string) => this.#context.log('warn', `dns: ${message}`)
+    const onAnswer = (learned: LearnedAddresses) => this.#tell(learned)
+    const vault = this.#container.vault()
+    let found: ListeningDescriptors | undefined
+    const inherited = () => (found = vault?.peek() as ListeningDescriptors | undefined)
+    try {
+      this.#dns = { server: openDns({ netns: netns.fd, spec, inherited, onProblem, onAnswer }), spec }
+    } catch (error) {
+      vault?.empty()
+      vault?.close()
+      throw error
+    }
+    if (found) this.#vault = vault
+    else this.#putAway(this.#dns.server, vault)
+  }
+
+  /** Settles when who listens has taken note, at once where nobody does; the resolver waits no longer than it likes. */
+  async #tell({ name, addresses, ttl }: LearnedAddresses): Promise<void> {
+    if (!this.#dns?.spec.tell) return
+    const number = this.#answers++
+    const noted = Promise.withResolvers<void>()
+    if (this.#context.emit({ event: 'names-learned', number, name, addresses, ttl }) === 0) return
+    this.#untold.set(number, noted.resolve)
+    const forget = setTimeout(noted.resolve, untoldMilliseconds)
+    await noted.promise
+    clearTimeout(forget)
+    this.#untold.delete(number)
+  }
+
+  /** Without it names go on, and are refused while there is no shim. */
+  #putAway({ descriptors }: DnsServer, vault: SocketVault | undefined): void {
+    this.#vault = vault
+    try {
+      if (descriptors) vault?.put({ ...descriptors })
+    } catch (error) {
+      this.#context.log('warn', `names will not outlive this shim: ${String(error)}`)
+    }
+  }
+
+  /** The duplicates first: then the server's are the last, and it closes them in their order. */
+  #closeDns(): void {
+    this.#vault?.empty()
+    this.#vault?.close()
+    this.#vault = undefined
+    this.#dns?.server.close()
+    this.#dns = undefined
+  }
+
+  async #setRelays(specs: RelaySpec[]): Promise<void> {
+    const { openRelay } = await import('./relay.ts')
+    if (this.#closed) throw ended()
+    const kept = this.#relays.filter(({ spec }) => specs.some((wanted) => same(spec, wanted)))
+    const opened: Relay[] = []
+    try {
+      for (const spec of specs) {
+        if (!kept.some((relay) => same(relay.spec, spec))) opened.push(openRelay(spec))
+      }
+      this.#write(relaysFile, specs)
+    } catch (error) {
+      for (const relay of opened) relay.close()
+      throw error
+    }
+    for (const relay of this.#relays) if (!kept.includes(relay)) relay.close()
+    this.#relays = [...kept, ...opened]
+  }
+
+  async #attempt(what: string, action: () => Promise<void>): Promise<void> {
+    try {
+      await action()
+    } catch (error) {
+      this.#context.log('error', `${what}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
+  #read(name: string): unknown {
+    try {
+      return JSON.parse(readFileSync(`${this.#context.dir}/${name}`, 'utf8'))
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return undefined
+      throw error
+    }
+  }
+
+  /** Not synced: after a crash of the machine there is no container that it could be for. */
+  #write(name: string, value: unknown): void {
+    const temporary = `${this.#context.dir}/.${name}.new`
+    writeFileSync(temporary, JSON.stringify(value), { mode: 0o600 })
+    renameSync(temporary, `${this.#context.dir}/${name}`)
+  }
+}
+
+function specOf({ spec }: Relay): RelaySpec {
+  return spec
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b)
+}
+
+function ended(): HoldfastError {
+  return new HoldfastError('HF_CONTAINER_NOT_RUNNING', 'the container has ended')
+}
