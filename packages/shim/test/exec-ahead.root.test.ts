@@ -227,7 +227,12 @@ asRoot('the launcher of the next exec', () => {
   function spares(): number[] {
     const path = `/proc/${run.shimPid}/task/${run.shimPid}/children`
     const children = readFileSync(path, 'latin1').split(' ').filter(Boolean).map(Number)
-    return children.filter((pid) => existsSync(`/proc/${pid}/exe`))
+    return children.filter((pid) => existsSync(`/proc/${pid}/exe`) && !isKeeper(pid))
+  }
+
+  /** Of the last exec: it stays for a moment. */
+  function isKeeper(pid: number): boolean {
+    return readFileSync(`/proc/${pid}/comm`, 'latin1') === 'hf-keeper\n'
   }
 
   async function spare(): Promise<number> {

@@ -26,7 +26,7 @@ import { SpareLauncher } from './spare-launcher.ts'
 import { closeAll } from '../stdio/stdio.ts'
 
 /** An exec that comes so soon after another is launched by the shim itself: see `#launchJob`. */
-const soonMs = 2_000
+const soonMs = 10_000
 
 /** How long after the end of one the launcher for the next is started: its client is done by then. */
 const restMs = 5

@@ -23,7 +23,7 @@ const maxEnded = 256
 const launchDeadlineMs = 10_000
 
 /** An exec that is created so soon after another follows it. */
-const soonMs = 2_000
+const soonMs = 10_000
 
 /** How long after a failed exec the end of its container is waited for. */
 const endReportMs = 200
