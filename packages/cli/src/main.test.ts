@@ -53,6 +53,13 @@ describe('hold', () => {
     expect(stderr).toContain('invalid detach keys: unknown key "bogus-key"')
   })
 
+  it.each([
+    [['start', '-a', 'one', 'two'], 'you cannot start and attach multiple containers at once'],
+    [['create', '--pull', 'often', 'busybox'], "invalid pull option: 'often'"],
+  ])('refuses %j before it asks for a container', async (argv, message) => {
+    expect((await hold('-H', 'unix:///nosuch.sock', ...argv)).stderr).toContain(message)
+  })
+
   it('has no colours where its output is no terminal', async () => {
     const { stdout } = await hold('doctor')
     expect(stdout).toContain('kernel')

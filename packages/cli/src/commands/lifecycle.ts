@@ -1,6 +1,6 @@
 // Verbs over one or several containers that are one request each.
 import { forEach, type Command, type CommandContext } from '../command.ts'
-import type { Flag } from '../command-line.ts'
+import { usageError, type Flag } from '../command-line.ts'
 import { copyStreams, exitCodeOf, proxySignals } from '../run/attach.ts'
 import { detachKeysOf } from '../run/detach-keys.ts'
 
@@ -77,6 +77,8 @@ export const start: Command = {
   async run(context, parsed) {
     const [container = ''] = parsed.arguments
     if (parsed.flag('attach') || parsed.flag('interactive')) {
+      if (parsed.arguments.length > 1)
+        throw usageError('you cannot start and attach multiple containers at once', 'Name one of them.')
       return await attachTo(context, container, {
         stdin: parsed.flag('interactive'),
         start: true,

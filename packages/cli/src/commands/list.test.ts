@@ -40,6 +40,11 @@ describe('ps', () => {
     )
   })
 
+  it('quotes the command, and counts volumes', async () => {
+    container.Command = `echo 'a b' c"d`
+    expect(await printed('--format', '{{.Command}} {{.LocalVolumes}}')).toBe(`"echo 'a b' c\\"d" 0`)
+  })
+
   it('prints a template without table as it is', async () => {
     expect(await printed('--format', '{{.Names}}: {{.Status}}')).toBe('web: Up 2 seconds')
   })

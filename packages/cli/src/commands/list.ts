@@ -74,7 +74,7 @@ interface ContainerSummary {
   Labels: Record<string, string>
   State: string
   Status: string
-  Mounts: { Name?: string; Source: string; Destination: string }[]
+  Mounts: { Name?: string; Source: string; Destination: string; Driver?: string }[]
   NetworkSettings: { Networks: Record<string, unknown> }
   SizeRw?: number
   SizeRootFs?: number
@@ -123,7 +123,7 @@ function containerRow(container: ContainerSummary, full: boolean): Record<string
   return {
     ID: full ? container.Id : container.Id.slice(0, 12),
     Image: container.Image,
-    Command: `"${command}"`,
+    Command: JSON.stringify(command), // quoted as Go quotes it
     CreatedAt: new Date(container.Created * 1000).toISOString(),
     RunningFor: ago(container.Created),
     Status: container.Status,
@@ -132,6 +132,7 @@ function containerRow(container: ContainerSummary, full: boolean): Record<string
     Names: container.Names.map((name) => name.replace(/^\//, '')).join(','),
     Labels: labels(container.Labels).join(','),
     Mounts: container.Mounts.map((mount) => mount.Name ?? mount.Source).join(','),
+    LocalVolumes: String(container.Mounts.filter(({ Driver }) => Driver === 'local').length),
     Networks: Object.keys(container.NetworkSettings.Networks).join(','),
     Size:
       container.SizeRw === undefined

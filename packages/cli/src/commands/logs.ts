@@ -17,7 +17,7 @@ export const logs: Command = {
     { name: 'tail', short: 'n', kind: 'string', value: 'LINES', default: 'all', help: 'Only the last lines' },
     { name: 'since', kind: 'string', value: 'TIME', help: 'Only what is newer (2026-01-02T15:04:05Z, 42m)' },
     { name: 'until', kind: 'string', value: 'TIME', help: 'Only what is older' },
-    { name: 'details', kind: 'boolean', help: 'Accepted for compatibility' },
+    { name: 'details', kind: 'boolean', help: 'Show the attributes of each line' },
   ],
   async run({ client }, parsed) {
     const name = encodeURIComponent(parsed.arguments[0] as string)
@@ -30,6 +30,7 @@ export const logs: Command = {
         tail: parsed.text('tail'),
         follow: Number(parsed.flag('follow')),
         timestamps: Number(parsed.flag('timestamps')),
+        details: Number(parsed.flag('details')),
         since: since === undefined ? undefined : instant(since),
         until: until === undefined ? undefined : instant(until),
       },

@@ -57,7 +57,10 @@ async function createContainer(context: CommandContext, parsed: Parsed): Promise
       'Remove it if its container is not in use any more.',
     )
   }
-  if (parsed.text('pull') === 'always') await pull(context, String(body['Image']))
+  const pulls = parsed.text('pull') ?? 'missing'
+  if (!['always', 'missing', 'never'].includes(pulls))
+    throw usageError(`invalid pull option: '${pulls}'`, 'It is one of always, missing and never.')
+  if (pulls === 'always') await pull(context, String(body['Image']))
   try {
     const { Id, Warnings } = await context.client.json<{ Id: string; Warnings: string[] | null }>(
       'POST',
@@ -68,7 +71,7 @@ async function createContainer(context: CommandContext, parsed: Parsed): Promise
     if (cidfile !== undefined) writeFileSync(cidfile, Id, { flag: 'wx' })
     return Id
   } catch (error) {
-    if (hasCode(error, 'HF_IMAGE_NOT_FOUND') && parsed.text('pull') !== 'never') {
+    if (hasCode(error, 'HF_IMAGE_NOT_FOUND') && pulls !== 'never') {
       context.warn(`Unable to find image '${withTag(String(body['Image']))}' locally`)
       await pull(context, String(body['Image']))
     }
