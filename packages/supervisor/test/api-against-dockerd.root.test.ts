@@ -1,4 +1,4 @@
-import { busyboxTar, temporaryDirectory, TestSupervisor } from '@holdfast/testkit'
+import { busyboxTar, eventually, temporaryDirectory, TestSupervisor } from '@holdfast/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { shapeDifferences } from './answer-shape.ts'
 import { ask, hasDockerd, PrivateDockerd, type Answer } from './private-dockerd.ts'
@@ -127,6 +127,29 @@ describe.skipIf(!hasDockerd())('the API beside dockerd', () => {
     await compare('GET', '/volumes/data')
     await compare('DELETE', '/containers/life2?v=1')
     await compare('DELETE', '/containers/life2')
+  })
+
+  const trapping = { Cmd: ['sh', '-c', 'trap "exit 3" TERM USR1; echo up; while :; do usleep 50000; done'] }
+
+  it.each([
+    ['its stop signal, which nobody chose', 'TERM', trapping, 'exited'],
+    ['any signal, where nobody chose a stop signal', 'USR1', trapping, 'exited'],
+    ['its own stop signal', 'USR1', { ...trapping, StopSignal: 'SIGUSR1' }, 'exited'],
+    ['not another signal than its own', 'TERM', { ...trapping, StopSignal: 'SIGUSR1' }, 'paused'],
+  ])('lets a paused container go on for what dockerd does: %s', async (what, signal, body, status) => {
+    const name = `paused-${what.length}`
+    const bothAre = (holds: (answer: Answer) => boolean, path: string) =>
+      eventually(async () => {
+        const { docker, ours } = await both('GET', `/containers/${name}/${path}`)
+        return holds(docker) && holds(ours)
+      })
+    await compare('POST', `/containers/create?name=${name}`, { Image: 'busybox', ...body })
+    await compare('POST', `/containers/${name}/start`)
+    await bothAre(({ text }) => text.includes('up'), 'logs?stdout=1')
+    await compare('POST', `/containers/${name}/pause`)
+    await compare('POST', `/containers/${name}/kill?signal=${signal}`)
+    await bothAre(({ json }) => json.State.Status === status, 'json')
+    await both('DELETE', `/containers/${name}?force=1`)
   })
 
   it('runs execs with the same statuses and shapes', async () => {

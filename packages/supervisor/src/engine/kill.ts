@@ -21,7 +21,14 @@ export async function killContainer(
   const signal = parseSignal(name === '' ? 'SIGKILL' : name)
   checkRunning(container)
   if (signal === constants.signals.SIGKILL) return await killAndWait(context, container)
-  await send(context, container, signal)
+  if (mayEnd(container, signal)) await sendAndThaw(context, container, signal)
+  else await send(context, container, signal)
+}
+
+/** As dockerd sees it: a paused container goes on for its stop signal, and for any where it was not given one. */
+function mayEnd({ record }: Container, signal: number): boolean {
+  const { StopSignal = '' } = record.config
+  return StopSignal === '' || parseSignal(StopSignal) === signal
 }
 
 export async function killAndWait(context: EngineContext, container: Container): Promise<void> {
