@@ -1,3 +1,4 @@
+import { hasCode } from '@holdfast/errors'
 import type { EngineClient } from './engine-client.ts'
 import type { Flag, Parsed } from './command-line.ts'
 
@@ -28,8 +29,13 @@ export interface CommandContext {
 }
 
 /** An error as a person reads it: what failed, and on a second line what to do. */
+/** In the middle of an answer: node's own words for it are `aborted` and `socket hang up`. */
+const hungUp =
+  'the supervisor hung up\n  hint: It was ended or killed; containers go on without it. Ask again once it is back.'
+
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
+  if (hasCode(error, 'ECONNRESET')) return hungUp
   if (!('hint' in error) || typeof error.hint !== 'string') return error.message
   // The API also puts the hint behind the message, for clients that know of no hints.
   return `${error.message.replace(` (${error.hint})`, '')}\n  hint: ${error.hint}`

@@ -1,5 +1,8 @@
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 
@@ -37,6 +40,23 @@ describe('hold', () => {
       'hold: no supervisor answers on /nosuch.sock (ENOENT)\n' +
         '  hint: Start it with `hold supervisor`, or name its socket with -H unix:///path or HOLDFAST_HOST.\n',
     )
+    expect(code).toBe(1)
+  })
+
+  it.each([
+    ['before it answers', ''],
+    ['in the middle of its answer', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n'],
+  ])('says so when the supervisor is killed %s', async (_when, answered) => {
+    const scratch = mkdtempSync(join(tmpdir(), 'hf-'))
+    const path = `${scratch}/hf.sock`
+    const server = createServer((socket) => {
+      socket.once('data', () => socket.write(answered, () => socket.destroy()))
+    })
+    await new Promise<void>((resolve) => server.listen(path, resolve))
+    const { code, stderr } = await hold('-H', `unix://${path}`, 'ps')
+    server.close()
+    rmSync(scratch, { recursive: true })
+    expect(stderr).toMatch(/^hold: the supervisor hung up\n {2}hint: .*containers go on/)
     expect(code).toBe(1)
   })
 
