@@ -24,7 +24,7 @@ export function readContainerFile(root: number, path: string): string | null {
   try {
     fd = openat2(root, path, { flags: O_PATH, resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS })
   } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return null
+    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return null
     throw error
   }
   try {
