@@ -3,11 +3,11 @@ import { TableWriter } from '@holdfast/core'
 import type { Step } from '@holdfast/plan'
 import { encodeStep, sysctlPath } from './encode-step.ts'
 
-/** A header without names has 65 bytes; then come the step's opcode and size, 8 bytes, and its payload. */
+/** A header without names has 69 bytes; then come the step's opcode and size, 8 bytes, and its payload. */
 function encoded(step: Step): string {
   const table = new TableWriter()
   encodeStep(table, step)
-  return table.finish({ mode: 'launch', report: 'report' }).subarray(73).toString('hex')
+  return table.finish({ mode: 'launch', report: 'report' }).subarray(77).toString('hex')
 }
 
 describe('a step', () => {
