@@ -76,6 +76,7 @@ describe('hold', () => {
   it.each([
     [['start', '-a', 'one', 'two'], 'you cannot start and attach multiple containers at once'],
     [['create', '--pull', 'often', 'busybox'], "invalid pull option: 'often'"],
+    [['inspect', '--type', 'thing', 'one'], 'unknown type: "thing"'],
   ])('refuses %j before it asks for a container', async (argv, message) => {
     expect((await hold('-H', 'unix:///nosuch.sock', ...argv)).stderr).toContain(message)
   })

@@ -2,6 +2,7 @@
 import { hasCode } from '@holdfast/errors'
 
 import type { Command, CommandContext } from '../command.ts'
+import { usageError } from '../command-line.ts'
 import { format } from '../render/format.ts'
 import { labels } from '../render/labels.ts'
 import { table } from '../render/table.ts'
@@ -29,11 +30,14 @@ export const inspect: Command = {
     { name: 'size', short: 's', kind: 'boolean', help: 'Sizes of containers too' },
   ],
   async run(context, parsed) {
+    const type = parsed.text('type')
+    if (type !== undefined && type !== 'container' && type !== 'image')
+      throw usageError(`unknown type: "${type}"`, 'It is container or image.')
     const found: unknown[] = []
     let code = 0
     for (const name of parsed.arguments) {
       try {
-        found.push(await lookUp(context, name, parsed.text('type'), parsed.flag('size')))
+        found.push(await lookUp(context, name, type, parsed.flag('size')))
       } catch (error) {
         if (!hasCode(error, 'HF_CONTAINER_NOT_FOUND', 'HF_IMAGE_NOT_FOUND')) throw error
         context.warn(`Error: No such object: ${name}`)
