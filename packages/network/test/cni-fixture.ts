@@ -170,9 +170,9 @@ export class CniHost extends TestHost {
   files(directory: string): string[] {
     try {
       return readdirSync(this.cni).flatMap((boot) =>
-        readdirSync(join(this.cni, boot)).flatMap((network) =>
-          readdirSync(join(this.cni, boot, network, directory)),
-        ),
+        readdirSync(join(this.cni, boot))
+          .filter((network) => !network.startsWith('.')) // a lock of all of them
+          .flatMap((network) => readdirSync(join(this.cni, boot, network, directory))),
       )
     } catch {
       return []
