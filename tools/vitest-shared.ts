@@ -1,6 +1,12 @@
 // What the packages' vitest configurations share.
 import type { ViteUserConfig } from 'vitest/config'
 
+// An older one knows some of what the programs under test need, and would let tests wait instead of failing.
+if (Number.parseInt(process.versions.node, 10) < 24)
+  throw new Error(
+    `The tests need Node 24 or later, and this is ${process.version}: put .toolchain/node_modules/.bin first in PATH.`,
+  )
+
 /** A package's tests: unit tests beside the sources, and root tests in `test/` which are skipped, visibly, without root. */
 export const projectTests: ViteUserConfig = {
   resolve: { conditions: ['@holdfast/source', 'node'] },

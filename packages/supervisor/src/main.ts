@@ -30,8 +30,12 @@ if (inSources || socketActivated) await import('./service.ts')
 else becomeService()
 
 function becomeService(): void {
+  if (!process.execve) {
+    process.stderr.write(`hold supervisor: needs Node 24 or later, and this is ${process.version}\n`)
+    process.exit(1)
+  }
   const service = programFile(fileURLToPath(new URL('./service.js', import.meta.url)))
-  process.execve!(
+  process.execve(
     process.execPath,
     [process.execPath, ...process.execArgv, ...nodeFlags, service, ...process.argv.slice(2)],
     // One arena for all threads of the pool: they hardly ever allocate, and keep what they once took.
