@@ -1,6 +1,7 @@
 // bpf(2): BPF_PROG_TYPE_CGROUP_DEVICE (Linux 4.15). CAP_SYS_ADMIN, or CAP_BPF and CAP_NET_ADMIN. Does not block.
 #include "addon.h"
 
+#include <csignal>
 #include <linux/bpf.h>
 
 static Napi::Value LoadDeviceProgram(const Napi::CallbackInfo& info) {
@@ -12,7 +13,13 @@ static Napi::Value LoadDeviceProgram(const Napi::CallbackInfo& info) {
   attributes.insns = reinterpret_cast<uint64_t>(code.Data());
   attributes.insn_cnt = static_cast<uint32_t>(code.ByteLength() / sizeof(bpf_insn));
   attributes.license = reinterpret_cast<uint64_t>(license);
-  return Result(info.Env(), syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof attributes));
+  // The kernel gives up the check of a program (EAGAIN) when a signal arrives.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  Napi::Value fd = Result(info.Env(), syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof attributes));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return fd;
 }
 
 static Napi::Value AttachDeviceProgram(const Napi::CallbackInfo& info) {

@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { mkdirSync, rmdirSync } from 'node:fs'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { attachDeviceFilter } from '../src/bpf.ts'
@@ -57,6 +58,31 @@ describeAsRoot('attachDeviceFilter', () => {
       expect(run.stderr).toMatch(/not permitted/)
     } finally {
       rmdirSync(path)
+    }
+  })
+
+  it('is not given up for a signal that arrives while the kernel checks it', async () => {
+    const ignore = (): void => {}
+    process.on('SIGUSR2', ignore)
+    const sender = spawn('sh', ['-c', `echo; while kill -USR2 ${process.pid}; do :; done`], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const ended = once(sender, 'exit')
+    await once(sender.stdout, 'data')
+    const noCgroup = openat2(AT_FDCWD, '/proc', { flags: O_DIRECTORY })
+    const rules = Array.from({ length: 200 }, (_, minor) => {
+      return { allow: minor % 2 === 0, type: 'c' as const, major: 1, minor, access: 'r' }
+    })
+    try {
+      // The program is loaded first, and what it is attached to looked at then.
+      for (let count = 0; count < 20; count++) {
+        expect(() => attachDeviceFilter(noCgroup, rules)).toThrow('bpf(BPF_PROG_ATTACH)')
+      }
+    } finally {
+      sender.kill('SIGKILL')
+      await ended
+      process.off('SIGUSR2', ignore)
+      closeFd(noCgroup)
     }
   })
 })
