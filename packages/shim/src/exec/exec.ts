@@ -320,7 +320,7 @@ export class Execs {
 
   #forgetOldest(): void {
     const ended = [...this.#execs.values()].filter(({ entry }) => entry.exit)
-    for (const { entry } of ended.slice(0, Math.max(0, ended.length - maxRemembered + 1))) {
+    for (const { entry } of ended.slice(0, Math.max(0, ended.length - maxRemembered))) {
       this.#execs.delete(entry.id)
       removeExec(this.#context.dir, entry.id)
     }
