@@ -170,7 +170,8 @@ export class Container {
     const found = adoptContainer(record)
     this.held = { namespaces: found.namespaces ?? {}, root: found.root, cgroups: found.cgroups }
     this.#door = found.door
-    this.status = found.init === undefined ? status : this.#statusNow(status)
+    const ended = found.init === undefined && status !== 'created'
+    this.status = ended ? status : this.#statusNow(status)
     if (this.status !== status) this.#context.save()
     this.#follow({
       init: found.init,
