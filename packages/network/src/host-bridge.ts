@@ -14,16 +14,18 @@ import { installText, removeText, sourcesOf, type NetworkRules } from './ruleset
 import {
   addAddress,
   deleteAddress,
-  deleteLink,
   dumpAddresses,
+  parseAddressReply,
+  type LinkAddress,
+} from './netlink/address-requests.ts'
+import {
+  deleteLink,
   IPV4_DEVCONF_ROUTE_LOCALNET,
   newBridge,
-  parseAddressReply,
   parseLink,
   setLink,
   type Link,
   dumpLinks,
-  type LinkAddress,
 } from './netlink/rtnetlink.ts'
 import type { NetworkPlan } from './validate.ts'
 

@@ -2,14 +2,8 @@
 import type { Address, Prefix } from './address.ts'
 import type { NetlinkSocket, Request } from './netlink/netlink.ts'
 import { inNetns, writeSysctl } from './netns.ts'
-import {
-  addAddress,
-  addNeighbour,
-  IN6_ADDR_GEN_MODE_NONE,
-  IPV4_DEVCONF_ARP_NOTIFY,
-  setLink,
-  type AddressFlags,
-} from './netlink/rtnetlink.ts'
+import { addAddress, addNeighbour, type AddressFlags } from './netlink/address-requests.ts'
+import { IN6_ADDR_GEN_MODE_NONE, IPV4_DEVCONF_ARP_NOTIFY, setLink } from './netlink/rtnetlink.ts'
 
 const loopbackIndex = 1
 

@@ -11,7 +11,8 @@ import {
 } from './address.ts'
 import { NetlinkSocket, NETLINK_ROUTE } from './netlink/netlink.ts'
 import { releaseSubnet, reserveSubnet } from './subnet-reservation.ts'
-import { dumpAddresses, dumpRoutes, parseAddressReply, parseRoute } from './netlink/rtnetlink.ts'
+import { dumpAddresses, parseAddressReply } from './netlink/address-requests.ts'
+import { dumpRoutes, parseRoute } from './netlink/route-requests.ts'
 
 /**
  * First subnet of `pool` with this prefix length that no route or address of the host overlaps, and that no

@@ -7,8 +7,8 @@ import { isolatePort, setPromiscuous } from '../netlink/link-requests.ts'
 import type { Request } from '../netlink/netlink.ts'
 import { inNetns } from '../netns.ts'
 import { addPortVlan, deletePortVlan, filterVlans } from '../netlink/port-vlans.ts'
+import { addNeighbour } from '../netlink/address-requests.ts'
 import {
-  addNeighbour,
   deleteLink,
   getLink,
   IN6_ADDR_GEN_MODE_NONE,

@@ -8,17 +8,8 @@ import { formatPrefix, macBytes, networkOf, overlaps, type Prefix } from '../add
 import { portForwards, portStaysDown } from '../bridge-port.ts'
 import { NLM_F_CREATE, NLM_F_EXCL } from '../netlink/netlink.ts'
 import { addPortVlan, deletePortVlan } from '../netlink/port-vlans.ts'
-import {
-  addAddress,
-  deleteAddress,
-  deleteLink,
-  dumpAddresses,
-  IN6_ADDR_GEN_MODE_NONE,
-  newVeth,
-  parseAddressReply,
-  setLink,
-  type Link,
-} from '../netlink/rtnetlink.ts'
+import { addAddress, deleteAddress, dumpAddresses, parseAddressReply } from '../netlink/address-requests.ts'
+import { deleteLink, IN6_ADDR_GEN_MODE_NONE, newVeth, setLink, type Link } from '../netlink/rtnetlink.ts'
 import type { Host } from './host.ts'
 import type { BridgeLink } from './network-config.ts'
 import { bridgeMark, gatewayName, macOfName, vlanPortName } from './stable-name.ts'

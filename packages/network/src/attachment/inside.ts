@@ -11,7 +11,12 @@ import {
 import { announceInterface, configureInterface, prepareInterface } from '../inside-interface.ts'
 import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink/netlink.ts'
 import { addRoute, type NewRoute } from '../netlink/route-requests.ts'
-import { dumpAddresses, IFA_F_DADFAILED, IFA_F_TENTATIVE, parseAddressReply } from '../netlink/rtnetlink.ts'
+import {
+  dumpAddresses,
+  IFA_F_DADFAILED,
+  IFA_F_TENTATIVE,
+  parseAddressReply,
+} from '../netlink/address-requests.ts'
 import type { Host } from './host.ts'
 import type { Result, Route } from './network-config.ts'
 import { openNetlink } from './waiting.ts'

@@ -1,7 +1,8 @@
 /** The host's side of an attachment, compared with what its setup made. */
 import { formatAddress, type Address, type Family } from '../address.ts'
 import { inNetns, readSysctl } from '../netns.ts'
-import { dumpAddresses, parseAddressReply, type Link } from '../netlink/rtnetlink.ts'
+import { dumpAddresses, parseAddressReply } from '../netlink/address-requests.ts'
+import { type Link } from '../netlink/rtnetlink.ts'
 import { dumpDisciplines, parseDiscipline } from '../netlink/traffic-control.ts'
 import type { AttachmentRecord } from './attachment-file.ts'
 import type { Host } from './host.ts'

@@ -2,7 +2,8 @@
 import { HoldfastError } from '@holdfast/errors'
 import { macBytes } from '../address.ts'
 import { ipvlanData, macvlanData, newLink } from '../netlink/link-requests.ts'
-import { dumpLinks, dumpRoutes, parseLink, parseRoute, type Link } from '../netlink/rtnetlink.ts'
+import { dumpLinks, parseLink, type Link } from '../netlink/rtnetlink.ts'
+import { dumpRoutes, parseRoute } from '../netlink/route-requests.ts'
 import type { Host } from './host.ts'
 import { ipvlanModes, macvlanModes, type IpvlanLink, type MacvlanLink } from './network-config.ts'
 

@@ -6,8 +6,8 @@ import { familyBits, macBytes, networkOf, type Prefix } from '../address.ts'
 import { enableForwarding } from '../forwarding.ts'
 import { inNetns } from '../netns.ts'
 import { addRoute } from '../netlink/route-requests.ts'
+import { addAddress } from '../netlink/address-requests.ts'
 import {
-  addAddress,
   getLink,
   IPV4_DEVCONF_ROUTE_LOCALNET,
   newVeth,

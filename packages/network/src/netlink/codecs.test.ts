@@ -8,7 +8,9 @@ import { deleteConntrack, dumpConntrack } from './conntrack.ts'
 import { messages } from './netlink-listener.ts'
 import { addPortVlan, parsePortVlans } from './port-vlans.ts'
 import { addElements, parseElements, portBytes } from './nfnetlink.ts'
-import { addAddress, deleteLink, parseLink, parseRoute, setLink } from './rtnetlink.ts'
+import { addAddress } from './address-requests.ts'
+import { deleteLink, parseLink, setLink } from './rtnetlink.ts'
+import { parseRoute } from './route-requests.ts'
 
 const hex = (bytes: string) => Buffer.from(bytes.replaceAll(/\s/g, ''), 'hex')
 const payload = (request: Request) => Buffer.concat(request.payload).toString('hex')

@@ -1,16 +1,8 @@
 /** rtnetlink's messages for links that are not the usual pair on a bridge, and for a bridge's ports. */
 import { formatLink, MessageType } from 'netlink/dist/rt/gen_structs.js'
 import { NLM_F_CREATE, NLM_F_EXCL, type Request } from './netlink.ts'
-import { attribute, nested, text } from './netlink-attributes.ts'
-import {
-  IFLA_ADDRESS,
-  IFLA_IFNAME,
-  IFLA_LINK,
-  IFLA_LINKINFO,
-  IFLA_MTU,
-  IFLA_NET_NS_FD,
-  u32,
-} from './rtnetlink.ts'
+import { attribute, nested, text, u32 } from './netlink-attributes.ts'
+import { IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINK, IFLA_LINKINFO, IFLA_MTU, IFLA_NET_NS_FD } from './rtnetlink.ts'
 
 const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2

@@ -49,3 +49,10 @@ export function textOf(data: Buffer | undefined): string | undefined {
   const end = data.indexOf(0)
   return data.toString('utf8', 0, end < 0 ? data.length : end)
 }
+
+/** Holdfast runs on little-endian machines alone: x64 and arm64. */
+export function u32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeUInt32LE(value)
+  return bytes
+}

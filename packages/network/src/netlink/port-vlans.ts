@@ -1,8 +1,8 @@
 /** rtnetlink's messages for the VLANs of a bridge's ports (linux/if_bridge.h). */
 import { formatLink, MessageType, parseLink as parseLinkHeader } from 'netlink/dist/rt/gen_structs.js'
 import type { Reply, Request } from './netlink.ts'
-import { attribute, attributeList, attributesOf, nested, text } from './netlink-attributes.ts'
-import { IFLA_IFNAME, IFLA_LINKINFO, linkHeaderBytes, u32 } from './rtnetlink.ts'
+import { attribute, attributeList, attributesOf, nested, text, u32 } from './netlink-attributes.ts'
+import { IFLA_IFNAME, IFLA_LINKINFO, linkHeaderBytes } from './rtnetlink.ts'
 
 const AF_BRIDGE = 7
 const IFLA_AF_SPEC = 26

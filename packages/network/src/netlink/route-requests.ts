@@ -1,10 +1,19 @@
 /** Routes of any form that CNI has: by a gateway or on the link, with metrics, in any table. */
-import { formatRoute, MessageType, RouteScope } from 'netlink/dist/rt/gen_structs.js'
-import { addressBytes, formatPrefix, type Address, type Prefix } from '../address.ts'
-import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, type Request } from './netlink.ts'
-import { attribute, nested } from './netlink-attributes.ts'
+import {
+  formatRoute,
+  MessageType,
+  parseRoute as parseRouteHeader,
+  RouteScope,
+} from 'netlink/dist/rt/gen_structs.js'
+import { addressBytes, addressFromBytes, formatPrefix, type Address, type Prefix } from '../address.ts'
+import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
+import { attribute, attributesOf, nested, u32 } from './netlink-attributes.ts'
 import { AF_INET, AF_INET6 } from './protocol-numbers.ts'
-import { RT_TABLE_MAIN, u32 } from './rtnetlink.ts'
+
+export const RT_TABLE_MAIN = 254
+
+/** struct rtmsg; attributes follow. */
+export const routeHeaderBytes = 12
 
 const RTAX_MTU = 2
 const RTAX_ADVMSS = 8
@@ -57,5 +66,73 @@ export function addRoute(route: NewRoute): Request {
       ...(table >= 256 ? [attribute(15 /* RTA_TABLE */, u32(table))] : []),
       ...(metrics.length > 0 ? [nested(8 /* RTA_METRICS */, metrics)] : []),
     ],
+  }
+}
+
+export function addDefaultRoute(index: number, gateway: Address): Request {
+  return {
+    type: MessageType.NEWROUTE,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    what: `RTM_NEWROUTE default on link ${index}`,
+    tolerate: ['EEXIST'], // another network of the container's was there first, as in Docker
+    payload: [
+      formatRoute({
+        family: gateway.family === 4 ? AF_INET : AF_INET6,
+        table: RT_TABLE_MAIN,
+        protocol: 'BOOT',
+        type: 'UNICAST',
+      }),
+      attribute(5 /* RTA_GATEWAY */, addressBytes(gateway)),
+      attribute(4 /* RTA_OIF */, u32(index)),
+    ],
+  }
+}
+
+/** The route to a link's own network, as the kernel makes it with the address. */
+export function addLinkRoute(index: number, destination: Prefix, source: Address): Request {
+  return {
+    type: MessageType.NEWROUTE,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    what: `RTM_NEWROUTE on link ${index}`,
+    payload: [
+      formatRoute({
+        family: destination.family === 4 ? AF_INET : AF_INET6,
+        dstLen: destination.length,
+        table: RT_TABLE_MAIN,
+        protocol: 'KERNEL',
+        scope: destination.family === 4 ? RouteScope.LINK : RouteScope.UNIVERSE,
+        type: 'UNICAST',
+      }),
+      attribute(1 /* RTA_DST */, addressBytes(destination)),
+      attribute(4 /* RTA_OIF */, u32(index)),
+      ...(destination.family === 4 ? [attribute(7 /* RTA_PREFSRC */, addressBytes(source))] : []),
+      ...(destination.family === 6 ? [attribute(6 /* RTA_PRIORITY */, u32(256))] : []),
+    ],
+  }
+}
+
+export interface Route {
+  destination: Prefix
+  table: number
+  outputIndex: number | undefined
+  gateway: Address | undefined
+}
+
+export function dumpRoutes(): Request {
+  return { type: MessageType.GETROUTE, what: 'RTM_GETROUTE', payload: [formatRoute({})] }
+}
+
+/** Undefined for what is neither IPv4 nor IPv6 or no unicast route. */
+export function parseRoute({ data }: Reply): Route | undefined {
+  const { family, type, dstLen = 0, table = 0 } = parseRouteHeader(data.subarray(0, routeHeaderBytes))
+  if ((family !== AF_INET && family !== AF_INET6) || type !== 'UNICAST') return undefined
+  const attributes = attributesOf(data.subarray(routeHeaderBytes))
+  const bytes = attributes.get(1 /* RTA_DST */) ?? Buffer.alloc(family === AF_INET ? 4 : 16)
+  const gateway = attributes.get(5 /* RTA_GATEWAY */)
+  return {
+    destination: { ...addressFromBytes(bytes), length: dstLen },
+    table: attributes.get(15 /* RTA_TABLE */)?.readUInt32LE() ?? table,
+    outputIndex: attributes.get(4)?.readUInt32LE(),
+    gateway: gateway && addressFromBytes(gateway),
   }
 }

@@ -1,17 +1,5 @@
-/** The messages of rtnetlink(7) that a bridge network needs: links, addresses, routes, neighbours. */
-import {
-  formatAddress,
-  formatAddressFlags,
-  formatLink,
-  formatNeighbor,
-  formatRoute,
-  MessageType,
-  parseAddress as parseAddressHeader,
-  parseLink as parseLinkHeader,
-  parseRoute as parseRouteHeader,
-  RouteScope,
-} from 'netlink/dist/rt/gen_structs.js'
-import { addressBytes, addressFromBytes, type Address, type Prefix } from '../address.ts'
+/** rtnetlink(7)'s messages for the links that a bridge network needs. */
+import { formatLink, MessageType, parseLink as parseLinkHeader } from 'netlink/dist/rt/gen_structs.js'
 import {
   bridgeInfo,
   bridgePortInfo,
@@ -21,8 +9,8 @@ import {
   vethInfo,
   type BridgePort,
 } from './link-info.ts'
-import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
-import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
+import { NLM_F_CREATE, NLM_F_EXCL, type Reply, type Request } from './netlink.ts'
+import { attribute, attributesOf, nested, text, textOf, u32 } from './netlink-attributes.ts'
 import { AF_INET, AF_INET6 } from './protocol-numbers.ts'
 
 export const IFLA_ADDRESS = 1
@@ -42,12 +30,8 @@ export const IPV4_DEVCONF_ARP_NOTIFY = 22
 export const IPV4_DEVCONF_ROUTE_LOCALNET = 26
 export const IN6_ADDR_GEN_MODE_NONE = 1
 
-export const RT_TABLE_MAIN = 254
-
-/** struct ifinfomsg, ifaddrmsg and rtmsg; attributes follow. */
+/** struct ifinfomsg; attributes follow. */
 export const linkHeaderBytes = 16
-const addressHeaderBytes = 8
-export const routeHeaderBytes = 12
 
 export interface Link {
   index: number
@@ -220,192 +204,6 @@ export function parseLink({ data }: Reply): Link {
     filtersVlans: filtersVlans(info),
     promiscuous: flags?.promisc ?? false,
   }
-}
-
-export interface LinkAddress {
-  index: number
-  address: Address
-  prefixLength: number
-  /** IFA_F_…: IFA_F_TENTATIVE while duplicates are looked for. */
-  flags: number
-}
-
-export const IFA_F_DADFAILED = 0x08
-export const IFA_F_TENTATIVE = 0x40
-
-export interface AddressFlags {
-  /** The kernel looks whether somebody else has the IPv6 address. */
-  dad?: boolean
-  /** No route to the address's network comes with it. */
-  noPrefixRoute?: boolean
-}
-
-/**
- * Without duplicate address detection, unless asked for: who hands out the addresses knows that there are
- * none.
- */
-export function addAddress(index: number, address: Prefix, flags: AddressFlags = {}): Request {
-  return {
-    ...addressRequest(MessageType.NEWADDR, index, address, flags),
-    flags: NLM_F_CREATE | NLM_F_REPLACE,
-  }
-}
-
-export function deleteAddress(index: number, address: Prefix): Request {
-  return { ...addressRequest(MessageType.DELADDR, index, address), tolerate: ['EADDRNOTAVAIL'] }
-}
-
-function addressRequest(
-  type: number,
-  index: number,
-  address: Prefix,
-  { dad = false, noPrefixRoute = false }: AddressFlags = {},
-): Request {
-  const bytes = addressBytes(address)
-  const family = address.family === 4 ? AF_INET : AF_INET6
-  const header = formatAddress({
-    family,
-    prefixlen: address.length,
-    index,
-    flags: dad ? {} : { nodad: true },
-  })
-  const broadcast: Buffer[] = []
-  if (address.family === 4 && address.length < 31) {
-    const hostBits = (1n << BigInt(32 - address.length)) - 1n
-    broadcast.push(
-      attribute(4 /* IFA_BROADCAST */, addressBytes({ family: 4, value: address.value | hostBits })),
-    )
-  }
-  return {
-    type,
-    what: `${type === MessageType.NEWADDR ? 'RTM_NEWADDR' : 'RTM_DELADDR'} on link ${index}`,
-    payload: [
-      header,
-      attribute(2 /* IFA_LOCAL */, bytes),
-      attribute(1 /* IFA_ADDRESS */, bytes),
-      ...broadcast,
-      // The header has room for eight bits alone.
-      ...(noPrefixRoute
-        ? [
-            attribute(
-              8 /* IFA_FLAGS */,
-              u32(formatAddressFlags({ noprefixroute: true, ...(!dad && { nodad: true }) })),
-            ),
-          ]
-        : []),
-    ],
-    hints: { EACCES: 'IPv6 is switched off for this interface: see net.ipv6.conf.*.disable_ipv6.' },
-  }
-}
-
-export function dumpAddresses(): Request {
-  return { type: MessageType.GETADDR, what: 'RTM_GETADDR', payload: [formatAddress({})] }
-}
-
-export function parseAddressReply({ data }: Reply): LinkAddress | undefined {
-  const { index = 0, prefixlen = 0, flags = {} } = parseAddressHeader(data.subarray(0, addressHeaderBytes))
-  const attributes = attributesOf(data.subarray(addressHeaderBytes))
-  const bytes = attributes.get(2) ?? attributes.get(1)
-  if (!bytes) return undefined
-  return {
-    index,
-    prefixLength: prefixlen,
-    address: addressFromBytes(bytes),
-    flags: attributes.get(8)?.readUInt32LE() ?? formatAddressFlags(flags),
-  }
-}
-
-export function addDefaultRoute(index: number, gateway: Address): Request {
-  return {
-    type: MessageType.NEWROUTE,
-    flags: NLM_F_CREATE | NLM_F_EXCL,
-    what: `RTM_NEWROUTE default on link ${index}`,
-    tolerate: ['EEXIST'], // another network of the container's was there first, as in Docker
-    payload: [
-      formatRoute({
-        family: gateway.family === 4 ? AF_INET : AF_INET6,
-        table: RT_TABLE_MAIN,
-        protocol: 'BOOT',
-        type: 'UNICAST',
-      }),
-      attribute(5 /* RTA_GATEWAY */, addressBytes(gateway)),
-      attribute(4 /* RTA_OIF */, u32(index)),
-    ],
-  }
-}
-
-/** The route to a link's own network, as the kernel makes it with the address. */
-export function addLinkRoute(index: number, destination: Prefix, source: Address): Request {
-  return {
-    type: MessageType.NEWROUTE,
-    flags: NLM_F_CREATE | NLM_F_REPLACE,
-    what: `RTM_NEWROUTE on link ${index}`,
-    payload: [
-      formatRoute({
-        family: destination.family === 4 ? AF_INET : AF_INET6,
-        dstLen: destination.length,
-        table: RT_TABLE_MAIN,
-        protocol: 'KERNEL',
-        scope: destination.family === 4 ? RouteScope.LINK : RouteScope.UNIVERSE,
-        type: 'UNICAST',
-      }),
-      attribute(1 /* RTA_DST */, addressBytes(destination)),
-      attribute(4 /* RTA_OIF */, u32(index)),
-      ...(destination.family === 4 ? [attribute(7 /* RTA_PREFSRC */, addressBytes(source))] : []),
-      ...(destination.family === 6 ? [attribute(6 /* RTA_PRIORITY */, u32(256))] : []),
-    ],
-  }
-}
-
-export interface Route {
-  destination: Prefix
-  table: number
-  outputIndex: number | undefined
-  gateway: Address | undefined
-}
-
-export function dumpRoutes(): Request {
-  return { type: MessageType.GETROUTE, what: 'RTM_GETROUTE', payload: [formatRoute({})] }
-}
-
-/** Undefined for what is neither IPv4 nor IPv6 or no unicast route. */
-export function parseRoute({ data }: Reply): Route | undefined {
-  const { family, type, dstLen = 0, table = 0 } = parseRouteHeader(data.subarray(0, routeHeaderBytes))
-  if ((family !== AF_INET && family !== AF_INET6) || type !== 'UNICAST') return undefined
-  const attributes = attributesOf(data.subarray(routeHeaderBytes))
-  const bytes = attributes.get(1 /* RTA_DST */) ?? Buffer.alloc(family === AF_INET ? 4 : 16)
-  const gateway = attributes.get(5 /* RTA_GATEWAY */)
-  return {
-    destination: { ...addressFromBytes(bytes), length: dstLen },
-    table: attributes.get(15 /* RTA_TABLE */)?.readUInt32LE() ?? table,
-    outputIndex: attributes.get(4)?.readUInt32LE(),
-    gateway: gateway && addressFromBytes(gateway),
-  }
-}
-
-/** Tells a link's neighbour cache; the entry is used at once and verified by the kernel in its own time. */
-export function addNeighbour(index: number, address: Address, mac: Buffer): Request {
-  return {
-    type: MessageType.NEWNEIGH,
-    flags: NLM_F_CREATE | NLM_F_REPLACE,
-    what: `RTM_NEWNEIGH on link ${index}`,
-    payload: [
-      formatNeighbor({
-        family: address.family === 4 ? AF_INET : AF_INET6,
-        ifindex: index,
-        state: { stale: true },
-      }),
-      attribute(1 /* NDA_DST */, addressBytes(address)),
-      attribute(2 /* NDA_LLADDR */, mac),
-    ],
-  }
-}
-
-/** Holdfast runs on little-endian machines alone: x64 and arm64. */
-export function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4)
-  bytes.writeUInt32LE(value)
-  return bytes
 }
 
 export function macText(bytes: Buffer): string {

@@ -3,9 +3,8 @@
  * and the redirection of what it receives to an ifb link, which can have a token bucket of its own.
  */
 import { formatTc, MessageType, parseTc } from 'netlink/dist/rt/gen_structs.js'
-import { attribute, attributesOf, nested, text, textOf } from './netlink-attributes.ts'
+import { attribute, attributesOf, nested, text, textOf, u32 } from './netlink-attributes.ts'
 import { NLM_F_CREATE, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
-import { u32 } from './rtnetlink.ts'
 
 const TC_H_ROOT = 0xffff_ffff
 const TC_H_INGRESS = 0xffff_fff1

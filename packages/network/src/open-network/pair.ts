@@ -9,15 +9,9 @@ import { ensureBridge, ensureRules } from '../host-bridge.ts'
 import { announceInterface, configureInterface, prepareInterface } from '../inside-interface.ts'
 import { NetlinkSocket, NETLINK_ROUTE } from '../netlink/netlink.ts'
 import { enslaveAll } from './restore.ts'
-import {
-  addDefaultRoute,
-  addNeighbour,
-  getLink,
-  IN6_ADDR_GEN_MODE_NONE,
-  newVeth,
-  parseLink,
-  setLink,
-} from '../netlink/rtnetlink.ts'
+import { addDefaultRoute } from '../netlink/route-requests.ts'
+import { addNeighbour } from '../netlink/address-requests.ts'
+import { getLink, IN6_ADDR_GEN_MODE_NONE, newVeth, parseLink, setLink } from '../netlink/rtnetlink.ts'
 
 const portMilliseconds = 10_000
 

@@ -12,15 +12,9 @@ import { describeElement, elementKey, elementsOf, presentElements } from '../por
 import { addMissing } from '../ports/publish.ts'
 import { enslave } from './restore.ts'
 import { missingRules } from '../rules-check.ts'
-import {
-  addLinkRoute,
-  dumpAddresses,
-  dumpLinks,
-  dumpRoutes,
-  parseAddressReply,
-  parseLink,
-  parseRoute,
-} from '../netlink/rtnetlink.ts'
+import { addLinkRoute, dumpRoutes, parseRoute } from '../netlink/route-requests.ts'
+import { dumpAddresses, parseAddressReply } from '../netlink/address-requests.ts'
+import { dumpLinks, parseLink } from '../netlink/rtnetlink.ts'
 
 export type RepairContext = RulesContext & Pick<NetworkContext, 'bridge'>
 

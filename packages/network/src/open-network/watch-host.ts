@@ -13,15 +13,8 @@ import type { NetworkEvent } from './network-event.ts'
 import { NFNL_SUBSYS_NFTABLES, parseElements } from '../netlink/nfnetlink.ts'
 import { targetOf } from '../ports/port-elements.ts'
 import { repair, type RepairContext } from './repair.ts'
-import {
-  dumpLinks,
-  IFLA_IFNAME,
-  linkHeaderBytes,
-  parseLink,
-  parseRoute,
-  routeHeaderBytes,
-  RT_TABLE_MAIN,
-} from '../netlink/rtnetlink.ts'
+import { dumpLinks, IFLA_IFNAME, linkHeaderBytes, parseLink } from '../netlink/rtnetlink.ts'
+import { parseRoute, routeHeaderBytes, RT_TABLE_MAIN } from '../netlink/route-requests.ts'
 
 const NFNLGRP_NFTABLES = 7
 

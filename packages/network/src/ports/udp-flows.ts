@@ -5,7 +5,7 @@ import type { RulesContext } from '../open-network/context.ts'
 import { deleteConntrack, dumpConntrack, type ConntrackFilter } from '../netlink/conntrack.ts'
 import { isTranslated } from './port-elements.ts'
 import { protocolNumbers } from '../netlink/protocol-numbers.ts'
-import { dumpAddresses, parseAddressReply } from '../netlink/rtnetlink.ts'
+import { dumpAddresses, parseAddressReply } from '../netlink/address-requests.ts'
 
 type FlowContext = Pick<RulesContext, 'netfilter' | 'route'>
 
