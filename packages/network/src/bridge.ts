@@ -164,7 +164,7 @@ export interface BridgeNetwork {
    * itself whenever the kernel tells of a change.
    */
   repair(options?: { fix?: boolean }): Promise<Repair[]>
-  /** Closes sockets; the network and its containers go on. */
+  /** Deletes the links of who was detached, and closes sockets; the network and its containers go on. */
   close(): Promise<void>
   /** Removes bridge, rules and leases. Refused while something is attached. */
   remove(): Promise<void>

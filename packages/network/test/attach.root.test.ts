@@ -246,6 +246,14 @@ describe.skipIf(process.getuid?.() !== 0)('detach', () => {
     await eventually(async () => !(await host.run('ip -o link')).includes(a.attachment.hostInterface))
   })
 
+  it('is complete when the network is closed: a program may end then', async () => {
+    const network = await host.open()
+    const a = await host.container(network)
+    await network.detach(a.attachment)
+    await network.close()
+    expect(await host.run('ip -o link')).not.toContain(a.attachment.hostInterface)
+  })
+
   it('that waits frees link and address before it returns, and may be repeated', async () => {
     const network = await host.open()
     const a = await host.container(network)

@@ -105,13 +105,16 @@ export class OpenNetwork implements BridgeNetwork {
     this.#closed = true
     const { route, removal, netfilter, held, ipam, egress } = this.#context
     await this.#watch.close()
-    await settleRemovals(this.#context, 'leave')
-    for (const part of [egress, route, removal, netfilter, held, ipam]) part.close()
+    try {
+      await settleRemovals(this.#context)
+    } finally {
+      for (const part of [egress, route, removal, netfilter, held, ipam]) part.close()
+    }
   }
 
   async remove(): Promise<void> {
     const context = this.#context
-    await settleRemovals(context, 'now')
+    await settleRemovals(context)
     const lease = context.ipam.leases().find(({ state }) => state === 'held')
     if (lease) {
       throw new HoldfastError('HF_NETWORK_FAILED', `network ${this.options.name} has attached containers`, {

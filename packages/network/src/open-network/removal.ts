@@ -6,6 +6,7 @@
 import type { NetworkContext } from './context.ts'
 import { findLink } from '../netlink/find-link.ts'
 import { deleteLink, setLink } from '../netlink/rtnetlink.ts'
+import { Steps } from '../steps.ts'
 
 /** How long a namespace may take to die by itself before its link is deleted. */
 const graceMilliseconds = 250
@@ -47,12 +48,13 @@ async function finish(context: NetworkContext, link: string): Promise<void> {
   }
 }
 
-/** Lets what is under way end; what has not begun is done now (`now`), or left to the next restore. */
-export async function settleRemovals(context: NetworkContext, what: 'now' | 'leave'): Promise<void> {
+/** Ends every removal now: nobody is there to do it later. */
+export async function settleRemovals(context: NetworkContext): Promise<void> {
+  const steps = new Steps()
   for (const [link, { timer, done }] of context.removals) {
     clearTimeout(timer)
-    if (done) await done
-    else if (what === 'now') await buryLink(context, link)
+    await steps.attempt(() => done ?? buryLink(context, link))
   }
   context.removals.clear()
+  steps.end('removing links failed')
 }
