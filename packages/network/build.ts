@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
+import { supportedVersions } from './src/cni/version.ts'
 
 const root = import.meta.dirname
 const script = join(root, 'dist/holdfast-bridge.cjs')
@@ -33,7 +34,13 @@ const shared = join(root, '../core/front')
 const sources = [shared, join(root, 'front')].flatMap((directory) =>
   readdirSync(directory).flatMap((name) => (name.endsWith('.c') ? [join(directory, name)] : [])),
 )
-const defines = ['-D_GNU_SOURCE', `-DVERSION="${version}"`, `-I${shared}`]
+const versions = supportedVersions.map((each) => `\\"${each}\\"`).join(',')
+const defines = [
+  '-D_GNU_SOURCE',
+  `-DVERSION="${version}"`,
+  `-DSUPPORTED_VERSIONS="${versions}"`,
+  `-I${shared}`,
+]
 const flags = ['-std=gnu17', '-static', '-O2', '-s', '-Wall', '-Wextra', '-Werror', ...defines]
 execFileSync('cc', [...flags, '-o', `${program}.new`, ...sources], { stdio: 'inherit' })
 renameSync(`${program}.new`, program) // it may be running

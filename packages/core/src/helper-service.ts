@@ -19,7 +19,8 @@ const leaveMilliseconds = 1_000
 export interface FrontEnds {
   /** The program's arguments. */
   args: readonly string[]
-  idleMs: number
+  /** How long it stays without a call; asked again after each connection. */
+  idleMs: () => number
   /** One call, of a front end of root's or of this process's user. Never rejects; the connection is closed afterwards. */
   serve: (connection: PacketConnection) => Promise<void>
 }
@@ -47,13 +48,13 @@ async function serveOne(fd: number, serve: FrontEnds['serve']): Promise<void> {
   }
 }
 
-function serveUntilIdle(path: string, idleMs: number, serve: FrontEnds['serve']): Promise<void> {
+function serveUntilIdle(path: string, idleMs: () => number, serve: FrontEnds['serve']): Promise<void> {
   return new Promise((resolve) => {
     const inode = inodeOf(path)
     let active = 0
     let retired = false
     let left = false
-    let timer = setTimeout(retire, idleMs)
+    let timer = setTimeout(retire, idleMs())
     const leaving = setTimeout(leave, leaveMilliseconds)
     const listener = watchFd(socketFd, { readable: true }, acceptAll)
     const file = watch(path, () => {
@@ -73,7 +74,7 @@ function serveUntilIdle(path: string, idleMs: number, serve: FrontEnds['serve'])
       setImmediate(leave)
       if (active > 0) return
       if (retired) finish()
-      else timer = setTimeout(retire, idleMs)
+      else timer = setTimeout(retire, idleMs())
     }
     /** Once, after the first call: it takes some milliseconds, in which that would wait. */
     function leave(): void {

@@ -6,7 +6,7 @@ const [idleMs, gate, ...args] = process.argv.slice(2)
 
 await serveFrontEnds({
   args,
-  idleMs: Number(idleMs),
+  idleMs: () => Number(idleMs),
   async serve(connection) {
     connection.send('h')
     const packet = await connection.receive()

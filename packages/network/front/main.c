@@ -129,27 +129,29 @@ static int open_directory(const char *path)
 	return -1;
 }
 
-// HOLDFAST_BRIDGE_HELPERS: another directory for their sockets, or `none`.
-static int by_helper(const char *node, const char *script, struct config *config)
+// HOLDFAST_BRIDGE_HELPERS: another directory for their sockets, or `none`. False where there can be no helper.
+static bool name_helper(struct helper *helper)
 {
 	const char *named = getenv("HOLDFAST_BRIDGE_HELPERS");
-	struct helper helper = {.directory = -1,
-				.path = named && *named ? named : RUNTIME_DIRECTORY,
-				.kind = "helper",
-				.key = HELPER_KEY,
-				.node = node,
-				.script = script,
-				.title = "holdfast-bridge",
-				.own_network = true};
 
-	if (geteuid() != 0 || helper.path[0] != '/' || !means_the_same_elsewhere())
-		return -1;
-	mix(&helper.key, VERSION, sizeof VERSION);
-	if (!mix_program(&helper.key, script) || !mix_program(&helper.key, node) || !mix_rights(&helper.key))
-		return -1;
-	mix_world(&helper.key);
-	helper.directory = open_directory(helper.path);
-	return helper.directory < 0 ? -1 : ask_helper(&helper, config);
+	helper->path = named && *named ? named : RUNTIME_DIRECTORY;
+	if (geteuid() != 0 || helper->path[0] != '/')
+		return false;
+	mix(&helper->key, VERSION, sizeof VERSION);
+	if (!mix_program(&helper->key, helper->script) || !mix_program(&helper->key, helper->node) || !mix_rights(&helper->key))
+		return false;
+	mix_world(&helper->key);
+	helper->directory = open_directory(helper->path);
+	return helper->directory >= 0;
+}
+
+// While the runtime prepares what it asks next. Nobody waits.
+static void look_in(const struct helper *helper)
+{
+	int connection = connect_helper(helper);
+
+	if (connection >= 0)
+		close(connection);
 }
 
 int main(void)
@@ -173,7 +175,20 @@ int main(void)
 		return fail("no Node to run on", "Install Node 24 or later, or set HOLDFAST_NODE to its path.");
 	if (!read_input(&config))
 		return fail("the configuration cannot be read from standard input", strerror(errno));
-	int status = by_helper(node, script, &config);
+	struct helper helper = {.directory = -1,
+				.kind = "helper",
+				.key = HELPER_KEY,
+				.node = node,
+				.script = script,
+				.title = "holdfast-bridge",
+				.own_network = true};
+	bool helped = name_helper(&helper);
+	if (answer_version(&config)) {
+		if (helped)
+			look_in(&helper);
+		return 0;
+	}
+	int status = helped && means_the_same_elsewhere() ? ask_helper(&helper, &config) : -1;
 	if (status >= 0)
 		return status;
 	if (!put_input_back(&config))

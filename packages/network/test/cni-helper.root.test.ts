@@ -159,6 +159,32 @@ describe.skipIf(process.getuid?.() !== 0)('the helper', { timeout: 90_000 }, () 
     }
   })
 
+  it('VERSION waits for nobody, and has a helper started for what comes next', async () => {
+    // As podman asks with each of its commands: no path, and libcni's configuration.
+    const directory = join(host.stateDir, 'of-version')
+    const started = join(host.stateDir, 'started')
+    const [slow, go] = [join(host.stateDir, 'node'), join(host.stateDir, 'go')]
+    const wait = `while [ ! -e ${go} ]; do sleep 0.05; done`
+    writeFileSync(slow, `#!/bin/sh\necho >>${started}\n${wait}\nexec ${process.execPath} "$@"\n`)
+    chmodSync(slow, 0o755)
+    const env = { HOLDFAST_BRIDGE_HELPERS: directory, HOLDFAST_NODE: slow }
+    const asked = { config: '{"cniVersion":"0.4.0"}' as unknown as object, netns: 'dummy', env }
+    const said = await host.succeed('VERSION', asked) // where it waited, it would for ever
+    writeFileSync(go, '')
+    const script = join(dirname(plugin), 'holdfast-bridge.cjs')
+    expect(said).toEqual(await host.succeed('VERSION', { ...asked, program: script }))
+    const netns = host.namespace()
+    try {
+      await host.succeed('ADD', { netns, env })
+      await host.succeed('VERSION', asked)
+      await host.succeed('DEL', { netns, env })
+      expect(readFileSync(started, 'utf8')).toBe('\n')
+    } finally {
+      rmSync(directory, { recursive: true })
+      await eventually(() => helperPids(directory).length === 0)
+    }
+  })
+
   it('is another one in another mount namespace, and after an upgrade', async () => {
     const directory = join(host.stateDir, 'run')
     const env = { ...process.env, CNI_COMMAND: 'VERSION', HOLDFAST_BRIDGE_HELPERS: directory }

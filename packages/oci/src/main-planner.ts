@@ -9,7 +9,7 @@ const idleMs = 120_000
 const args = process.argv.slice(2)
 const [, socket] = args
 process.title = `holdfast-oci: planner${socket === undefined ? '' : ` ${dirname(socket)}`}`
-const served = serveFrontEnds({ args, idleMs, serve })
+const served = serveFrontEnds({ args, idleMs: () => idleMs, serve })
 if (socket !== undefined) {
   // What every launch needs, while the first front end is on its way.
   tryOut(hostFacts)

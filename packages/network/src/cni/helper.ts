@@ -10,8 +10,10 @@ import { answer, type Answer } from './call.ts'
 import type { Caller, PluginOutcome } from './caller.ts'
 import type { Command } from './environment.ts'
 
-/** Beyond the jobs that run every five minutes: who comes later starts a helper, which takes ten times the call. */
-const idleMs = 600_000
+/** Beyond the jobs that run each hour, and who works by hand: who comes later starts one, which takes ten times the call. */
+const idleMs = 3_900_000
+/** Somebody asked for VERSION, and then for nothing. */
+const unaskedMs = 60_000
 /** It keeps the mount namespace alive that it shares with its callers. */
 const idleInForeignMountsMs = 60_000
 const protocol = '1'
@@ -20,7 +22,15 @@ const maxWarning = 4_000
 
 export async function serveCalls(args: readonly string[]): Promise<number> {
   process.title = `holdfast-bridge: helper ${args[1] ?? ''}`
-  await serveFrontEnds({ args, idleMs: livesInHostsMounts() ? idleMs : idleInForeignMountsMs, serve })
+  const asked = livesInHostsMounts() ? idleMs : idleInForeignMountsMs
+  let stay = unaskedMs
+  await serveFrontEnds({
+    args,
+    idleMs: () => stay,
+    async serve(connection) {
+      if (await serve(connection)) stay = asked
+    },
+  })
   return 0
 }
 
@@ -33,10 +43,11 @@ function livesInHostsMounts(): boolean {
   }
 }
 
-async function serve(connection: PacketConnection): Promise<void> {
-  if (!connection.send('h')) return
+/** Whether there was a call: a front end that answers VERSION looks in to have a helper for what comes next. */
+async function serve(connection: PacketConnection): Promise<boolean> {
+  if (!connection.send('h')) return false
   const packet = await connection.receive()
-  if (!packet) return
+  if (!packet) return false
   try {
     await serveRequest(connection, packet)
   } catch (error) {
@@ -45,6 +56,7 @@ async function serve(connection: PacketConnection): Promise<void> {
   } finally {
     for (const fd of packet.fds) closeFd(fd)
   }
+  return true
 }
 
 async function serveRequest(connection: PacketConnection, { kind, fds }: Packet): Promise<void> {
