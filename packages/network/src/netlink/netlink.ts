@@ -7,10 +7,9 @@
  * package's; its sockets are not used (docs/decisions/0001).
  */
 import { close, closeSync, openSync, read, write, writeSync } from 'node:fs'
-import { errnoName, openNetlinkSocketIn, readFdInto, setNonblocking } from '@holdfast/core'
+import { errnoName, Mutex, openNetlinkSocketIn, readFdInto, setNonblocking } from '@holdfast/core'
 import { SyscallError } from '@holdfast/errors'
 import { formatMessage, parseError, parseMessages, type NetlinkMessage } from 'netlink/dist/structs.js'
-import { Mutex } from '../mutex.ts'
 import { padded } from './netlink-attributes.ts'
 
 export const NETLINK_ROUTE = 0

@@ -1,9 +1,9 @@
 /** What the verbs of one open network share. */
+import type { Mutex } from '@holdfast/core'
 import type { Attachment, BridgeOptions, PublishedPort, RulesOptions } from '../bridge.ts'
 import type { EgressFilter } from '../policy/egress-filter.ts'
 import type { HeldSockets } from '../ports/held-sockets.ts'
 import type { Ipam } from '../ipam.ts'
-import type { Mutex } from '../mutex.ts'
 import type { NetlinkSocket } from '../netlink/netlink.ts'
 import type { NetworkPlan } from '../validate.ts'
 

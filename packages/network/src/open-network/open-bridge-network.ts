@@ -1,4 +1,5 @@
 /** Opens a bridge network: the one place where its parts meet. */
+import { Mutex } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import type { BridgeOptions, OpenBridgeNetwork } from '../bridge.ts'
 import type { NetworkContext, Publication } from './context.ts'
@@ -6,7 +7,6 @@ import { forwardObstacles } from '../forward-policy.ts'
 import { HeldSockets } from '../ports/held-sockets.ts'
 import { ensureBridge, ensureRules } from '../host-bridge.ts'
 import { Ipam } from '../ipam.ts'
-import { Mutex } from '../mutex.ts'
 import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/netlink.ts'
 import { readSysctl } from '../netns.ts'
 import { Listeners, OpenNetwork } from './open-network.ts'

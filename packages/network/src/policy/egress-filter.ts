@@ -2,12 +2,12 @@
  * The egress policies of a network and its containers: kept here as lists, in the kernel as elements of sets. A
  * change writes the difference, in one transaction.
  */
+import { Mutex } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { LearnedAddresses } from '@holdfast/resolver'
 import { addressBytes, formatAddress, parseAddress, type Address } from '../address.ts'
 import type { PolicyScope } from '../bridge.ts'
 import { attachmentKey, type Publication, type RulesContext } from '../open-network/context.ts'
-import { Mutex } from '../mutex.ts'
 import { changeElements, type ElementRequest } from '../netlink/nfnetlink.ts'
 import type { Refusal } from '../open-network/network-event.ts'
 import { deletePresent } from '../ports/publish.ts'

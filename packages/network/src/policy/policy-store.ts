@@ -1,7 +1,8 @@
 /** A network's policies as they are in the kernel: the rules, written once, and the elements that are there. */
+import { Mutex } from '@holdfast/core'
+import { HoldfastError } from '@holdfast/errors'
 import { addressBytes, addressFromBytes, contains } from '../address.ts'
 import type { RulesContext } from '../open-network/context.ts'
-import { Mutex } from '../mutex.ts'
 import type { NetlinkSocket } from '../netlink/netlink.ts'
 import { dumpElements, interfaceName, parseElements, type SetName } from '../netlink/nfnetlink.ts'
 import { nftApply, nftList } from '../nft.ts'
@@ -17,7 +18,6 @@ import {
 } from './policy-elements.ts'
 import { allPolicySets, guardSets, limitedNetworks, limitedSet, policyText } from './policy-ruleset.ts'
 import { openRefusalLog, type RefusalLog } from './refusal-log.ts'
-import { HoldfastError } from '@holdfast/errors'
 
 export class PolicyRulesInstaller {
   readonly #context: RulesContext

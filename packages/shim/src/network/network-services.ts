@@ -3,11 +3,11 @@
  * names nor relays, and pay nothing. What was asked for lies in the directory, for a shim that comes later.
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { Mutex } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { DnsSpec, NamespaceHandle, NetworkRequests, RelaySpec } from '@holdfast/protocol'
 import type { DnsServer, LearnedAddresses, ListeningDescriptors } from '@holdfast/resolver'
 import type { Handlers } from '../control.ts'
-import { Mutex } from '../mutex.ts'
 import type { Relay } from './relay.ts'
 import type { ShimContext } from '../shim-context.ts'
 import type { SocketVault } from './socket-vault.ts'

@@ -1,9 +1,9 @@
+import { Mutex } from '@holdfast/core'
 import type { NamespaceHandle, NamespaceType } from '@holdfast/protocol'
 import type { Bookkeeping, ContainerStore, StoredContainer } from '../records/container-store.ts'
 import type { ShimClient } from '../shims/shim-client.ts'
 import type { ContainerRecord, ContainerState } from './container-record.ts'
 import type { ExecInstance } from './exec.ts'
-import { Mutex } from './mutex.ts'
 import type { PendingAttachment } from './pending-attachment.ts'
 import { Waits } from './waits.ts'
 

@@ -1,8 +1,9 @@
-/** Lets work in, one at a time, in the order of asking. */
+/** Lets work in, one at a time, in the order of asking. Within one process: other processes need a lock file. */
 export class Mutex {
   #last: Promise<unknown> = Promise.resolve()
 
-  run<T>(work: () => Promise<T>): Promise<T> {
+  /** Settles as `work` does, whatever the work before it came to. */
+  run<T>(work: () => Promise<T> | T): Promise<T> {
     const result = this.#last.then(work)
     this.#last = result.catch(() => undefined) // its caller hears of it
     return result
