@@ -3,6 +3,7 @@ import { HoldfastError } from '@holdfast/errors'
 
 export type Family = 4 | 6
 
+/** `value`: the address as a number of 32 or 128 bits, in the order of the network. */
 export interface Address {
   family: Family
   value: bigint
@@ -40,7 +41,7 @@ function familyOf(text: string): Family | 0 {
   return (hasDotted ? groups.slice(0, -1) : groups).every((group) => /^[0-9a-f]{1,4}$/i.test(group)) ? 6 : 0
 }
 
-/** `10.1.2.3/24`: the address and its length. */
+/** `10.1.2.3/24`: the address and its length. HF_BAD_REQUEST, with `field` in its message and details, for anything else. */
 export function parseInterfaceAddress(text: string, field: string): Prefix {
   const match = /^([^/]+)\/(\d{1,3})$/.exec(text)
   const address = match && parseAddress(match[1]!, field)
@@ -66,7 +67,7 @@ export function parsePrefix(text: string, field: string): Prefix {
   return prefix
 }
 
-/** The network of `length` bits that an address lies in. */
+/** The network of `length` bits that an address lies in: its other bits are 0. */
 export function networkOf(address: Address, length: number): Prefix {
   const hostBits = BigInt(familyBits[address.family] - length)
   return { family: address.family, value: (address.value >> hostBits) << hostBits, length }
@@ -85,6 +86,7 @@ export function lastAddress(prefix: Prefix): bigint {
   return prefix.value + (1n << BigInt(familyBits[prefix.family] - prefix.length)) - 1n
 }
 
+/** `10.1.2.0/24`, `fd00:1::/64`. */
 export function formatPrefix(prefix: Prefix): string {
   return `${formatAddress(prefix)}/${prefix.length}`
 }

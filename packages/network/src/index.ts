@@ -1,3 +1,11 @@
+export {
+  formatPrefix,
+  networkOf,
+  parseInterfaceAddress,
+  type Address,
+  type Family,
+  type Prefix,
+} from './address.ts'
 export * from './bridge.ts'
 export { openBridgeNetwork } from './open-network/open-bridge-network.ts'
 export { raiseLoopback } from './loopback.ts'

@@ -1,8 +1,7 @@
 /** The supervisor's flags, dockerd's names where dockerd has one; what isn't given derives from the instance. */
-import { isIPv6 } from 'node:net'
 import { parseArgs } from 'node:util'
-import { HoldfastError } from '@holdfast/errors'
-import { parseCidr } from './cidr.ts'
+import { hasCode, HoldfastError } from '@holdfast/errors'
+import { parseInterfaceAddress, type Prefix } from '@holdfast/network'
 import { maxExecRoot } from './engine/paths.ts'
 import { defaultBase } from './records/id-ranges.ts'
 
@@ -127,8 +126,7 @@ function absolute(flag: string, path: string): string {
 }
 
 function checkBip(text: string): string {
-  const cidr = parseCidr(text)
-  if (cidr) return text
+  if (prefixOf(text, 4)) return text
   throw bad(
     'bip',
     `invalid --bip "${text}"`,
@@ -137,9 +135,8 @@ function checkBip(text: string): string {
 }
 
 function checkCidrV6(text: string): string {
-  const [address = '', prefix = '', ...rest] = text.split('/')
-  const length = /^\d{1,3}$/.test(prefix) ? Number(prefix) : 0
-  if (rest.length === 0 && isIPv6(address) && length >= 48 && length <= 126) return text
+  const { length = 0 } = prefixOf(text, 6) ?? {}
+  if (length >= 48 && length <= 126) return text
   throw bad(
     'fixed-cidr-v6',
     `invalid --fixed-cidr-v6 "${text}"`,
@@ -151,9 +148,9 @@ function checkCidrV6(text: string): string {
 function parsePool(text: string | undefined): Flags['addressPool'] {
   if (text === undefined) return { base: '10.213.0.0/16', size: 24 }
   const parts = new Map(text.split(',').map((part) => part.split('=', 2) as [string, string]))
-  const cidr = parseCidr(parts.get('base') ?? '')
+  const base = prefixOf(parts.get('base') ?? '', 4)
   const size = Number(parts.get('size'))
-  if (!cidr || parts.size !== 2 || !Number.isInteger(size) || size < cidr.prefixLength || size > 30) {
+  if (!base || parts.size !== 2 || !Number.isInteger(size) || size < base.length || size > 30) {
     throw bad(
       'default-address-pool',
       `invalid --default-address-pool "${text}"`,
@@ -161,6 +158,17 @@ function parsePool(text: string | undefined): Flags['addressPool'] {
     )
   }
   return { base: parts.get('base')!, size }
+}
+
+/** `10.213.0.1/24`, an address of this family with its length; undefined for anything else. */
+function prefixOf(text: string, family: 4 | 6): Prefix | undefined {
+  try {
+    const prefix = parseInterfaceAddress(text, 'flag')
+    return prefix.family === family ? prefix : undefined
+  } catch (error) {
+    if (!hasCode(error, 'HF_BAD_REQUEST')) throw error
+    return undefined // each flag says in its own words what it wants
+  }
 }
 
 function parseBase(text: string | undefined): number {

@@ -1,6 +1,13 @@
 import { join } from 'node:path'
-import { chooseSubnet, openBridgeNetwork, type BridgeNetwork } from '@holdfast/network'
-import { firstAddress, networkOf } from '../../cidr.ts'
+import {
+  chooseSubnet,
+  formatPrefix,
+  networkOf,
+  openBridgeNetwork,
+  parseInterfaceAddress,
+  type BridgeNetwork,
+  type BridgeOptions,
+} from '@holdfast/network'
 import type { ContainerStore } from '../../records/container-store.ts'
 import { refusalOf } from './egress.ts'
 import { withMachineLock } from '../machine-lock.ts'
@@ -47,12 +54,15 @@ export async function openNetwork(
 async function subnetOf(
   { bip, addressPool }: EngineOptions,
   store: ContainerStore,
-): Promise<{ subnet: string; gateway: string }> {
-  if (bip !== undefined) return { subnet: networkOf(bip), gateway: bip.split('/')[0]! }
+): Promise<BridgeOptions['subnets'][number]> {
+  if (bip !== undefined) {
+    const address = parseInterfaceAddress(bip, 'bip')
+    return { subnet: formatPrefix(networkOf(address, address.length)), gateway: bip.split('/')[0]! }
+  }
   const known = store.fact('bridge-subnet')
   const chosen = known ?? (await chooseSubnet(addressPool.base, addressPool.size))
   if (known === undefined) store.setFact('bridge-subnet', chosen)
-  return { subnet: chosen, gateway: firstAddress(chosen) }
+  return { subnet: chosen }
 }
 
 /** A link's name has at most 15 bytes, an instance's 8. */
