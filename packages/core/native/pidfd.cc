@@ -67,8 +67,9 @@ static Napi::Value GetPidfdInfo(const Napi::CallbackInfo& info) {
   return Value(info.Env(), 0);
 }
 
-// Field 22 of /proc/PID/stat. The second field is the name in parentheses, which may contain spaces and parentheses itself.
-static Napi::Value ProcessStartTime(const Napi::CallbackInfo& info) {
+// Field 22 of /proc/PID/stat, and in the out array field 3, the state's letter. The second field is the name in
+// parentheses, which may contain spaces and parentheses itself.
+static Napi::Value ProcessStat(const Napi::CallbackInfo& info) {
   char path[32], text[1024];
   snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(Int(info, 0, 1, INT32_MAX)));
   UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
@@ -77,6 +78,8 @@ static Napi::Value ProcessStartTime(const Napi::CallbackInfo& info) {
   if (size < 0) return Result(info.Env(), -1);
   text[size] = '\0';
   const char* field = strrchr(text, ')');
+  if (field == nullptr || field[1] != ' ') return Value(info.Env(), -EIO);
+  Out<Napi::Int32Array>(info, 1, 1)[0] = field[2];
   for (int number = 2; field != nullptr && number < 22; number++) field = strchr(field + 1, ' ');
   if (field == nullptr) return Value(info.Env(), -EIO);
   return Value(info.Env(), strtoll(field, nullptr, 10));
@@ -88,6 +91,6 @@ void InitPidfd(Napi::Env env, Napi::Object exports) {
   exports["pidfdGetfd"] = Napi::Function::New(env, PidfdGetfd);
   exports["pidfdWait"] = Napi::Function::New(env, PidfdWait);
   exports["pidfdInfo"] = Napi::Function::New(env, GetPidfdInfo);
-  exports["processStartTime"] = Napi::Function::New(env, ProcessStartTime);
+  exports["processStat"] = Napi::Function::New(env, ProcessStat);
   exports["reapChild"] = Napi::Function::New(env, ReapChild);
 }

@@ -13,7 +13,7 @@ const native = addon as {
   pidfdGetfd(pidfd: number, fd: number): number
   pidfdWait(pidfd: number, out: Int32Array): number
   pidfdInfo(pidfd: number, mask: number, out: BigInt64Array): number
-  processStartTime(pid: number): number
+  processStat(pid: number, out: Int32Array): number
   reapChild(out: Int32Array): number
 }
 
@@ -134,12 +134,24 @@ export function exitOfStatus(status: number): ProcessExit {
   return signal === 0 ? { exitCode: (status >> 8) & 0xff } : { signal }
 }
 
-/**
- * When a process started, in clock ticks since boot (field 22 of /proc/PID/stat): with the pid it names one process
- * until the next boot. Undefined where there is none.
- */
-export function processStartTime(pid: number): bigint | undefined {
-  const time = native.processStartTime(checkPid(pid))
+export interface ProcessStat {
+  /** A letter of proc_pid_stat(5): `Z` is a zombie, and `X` one that is being reaped. */
+  state: string
+  /** In clock ticks since boot: with the pid it names one process until the next boot. */
+  startTime: bigint
+}
+
+const stateLetter = new Int32Array(1)
+
+/** Fields 3 and 22 of /proc/PID/stat; undefined where there is no such process. */
+export function processStat(pid: number): ProcessStat | undefined {
+  const time = native.processStat(checkPid(pid), stateLetter)
   if (time < 0 && ['ENOENT', 'ESRCH'].includes(errnoName(-time))) return undefined
-  return BigInt(check(time, 'open', { path: `/proc/${pid}/stat` }))
+  const startTime = BigInt(check(time, 'open', { path: `/proc/${pid}/stat` }))
+  return { state: String.fromCharCode(stateLetter[0]!), startTime }
+}
+
+/** When a process started; a zombie too has a time. Undefined where there is none. */
+export function processStartTime(pid: number): bigint | undefined {
+  return processStat(pid)?.startTime
 }

@@ -5,9 +5,10 @@
  * This lies on the way of every container's start in a process that has just begun, where JavaScript is slow: the
  * work on a profile's ten thousand characters is left to native code.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode } from '@holdfast/errors'
+import { replaceFile } from './replace-file.ts'
 import type { CompiledSeccomp } from './seccomp.ts'
 
 const memory = new Map<string, CompiledSeccomp>()
@@ -38,10 +39,8 @@ export function keepCompiled(key: string, compiled: CompiledSeccomp): void {
   const head: Head = { ...rest, length: program.length }
   const path = fileOf(directory, key)
   try {
-    // Renamed into place: another process sees the whole file or none.
     const content = Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), program])
-    writeFileSync(`${path}.${process.pid}`, content, { mode: 0o600 })
-    renameSync(`${path}.${process.pid}`, path)
+    replaceFile(path, content, { temporary: `${path}.${process.pid}` })
   } catch (error) {
     // A full disk or a directory that was removed costs time, not the filter.
     if (!hasCode(error, 'ENOSPC', 'EDQUOT', 'ENOENT', 'EROFS')) throw error

@@ -10,6 +10,7 @@ import {
   pidfdSendSignal,
   pidfdWait,
   processStartTime,
+  processStat,
 } from '../src/pidfd.ts'
 import { watchFd, type WatchEvents } from '../src/watch.ts'
 import { describeAsRoot } from './as-root.ts'
@@ -45,6 +46,23 @@ describeAsRoot('pidfds', () => {
     await once(child, 'exit')
     expect(processStartTime(child.pid!)).toBeUndefined()
     closeFd(pidfd)
+  })
+
+  it('tells a zombie from a process that runs', async () => {
+    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 100'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const pid = Number(String((await once(parent.stdout!, 'data'))[0]))
+    const pidfd = pidfdOpen(pid)
+    const ended = Promise.withResolvers<WatchEvents>()
+    const watch = watchFd(pidfd, { readable: true }, ended.resolve)
+    await ended.promise // nobody reaps it: sleep waits for no child
+    watch.close()
+    closeFd(pidfd)
+    expect(processStat(pid)).toEqual({ state: 'Z', startTime: processStartTime(pid) })
+    expect(processStat(process.pid)?.state).toBe('R')
+    parent.kill('SIGKILL')
+    await once(parent, 'exit')
   })
 
   it("takes a copy of another process's descriptor", async () => {

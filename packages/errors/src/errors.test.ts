@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 
-import { errorCodes, hasCode, HoldfastError, SyscallError } from './index.ts'
+import { errorCodes, hasCode, HoldfastError, isDiskFull, nameDiskFull, SyscallError } from './index.ts'
 
 describe('the registry', () => {
   it('is what docs/errors.md says, both ways', () => {
@@ -46,5 +46,33 @@ describe('SyscallError', () => {
   })
   it('leaves out what it does not know', () => {
     expect(new SyscallError({ errno: 2, code: 'ENOENT', syscall: 'clone3' }).message).toBe('clone3: ENOENT')
+  })
+})
+
+describe('a full disk', () => {
+  const full = new SyscallError({ errno: 28, code: 'ENOSPC', syscall: 'write', path: '/a' })
+  it('is one code, whoever met it', () => {
+    const sqlite = Object.assign(new Error('database or disk is full'), {
+      code: 'ERR_SQLITE_ERROR',
+      errcode: 13,
+    })
+    for (const error of [full, sqlite]) {
+      expect(nameDiskFull(error)).toMatchObject({ code: 'HF_DISK_FULL', cause: error })
+      expect(isDiskFull(error)).toBe(true)
+    }
+    expect(nameDiskFull(full)).toMatchObject({ details: { path: '/a' } })
+    expect(nameDiskFull(full, '/var/lib')).toMatchObject({
+      message: 'no space left on the file system of /var/lib',
+      details: { path: '/var/lib' },
+    })
+  })
+  it('is named once, and nothing else is', () => {
+    const named = nameDiskFull(full)
+    expect(nameDiskFull(named)).toBe(named)
+    const other = new SyscallError({ errno: 2, code: 'ENOENT', syscall: 'open', path: '/a' })
+    for (const error of [other, undefined, null, 'ENOSPC']) {
+      expect(nameDiskFull(error)).toBe(error)
+      expect(isDiskFull(error)).toBe(false)
+    }
   })
 })

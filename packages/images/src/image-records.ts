@@ -4,9 +4,10 @@
  */
 import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { syncDirectory } from '@holdfast/core'
 import type { ContentStore, Descriptor } from './content.ts'
 import { hexOf, type StoreDirectories } from './directories.ts'
-import { syncDirectory, writeDurably } from './durable.ts'
+import { writeDurably } from './durable.ts'
 import { parseImageConfig } from './image-config.ts'
 import type { ImageConfig } from './image-store.ts'
 import { chainIdsOf, type LayerStore } from './layers.ts'

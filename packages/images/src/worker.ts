@@ -1,9 +1,10 @@
 /** The worker thread's program: does one task after another. The messages are drawn in task.ts. */
 import { parentPort } from 'node:worker_threads'
 import { closeFd, AT_FDCWD, O_DIRECTORY, openat2 } from '@holdfast/core'
+import { nameDiskFull } from '@holdfast/errors'
 import { ContentStore, digestOf, type Descriptor } from './content.ts'
 import { StoreDirectories } from './directories.ts'
-import { nameDiskFull, syncFileSystem } from './durable.ts'
+import { syncFileSystem } from './durable.ts'
 import { failureJson } from './failure.ts'
 import { LayerStore } from './layers.ts'
 import { layerMediaTypes, type Stores } from './load/assemble.ts'

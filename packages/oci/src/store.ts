@@ -9,6 +9,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { processStat, replaceFile } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { ContainerPlan, OciConfig } from '@holdfast/plan'
 import { isPaused, type CgroupHandle } from '@holdfast/shim/library'
@@ -84,14 +85,8 @@ export function isId(id: string): boolean {
 }
 
 export function save(directory: string, record: ContainerRecord, config: OciConfig): void {
-  replace(join(directory, 'record.json'), JSON.stringify(record))
-  replace(join(directory, 'status'), statusFile(record, config))
-}
-
-/** Renamed into place: a reader sees the old or the new. */
-function replace(path: string, text: string): void {
-  writeFileSync(`${path}.new`, text, { mode: 0o600 })
-  renameSync(`${path}.new`, path)
+  replaceFile(join(directory, 'record.json'), JSON.stringify(record))
+  replaceFile(join(directory, 'status'), statusFile(record, config))
 }
 
 function statusFile(record: ContainerRecord, config: OciConfig): string {
@@ -191,13 +186,6 @@ export function statusOf(root: string, record: ContainerRecord): Status {
 
 /** Whether the pid still is the process that was recorded, and no zombie. */
 export function isAlive({ pid, startTime }: Pick<ContainerRecord, 'pid' | 'startTime'>): boolean {
-  let stat: string
-  try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ESRCH')) return false
-    throw error
-  }
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return fields[0] !== 'Z' && fields[0] !== 'X' && fields[19] === startTime
+  const stat = pid > 0 ? processStat(pid) : undefined // 0: not born yet
+  return stat !== undefined && !['Z', 'X'].includes(stat.state) && String(stat.startTime) === startTime
 }

@@ -1,5 +1,6 @@
 /** `<dir>/state.json`: what a later shim needs to go on with this one's container. */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { replaceFile } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { ExitRecord, Status } from '@holdfast/protocol'
 import type { ContainerRecord } from './launch/launched.ts'
@@ -15,21 +16,13 @@ export interface ShimStateFile {
   exit?: ExitRecord
 }
 
-/** By temporary file, fsync and rename: a reader finds a whole state or none. */
+/** A reader finds a whole state or none, also after a power cut. */
 export function writeState(dir: string, state: ShimStateFile): void {
   writeWhole(dir, 'state.json', { version, ...state })
 }
 
 export function writeWhole(dir: string, name: string, value: object): void {
-  const temporary = `${dir}/.${name}.new`
-  const fd = openSync(temporary, 'w', 0o600)
-  try {
-    writeSync(fd, JSON.stringify(value))
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-  renameSync(temporary, `${dir}/${name}`)
+  replaceFile(`${dir}/${name}`, JSON.stringify(value), { sync: 'content' })
 }
 
 /** Undefined where no shim has written one. Throws HF_INVALID_CONFIG where it is damaged or of another version. */

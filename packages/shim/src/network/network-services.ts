@@ -2,8 +2,8 @@
  * What the shim serves on its container's network. The code is loaded when first asked for: most containers have neither
  * names nor relays, and pay nothing. What was asked for lies in the directory, for a shim that comes later.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { Mutex } from '@holdfast/core'
+import { readFileSync, rmSync } from 'node:fs'
+import { Mutex, replaceFile } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { DnsSpec, NamespaceHandle, NetworkRequests, RelaySpec } from '@holdfast/protocol'
 import type { DnsServer, LearnedAddresses, ListeningDescriptors } from '@holdfast/resolver'
@@ -199,9 +199,7 @@ export class NetworkServices {
 
   /** Not synced: after a crash of the machine there is no container that it could be for. */
   #write(name: string, value: unknown): void {
-    const temporary = `${this.#context.dir}/.${name}.new`
-    writeFileSync(temporary, JSON.stringify(value), { mode: 0o600 })
-    renameSync(temporary, `${this.#context.dir}/${name}`)
+    replaceFile(`${this.#context.dir}/${name}`, JSON.stringify(value))
   }
 }
 

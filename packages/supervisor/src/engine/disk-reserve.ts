@@ -1,6 +1,5 @@
 import { closeSync, fsyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs'
-import { hasCode } from '@holdfast/errors'
-import { nameDiskFull } from './disk-full.ts'
+import { isDiskFull } from '@holdfast/errors'
 
 const size = 4 << 20
 const chunk = 1 << 16
@@ -30,7 +29,7 @@ export class DiskReserve {
         closeSync(fd)
       }
     } catch (error) {
-      if (!hasCode(nameDiskFull(error), 'HF_DISK_FULL')) throw error
+      if (!isDiskFull(error)) throw error
       this.#release()
     }
   }
@@ -56,7 +55,7 @@ export class DiskReserve {
   }
 
   #helps(error: unknown): boolean {
-    return hasCode(nameDiskFull(error), 'HF_DISK_FULL') && this.#release()
+    return isDiskFull(error) && this.#release()
   }
 
   /** Whether there was any. */

@@ -1,8 +1,7 @@
-import { HoldfastError } from '@holdfast/errors'
+import { HoldfastError, nameDiskFull } from '@holdfast/errors'
 import { containerEvent } from './events/container-event.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
-import { nameDiskFull } from './disk-full.ts'
 import { checkName } from './names.ts'
 
 export async function renameContainer(

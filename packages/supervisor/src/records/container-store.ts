@@ -3,8 +3,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import type { Attachment } from '@holdfast/network'
 import type { ContainerRecord } from '../engine/container-record.ts'
 import type { DiskReserve } from '../engine/disk-reserve.ts'
-import { hasCode } from '@holdfast/errors'
-import { nameDiskFull } from '../engine/disk-full.ts'
+import { isDiskFull, nameDiskFull } from '@holdfast/errors'
 import { emptyConfig, emptyHostConfig } from '../engine/empty-config.ts'
 import { RecordCopies } from './record-copies.ts'
 
@@ -96,9 +95,8 @@ export class ContainerStore {
       this.#reserve.run(() => this.#putState.run(container.record.id, stateText(container)))
       this.#unsaved.delete(container.record.id)
     } catch (error) {
-      const shown = nameDiskFull(error)
-      if (!hasCode(shown, 'HF_DISK_FULL')) throw error
-      if (this.#unsaved.size === 0) this.#onWarning(shown)
+      if (!isDiskFull(error)) throw error
+      if (this.#unsaved.size === 0) this.#onWarning(nameDiskFull(error))
       this.#unsaved.set(container.record.id, container)
       this.#retry ??= setInterval(() => this.#saveUnsaved(), retryMs).unref()
     }

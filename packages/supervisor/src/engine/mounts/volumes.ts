@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } fro
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { nameDiskFull } from '../disk-full.ts'
+import { nameDiskFull } from '@holdfast/errors'
 import type { VolumeRecord } from '../engine.ts'
 import type { EventBus } from '../events/event-bus.ts'
 import { newId } from '../names.ts'
