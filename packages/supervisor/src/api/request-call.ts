@@ -2,61 +2,28 @@ import { HoldfastError } from '@holdfast/errors'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { PassThrough, type Readable, type Writable } from 'node:stream'
-import type { Engine } from '../engine/engine.ts'
 import { readJsonBody } from './request-body.ts'
-import type { Call, Hijacked, Logger } from './route.ts'
+import type { Call, Hijacked } from './route.ts'
+import { RoutedCall, type Service, type Target } from './routed-call.ts'
 import { rawHead, standardHeaders } from './standard-headers.ts'
 
 /** Bytes of an archive that wait here while the reader is busy. */
 const bodyBuffer = 1024 * 1024
 
-/** What all calls of one server have in common. */
-export interface Service {
-  engine: Engine
-  logger: Logger
-  release: string
-}
-
-/** What the request line says. */
-export interface Target {
-  api: number
-  params: Record<string, string>
-  query: URLSearchParams
-}
-
 /** An ordinary request, answered through Node's ServerResponse; its connection can still be taken over. */
-export class RequestCall implements Call {
-  readonly engine: Engine
-  readonly logger: Logger
-  readonly release: string
-  readonly api: number
-  readonly params: Record<string, string>
-  readonly query: URLSearchParams
+export class RequestCall extends RoutedCall implements Call {
   readonly upgrade = false
   /** Bytes after the body that reached the HTTP parser before the connection was taken over. */
   readonly early: Buffer[] = []
-  readonly #request: IncomingMessage
   readonly #response: ServerResponse
-  #gone: AbortController | undefined
 
   constructor(service: Service, target: Target, request: IncomingMessage, response: ServerResponse) {
-    this.engine = service.engine
-    this.logger = service.logger
-    this.release = service.release
-    this.api = target.api
-    this.params = target.params
-    this.query = target.query
-    this.#request = request
+    super(service, target, request)
     this.#response = response
   }
 
-  header(name: string): string | undefined {
-    const value = this.#request.headers[name.toLowerCase()]
-    return Array.isArray(value) ? value.join(', ') : value
-  }
-
   json(): Promise<unknown> {
-    return readJsonBody(this.#request, this.#request.headers)
+    return readJsonBody(this.request, this.request.headers)
   }
 
   /**
@@ -64,7 +31,7 @@ export class RequestCall implements Call {
    * answer that says why.
    */
   stream(): Readable {
-    const request = this.#request
+    const request = this.request
     const body = new PassThrough({ highWaterMark: bodyBuffer })
     request.pipe(body)
     request.once('close', () => {
@@ -76,24 +43,6 @@ export class RequestCall implements Call {
       request.resume()
     })
     return body
-  }
-
-  get gone(): AbortSignal {
-    if (!this.#gone) {
-      const controller = new AbortController()
-      this.#gone = controller
-      if (this.#response.destroyed) controller.abort()
-      this.#response.once('close', () => controller.abort())
-    }
-    return this.#gone.signal
-  }
-
-  send(status: number, value: unknown): void {
-    this.#answer(status, 'application/json', `${JSON.stringify(value)}\n`)
-  }
-
-  sendText(status: number, text: string, headers: Record<string, string> = {}): void {
-    this.#answer(status, 'text/plain; charset=utf-8', text, headers)
   }
 
   empty(status: number): void {
@@ -118,13 +67,13 @@ export class RequestCall implements Call {
   }
 
   hijack(contentType: string): Hijacked {
-    const socket = this.#request.socket
+    const socket = this.request.socket
     releaseFromHttp(socket)
     socket.write(rawHead('200 OK', { 'Content-Type': contentType, ...standardHeaders(this.release) }))
     return { socket, head: Buffer.concat(this.early) }
   }
 
-  #answer(status: number, type: string, body: string, headers: Record<string, string> = {}): void {
+  protected answer(status: number, type: string, body: string, headers: Record<string, string> = {}): void {
     this.#response.writeHead(status, {
       ...standardHeaders(this.release),
       'Content-Type': type,
@@ -132,6 +81,13 @@ export class RequestCall implements Call {
       ...headers,
     })
     this.#response.end(body)
+  }
+
+  protected watchClient(): AbortSignal {
+    const controller = new AbortController()
+    if (this.#response.destroyed) controller.abort()
+    this.#response.once('close', () => controller.abort())
+    return controller.signal
   }
 }
 

@@ -2,42 +2,22 @@ import { HoldfastError } from '@holdfast/errors'
 import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { Readable, type Duplex, type Writable } from 'node:stream'
-import type { Engine } from '../engine/engine.ts'
 import { readJsonBody } from './request-body.ts'
-import type { Service, Target } from './request-call.ts'
-import type { Call, Hijacked, Logger } from './route.ts'
+import type { Call, Hijacked } from './route.ts'
+import { RoutedCall, type Service, type Target } from './routed-call.ts'
 import { rawHead, standardHeaders } from './standard-headers.ts'
 
 /** A request with `Upgrade: tcp` to attach or exec: the connection is ours from the start. */
-export class UpgradeCall implements Call {
-  readonly engine: Engine
-  readonly logger: Logger
-  readonly release: string
-  readonly api: number
-  readonly params: Record<string, string>
-  readonly query: URLSearchParams
+export class UpgradeCall extends RoutedCall implements Call {
   readonly upgrade = true
-  readonly request: IncomingMessage
   readonly socket: Duplex
   #head: Buffer
   #begun = false
-  #gone: AbortController | undefined
 
   constructor(service: Service, target: Target, connection: UpgradedConnection) {
-    this.engine = service.engine
-    this.logger = service.logger
-    this.release = service.release
-    this.api = target.api
-    this.params = target.params
-    this.query = target.query
-    this.request = connection.request
+    super(service, target, connection.request)
     this.socket = connection.socket
     this.#head = connection.head
-  }
-
-  header(name: string): string | undefined {
-    const value = this.request.headers[name.toLowerCase()]
-    return Array.isArray(value) ? value.join(', ') : value
   }
 
   async json(): Promise<unknown> {
@@ -52,15 +32,6 @@ export class UpgradeCall implements Call {
     return this.#head
   }
 
-  get gone(): AbortSignal {
-    if (!this.#gone) {
-      const controller = new AbortController()
-      this.#gone = controller
-      this.socket.once('close', () => controller.abort())
-    }
-    return this.#gone.signal
-  }
-
   get begun(): boolean {
     return this.#begun
   }
@@ -69,16 +40,8 @@ export class UpgradeCall implements Call {
     this.socket.destroy()
   }
 
-  send(status: number, value: unknown): void {
-    this.#answer(status, 'application/json', `${JSON.stringify(value)}\n`)
-  }
-
-  sendText(status: number, text: string, headers: Record<string, string> = {}): void {
-    this.#answer(status, 'text/plain; charset=utf-8', text, headers)
-  }
-
   empty(status: number): void {
-    this.#answer(status, undefined, '')
+    this.answer(status, undefined, '')
   }
 
   begin(): Writable {
@@ -92,8 +55,14 @@ export class UpgradeCall implements Call {
     return { socket: this.socket, head: this.#head }
   }
 
+  protected watchClient(): AbortSignal {
+    const controller = new AbortController()
+    this.socket.once('close', () => controller.abort())
+    return controller.signal
+  }
+
   /** An answer that is no upgrade; the connection ends with it. */
-  #answer(
+  protected answer(
     status: number,
     type: string | undefined,
     body: string,
