@@ -15,6 +15,7 @@ const native = addon as {
 /** Who sent a datagram, and to which of our addresses: opaque bytes, equal for equal peers. */
 export type Peer = Uint8Array
 
+/** Where a udp socket is, and whom it hears. Addresses are numeric. */
 export interface DatagramOptions {
   /** Descriptor of the network namespace that the socket is in; absent: our own. */
   netns?: number | undefined
@@ -30,6 +31,7 @@ export interface DatagramDescriptor {
   fd: number
 }
 
+/** Called from the event loop, never before `openDatagrams` has returned. */
 export interface DatagramHandlers {
   /** Both are views that the next datagram overwrites: copy what is kept. */
   onMessage: (message: Uint8Array, peer: Peer) => void
@@ -37,10 +39,14 @@ export interface DatagramHandlers {
   onError: (code: string) => void
 }
 
+/** An open udp socket. */
 export interface DatagramSocket {
   /** It stays the socket's. */
   readonly fd: number
-  /** false where the kernel did not take it: no buffer space, no route. A datagram may be lost anyway. */
+  /**
+   * To `peer`, or to the one of `connect`. False where the kernel did not take it: no buffer space, no route. A datagram
+   * may be lost anyway.
+   */
   send(message: Uint8Array, peer?: Peer): boolean
   close(): void
 }

@@ -41,6 +41,7 @@ export function writeFd(fd: number, data: Uint8Array | string): number {
   return wouldBlock(result) ? 0 : check(result, 'write')
 }
 
+/** Both ends of a pipe, the caller's to close. */
 export interface Pipe {
   read: number
   write: number
@@ -63,6 +64,7 @@ export function setNonblocking(fd: number, on = true): void {
   check(native.setNonblocking(checkFd(fd), on ? 1 : 0), 'fcntl(F_SETFL)')
 }
 
+/** O_NONBLOCK of the open file behind the descriptor, which its duplicates share. */
 export function isNonblocking(fd: number): boolean {
   return check(native.isNonblocking(checkFd(fd)), 'fcntl(F_GETFL)') === 1
 }

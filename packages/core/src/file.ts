@@ -24,6 +24,7 @@ const native = addon as {
   fsync(fd: number, dataOnly: number): number
 }
 
+/** What stat(2) says of a file. */
 export interface FileStat {
   /** Type and permissions, as `st_mode`. */
   mode: number
@@ -39,6 +40,7 @@ export interface FileStat {
   mtimeNs: bigint
 }
 
+/** inode(7): the type in `st_mode`, and its values. */
 export const S_IFMT = 0o170000
 export const S_IFSOCK = 0o140000
 export const S_IFLNK = 0o120000
@@ -48,6 +50,7 @@ export const S_IFDIR = 0o040000
 export const S_IFCHR = 0o020000
 export const S_IFIFO = 0o010000
 
+/** renameat2(2). */
 export const RENAME_NOREPLACE = 1
 export const RENAME_EXCHANGE = 2
 export const RENAME_WHITEOUT = 4
@@ -68,6 +71,7 @@ export function mknodat(dirfd: number, path: Path, mode: number, major = 0, mino
   check(native.mknodat(checkDirfd(dirfd), checkPath(path), mode, major, minor), 'mknodat', { path })
 }
 
+/** symlinkat(2): the entry `path` of `dirfd` becomes a link whose text is `target`. */
 export function symlinkat(target: Path, dirfd: number, path: Path): void {
   const result = native.symlinkat(checkPath(target, 'target'), checkDirfd(dirfd), checkPath(path))
   check(result, 'symlinkat', { path: target, dest: path })
@@ -90,6 +94,7 @@ export function unlinkat(dirfd: number, path: Path, flags = 0): void {
   check(native.unlinkat(checkDirfd(dirfd), checkPath(path), checkFlags(flags, 0x200)), 'unlinkat', { path })
 }
 
+/** renameat2(2); `flags`: RENAME_…. */
 export function renameat2(oldFd: number, oldPath: Path, newFd: number, newPath: Path, flags = 0): void {
   checkPath(oldPath, 'oldPath')
   checkPath(newPath, 'newPath')
@@ -117,6 +122,7 @@ export function fstatat(dirfd: number, path: Path): FileStat {
   return stat(checkDirfd(dirfd), checkPath(path), AT_SYMLINK_NOFOLLOW)
 }
 
+/** fstat(2), of O_PATH descriptors too. */
 export function fstat(fd: number): FileStat {
   return stat(checkFd(fd), '', AT_EMPTY_PATH)
 }
@@ -136,6 +142,7 @@ function stat(dirfd: number, path: Path, flags: number): FileStat {
   }
 }
 
+/** fchmod(2); not for O_PATH descriptors (EBADF), for which `fchmodat` with an empty path is. */
 export function fchmod(fd: number, mode: number): void {
   check(native.fchmod(checkFd(fd), checkInteger(mode, 'mode', 0, 0o7777)), 'fchmod')
 }
@@ -171,6 +178,7 @@ export function readdir(fd: number): Buffer[] {
   return result as Buffer[]
 }
 
+/** ftruncate(2); `length` in bytes. */
 export function ftruncate(fd: number, length: number): void {
   check(
     native.ftruncate(checkFd(fd), checkInteger(length, 'length', 0, Number.MAX_SAFE_INTEGER)),

@@ -16,6 +16,7 @@ const socketFd = 3
 /** Where the first call takes long. */
 const leaveMilliseconds = 1_000
 
+/** Whose calls a helper answers, and for how long it waits for the next one. */
 export interface FrontEnds {
   /** The program's arguments. */
   args: readonly string[]

@@ -22,12 +22,14 @@ import { peerPidfd, socketpair } from './socket.ts'
 
 const native = addon as { endedChildPidfd(): number }
 
+/** One hierarchy of cgroup v1, and where it is mounted. */
 export interface CgroupHierarchyMount {
   /** `memory`, `cpu,cpuacct`, `name=systemd`; empty for the v2 tree of a hybrid host. */
   controllers: string[]
   mount: string
 }
 
+/** How this machine's cgroups are mounted. A hybrid host is version 1, its v2 tree one of the hierarchies. */
 export type CgroupLayout =
   | { version: 2; mount: string; controllers: string[] }
   | { version: 1; hierarchies: CgroupHierarchyMount[] }

@@ -12,6 +12,7 @@ import { pidfdWait, type ProcessExit } from './pidfd.ts'
 import { socketpair } from './socket.ts'
 import { watchFd } from './watch.ts'
 
+/** A program to run in namespaces that are there already. */
 export interface EnterOptions {
   /** Descriptors of the namespaces to join. */
   namespaces: Partial<Record<NamespaceType, number>>

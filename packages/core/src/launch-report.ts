@@ -8,6 +8,7 @@
 import { HoldfastError } from '@holdfast/errors'
 import { receiveMessage } from './socket.ts'
 
+/** What the launcher says on its channel; drawn in launcher/report.c. */
 export type LaunchReport =
   /** A step failed; `errno` is positive. */
   | { kind: 'error'; step: number; errno: number; syscall: string; detail: string }

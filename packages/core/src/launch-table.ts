@@ -14,6 +14,7 @@ const modes = { launch: 0, enter: 1, direct: 2 } as const
 const asItIs = 0x7fff_ffff
 const shares = { none: 0, 'stage-one': 1, init: 2 } as const
 
+/** What the launcher has to know before the first step. */
 export interface TableHeader {
   /**
    * `launch`: with a keeper that stays. `enter`: the launcher itself waits for the program and ends as it does.
@@ -45,6 +46,7 @@ export interface TableHeader {
 /** What comes with that word: the rest is the program. */
 export const maxProgram = 65_536 - 1
 
+/** The launcher's table of steps, written one field after another; launch-opcodes.ts has the steps. */
 export class TableWriter {
   #bytes = Buffer.allocUnsafe(4096)
   #length = 0

@@ -13,6 +13,7 @@ const native = addon as {
   startLauncher(program: number, title: string, table: Buffer, fds: Int32Array, out: Int32Array): number
 }
 
+/** What the launcher is started with. */
 export interface LaunchRequest {
   table: TableWriter
   header: TableHeader
@@ -24,6 +25,7 @@ export interface LaunchRequest {
   stdio?: readonly [number, number, number]
 }
 
+/** The launcher that was started. */
 export interface LauncherProcess {
   pid: number
   /** Close-on-exec; the caller's to close. Reap with `pidfdWait`. */

@@ -13,6 +13,7 @@ const MFD_CLOEXEC = 1
 const MFD_ALLOW_SEALING = 2
 const MFD_EXEC = 0x10
 
+/** fcntl(2), F_ADD_SEALS. */
 export const F_SEAL_SEAL = 1
 export const F_SEAL_SHRINK = 2
 export const F_SEAL_GROW = 4

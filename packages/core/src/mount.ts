@@ -26,15 +26,18 @@ const native = addon as {
   umount(path: Path, flags: number): number
 }
 
+/** open_tree(2). */
 export const OPEN_TREE_CLONE = 1
 export const OPEN_TREE_CLOEXEC = 0o2000000
 
+/** move_mount(2): F of the source, T of the target. */
 export const MOVE_MOUNT_F_SYMLINKS = 0x01
 export const MOVE_MOUNT_F_EMPTY_PATH = 0x04
 export const MOVE_MOUNT_T_SYMLINKS = 0x10
 export const MOVE_MOUNT_T_EMPTY_PATH = 0x40
 export const MOVE_MOUNT_BENEATH = 0x200
 
+/** mount_setattr(2). */
 export const MOUNT_ATTR_RDONLY = 0x01
 export const MOUNT_ATTR_NOSUID = 0x02
 export const MOUNT_ATTR_NODEV = 0x04
@@ -48,11 +51,13 @@ export const MOUNT_ATTR_NODIRATIME = 0x80
 export const MOUNT_ATTR_IDMAP = 0x10_0000
 export const MOUNT_ATTR_NOSYMFOLLOW = 0x20_0000
 
+/** mount_namespaces(7): the propagation of a mount. */
 export const MS_UNBINDABLE = 1 << 17
 export const MS_PRIVATE = 1 << 18
 export const MS_SLAVE = 1 << 19
 export const MS_SHARED = 1 << 20
 
+/** umount2(2). */
 export const MNT_FORCE = 1
 export const MNT_DETACH = 2
 export const MNT_EXPIRE = 4
@@ -93,6 +98,7 @@ const moveHints = {
   EINVAL: 'The target was opened in another mount namespace, or is not of the same kind (file, directory).',
 }
 
+/** fsopen(2): a context in which a file system of this type is configured. The descriptor is the caller's. */
 export function fsopen(type: string): number {
   const result = native.fsopen(checkPath(type, 'type'), 1 /* FSOPEN_CLOEXEC */)
   return check(result, 'fsopen', {
@@ -107,14 +113,17 @@ export function fspick(dirfd: number, path: Path): number {
   return check(native.fspick(checkDirfd(dirfd), checkPath(path), flags), 'fspick', { path })
 }
 
+/** fsconfig(2) of an option without a value, `ro` or `nosuid`. */
 export function fsconfigFlag(fd: number, key: string): void {
   fsconfig(fd, FSCONFIG.flag, key, null, 0)
 }
 
+/** fsconfig(2) of an option with a text, `size=64m`. */
 export function fsconfigString(fd: number, key: string, value: Path): void {
   fsconfig(fd, FSCONFIG.string, key, checkPath(value, key), 0)
 }
 
+/** fsconfig(2) of an option that is a descriptor, overlay's `lowerdir+`; it stays the caller's. */
 export function fsconfigFd(fd: number, key: string, value: number): void {
   fsconfig(fd, FSCONFIG.fd, key, null, checkFd(value, key))
 }
@@ -124,6 +133,7 @@ export function fsconfigCreate(fd: number): void {
   fsconfig(fd, FSCONFIG.create, null, null, 0)
 }
 
+/** Gives a mounted superblock (from `fspick`) the options that were set. */
 export function fsconfigReconfigure(fd: number): void {
   fsconfig(fd, FSCONFIG.reconfigure, null, null, 0)
 }
@@ -158,6 +168,7 @@ export function fsmount(fd: number, attributes = 0): number {
   return check(native.fsmount(checkFd(fd), 1 /* FSMOUNT_CLOEXEC */, attributes), 'fsmount')
 }
 
+/** mount_setattr(2), `struct mount_attr`. */
 export interface MountAttributeChange {
   /** MOUNT_ATTR_… to set and to clear. */
   set?: number

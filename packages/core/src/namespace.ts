@@ -124,6 +124,7 @@ export function openNamespace(path: string): number {
   })
 }
 
+/** ioctl_nsfs(2), NS_GET_NSTYPE. Throws HF_UNSUPPORTED for a type that is newer than this package. */
 export function namespaceType(fd: number): NamespaceType {
   const flag = check(native.namespaceType(checkFd(fd)), 'ioctl(NS_GET_NSTYPE)')
   for (const type of Object.keys(namespaceFlags) as NamespaceType[])
@@ -158,6 +159,7 @@ export function createUserNamespace(maps: { uid: readonly IdMapping[]; gid: read
   return check(native.createUserNamespace(uid, gid), 'clone(CLONE_NEWUSER)', { hints: usernsHints })
 }
 
+/** What to do where a user namespace can't be made, by errno. */
 export const usernsHints = {
   ENOSPC: 'No more user namespaces may be made: raise the sysctl user.max_user_namespaces.',
   EUSERS: 'User namespaces are nested more than 32 deep.',

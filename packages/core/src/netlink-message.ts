@@ -7,6 +7,7 @@
  */
 
 export const NLM_F_REQUEST = 0x1
+/** netlink(7). */
 export const NLM_F_ACK = 0x4
 export const NLM_F_EXCL = 0x200
 export const NLM_F_DUMP = 0x300
@@ -20,6 +21,7 @@ const NLA_TYPE_MASK = 0x3fff
 const headerBytes = 16
 const attributeHeaderBytes = 4
 
+/** One message of a datagram. */
 export interface NetlinkMessage {
   type: number
   /** What follows the header. A view of what it was read from. */
@@ -60,6 +62,7 @@ export function netlinkErrno({ payload }: NetlinkMessage): number {
   return -payload.readInt32LE(0)
 }
 
+/** One attribute with its header, padded to four bytes. */
 export function netlinkAttribute(type: number, data: Uint8Array): Buffer {
   const attribute = Buffer.alloc(aligned(attributeHeaderBytes + data.length))
   attribute.writeUInt16LE(attributeHeaderBytes + data.length, 0)

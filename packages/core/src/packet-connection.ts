@@ -5,6 +5,7 @@ import { memfdCreate } from './memfd.ts'
 import { receiveMessage, sendMessage } from './socket.ts'
 import { watchFd } from './watch.ts'
 
+/** One packet, taken apart. */
 export interface Packet {
   /** The first byte. */
   kind: string
@@ -15,6 +16,7 @@ export interface Packet {
 
 const maxPacket = 8192
 
+/** Takes over `fd`, a connected SOCK_SEQPACKET socket. */
 export class PacketConnection {
   readonly #fd: number
   /** Until the other end was seen to be gone, or it was closed here. */

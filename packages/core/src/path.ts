@@ -8,12 +8,14 @@ const native = addon as {
 
 export { AT_FDCWD, type Path } from './argument.ts'
 
+/** The *at calls, openat(2) and those beside it. */
 export const AT_SYMLINK_NOFOLLOW = 0x100
 export const AT_REMOVEDIR = 0x200
 export const AT_SYMLINK_FOLLOW = 0x400
 export const AT_EMPTY_PATH = 0x1000
 export const AT_RECURSIVE = 0x8000
 
+/** open(2). */
 export const O_RDONLY = 0
 export const O_WRONLY = 1
 export const O_RDWR = 2
@@ -44,6 +46,7 @@ export const RESOLVE_IN_ROOT = 0x10
 /** Only what needs no I/O (EAGAIN otherwise). */
 export const RESOLVE_CACHED = 0x20
 
+/** openat2(2), `struct open_how`. */
 export interface OpenHow {
   /** O_…; close-on-exec is always added. */
   flags?: number

@@ -20,6 +20,7 @@ const native = addon as {
 /** How a process ended: by exit(2) with a code, or by a signal's number. */
 export type ProcessExit = { exitCode: number; signal?: undefined } | { exitCode?: undefined; signal: number }
 
+/** pidfd_open(2): the process that has this number in our pid namespace now. ESRCH where there is none. */
 export function pidfdOpen(pid: number): number {
   return check(native.pidfdOpen(checkPid(pid), 0), 'pidfd_open', { path: String(pid) })
 }
@@ -93,6 +94,7 @@ function exitOf(out: Int32Array): ProcessExit {
   return out[0] === CLD_EXITED ? { exitCode: out[1]! } : { signal: out[1]! }
 }
 
+/** ioctl PIDFD_GET_INFO, Linux 6.13. */
 export interface PidfdInfo {
   pid: number
   tgid: number
@@ -134,6 +136,7 @@ export function exitOfStatus(status: number): ProcessExit {
   return signal === 0 ? { exitCode: (status >> 8) & 0xff } : { signal }
 }
 
+/** proc_pid_stat(5), in part. */
 export interface ProcessStat {
   /** A letter of proc_pid_stat(5): `Z` is a zombie, and `X` one that is being reaped. */
   state: string

@@ -64,6 +64,7 @@ const protocols = [
   { number: 6, checksum: 16 },
 ]
 
+/** A port that leads to another one of the same address. */
 export interface PortRedirect {
   /** The table's name, which says whose it is to people who list the rules. */
   table: string

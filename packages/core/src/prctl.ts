@@ -19,6 +19,7 @@ export function setChildSubreaper(on = true): void {
   check(native.prctl(PR_SET_CHILD_SUBREAPER, on ? 1 : 0), 'prctl(PR_SET_CHILD_SUBREAPER)')
 }
 
+/** PR_GET_CHILD_SUBREAPER. */
 export function isChildSubreaper(): boolean {
   return check(native.prctl(PR_GET_CHILD_SUBREAPER, 0), 'prctl(PR_GET_CHILD_SUBREAPER)') === 1
 }
@@ -28,6 +29,7 @@ export function setDumpable(on: boolean): void {
   check(native.prctl(PR_SET_DUMPABLE, on ? 1 : 0), 'prctl(PR_SET_DUMPABLE)')
 }
 
+/** PR_GET_DUMPABLE. */
 export function isDumpable(): boolean {
   return check(native.prctl(PR_GET_DUMPABLE, 0), 'prctl(PR_GET_DUMPABLE)') === 1
 }
@@ -37,6 +39,7 @@ export function setNoNewPrivs(): void {
   check(native.prctl(PR_SET_NO_NEW_PRIVS, 1), 'prctl(PR_SET_NO_NEW_PRIVS)')
 }
 
+/** PR_GET_NO_NEW_PRIVS, of the calling thread. */
 export function hasNoNewPrivs(): boolean {
   return check(native.prctl(PR_GET_NO_NEW_PRIVS, 0), 'prctl(PR_GET_NO_NEW_PRIVS)') === 1
 }

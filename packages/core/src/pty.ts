@@ -9,6 +9,7 @@ const native = addon as {
   passOutputThrough(fd: number): number
 }
 
+/** Both sides of a pseudoterminal, pty(7): descriptors, the caller's to close. */
 export interface Pty {
   master: number
   /** The other side, opened through the master and so not by a name that could lead elsewhere. */
@@ -24,6 +25,7 @@ export function openPty(): Pty {
   return { master: out[0]!, peer: out[1]!, index: out[2]! }
 }
 
+/** In characters. */
 export interface WindowSize {
   rows: number
   cols: number
@@ -36,6 +38,7 @@ export function setWindowSize(fd: number, rows: number, cols: number): void {
   check(native.setWindowSize(checkFd(fd), rows, cols), 'ioctl(TIOCSWINSZ)')
 }
 
+/** ioctl TIOCGWINSZ, ioctl_tty(2). */
 export function getWindowSize(fd: number): WindowSize {
   const out = new Int32Array(2)
   check(native.getWindowSize(checkFd(fd), out), 'ioctl(TIOCGWINSZ)')

@@ -1,6 +1,7 @@
 /** Files that a reader finds whole or not at all: written beside their place, then renamed into it. */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 
+/** How a file is put in its place. */
 export interface ReplaceOptions {
   /**
    * What a power cut may take: `none` (the default) the old content and the new, `content` the new at most, and

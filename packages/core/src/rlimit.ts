@@ -33,11 +33,13 @@ export const resourceNames = [
   'RLIMIT_RTTIME',
 ] as const
 
+/** getrlimit(2): the names after RLIMIT_. */
 export type ResourceName = (typeof resourceNames)[number]
 
 /** No limit. */
 export const RLIM_INFINITY = (1n << 64n) - 1n
 
+/** `struct rlimit`; RLIM_INFINITY where there is no limit. */
 export interface ResourceLimits {
   soft: bigint
   hard: bigint

@@ -33,6 +33,7 @@ export interface SeccompProfile {
   syscalls?: SeccompRule[]
 }
 
+/** OCI runtime-spec `linux.seccomp.syscalls[]`. */
 export interface SeccompRule {
   names: string[]
   action: string
@@ -40,6 +41,7 @@ export interface SeccompRule {
   args?: { index: number; value: number | bigint; valueTwo?: number | bigint; op: string }[]
 }
 
+/** A filter as the kernel takes it. */
 export interface CompiledSeccomp {
   /** An array of `struct sock_filter`, 8 bytes each, for seccomp(2). */
   program: Buffer

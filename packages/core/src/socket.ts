@@ -31,6 +31,7 @@ const native = addon as {
   joinNetlinkGroup(fd: number, group: number): number
 }
 
+/** unix(7), SO_PEERCRED. */
 export interface PeerCredentials {
   pid: number
   uid: number
@@ -128,6 +129,7 @@ export function receiveMessage(
   return undefined
 }
 
+/** A socket of another network namespace: what socket(2), bind(2), connect(2) and listen(2) are told. */
 export interface SocketInOptions {
   family: 'inet' | 'inet6' | 'packet'
   type: 'stream' | 'dgram' | 'raw'

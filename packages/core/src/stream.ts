@@ -3,6 +3,7 @@ import { createServer, Socket, connect as connectHere, type Server } from 'node:
 import { closeFd } from './descriptor.ts'
 import { openSocketIn } from './socket.ts'
 
+/** Where a tcp socket listens, or connects to. */
 export interface StreamPlace {
   /** Descriptor of the network namespace; absent: our own. */
   netns?: number | undefined
@@ -18,6 +19,7 @@ export interface ListenerDescriptor {
   fd: number
 }
 
+/** Node's server, with its descriptor. */
 export type ListeningServer = Server & {
   /** It stays the server's. */
   readonly fd: number

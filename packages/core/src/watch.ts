@@ -9,6 +9,7 @@ const native = addon as {
   watchClose(watch: object): void
 }
 
+/** What is waited for; what is not named is not. */
 export interface WatchInterest {
   readable?: boolean
   writable?: boolean
@@ -25,6 +26,7 @@ export interface WatchEvents {
   error: boolean
 }
 
+/** A watch, which keeps the event loop alive until it is closed or `unref`ed. */
 export interface Watch {
   /** Changes what is waited for; all false: nothing, until the next change. */
   update(interest: WatchInterest): void

@@ -15,9 +15,11 @@ const native = addon as {
   listxattr(path: string): Buffer | number
 }
 
+/** setxattr(2): fails where the attribute is there (CREATE), or is not (REPLACE). */
 export const XATTR_CREATE = 1
 export const XATTR_REPLACE = 2
 
+/** fsetxattr(2), of O_PATH descriptors too; `flags`: 0, XATTR_CREATE or XATTR_REPLACE. */
 export function fsetxattr(fd: number, name: string, value: Uint8Array, flags = 0): void {
   checkPath(name, 'name')
   checkInteger(flags, 'flags', 0, 3)
@@ -51,10 +53,12 @@ export function lsetxattrat(dirfd: number, path: Path, name: string, value: Uint
   withEntry(dirfd, path, (fd) => fsetxattr(fd, name, value, flags))
 }
 
+/** As `fgetxattr`, of an entry of a directory, never through a symbolic link. */
 export function lgetxattrat(dirfd: number, path: Path, name: string): Buffer | undefined {
   return withEntry(dirfd, path, (fd) => fgetxattr(fd, name))
 }
 
+/** As `flistxattr`, of an entry of a directory, never through a symbolic link. */
 export function llistxattrat(dirfd: number, path: Path): string[] {
   return withEntry(dirfd, path, flistxattr)
 }

@@ -1,5 +1,6 @@
 import type { ErrorCode } from './registry.ts'
 
+/** What an error has beside its code and message. */
 export interface ErrorDetails {
   /** What the reader can do about it, as a full sentence. */
   hint?: string | undefined
@@ -33,6 +34,7 @@ export class HoldfastError extends Error {
   }
 }
 
+/** A HoldfastError as it crosses a socket, and as the API answers it beside Docker's `message`. */
 export interface ErrorJson {
   code: ErrorCode
   message: string

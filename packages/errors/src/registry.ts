@@ -41,4 +41,5 @@ export const errorCodes = {
   HF_INTERNAL: 'A defect in Holdfast.',
 } as const satisfies Record<`HF_${string}`, string>
 
+/** A code of the registry: `HF_…`. */
 export type ErrorCode = keyof typeof errorCodes

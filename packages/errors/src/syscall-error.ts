@@ -1,3 +1,4 @@
+/** What is known of a system call that failed. */
 export interface SyscallErrorOptions {
   /** The positive errno, as in errno(3). */
   errno: number

@@ -19,6 +19,7 @@ export interface ImageConfig {
   }[]
 }
 
+/** What an image says about the containers made of it: `config` of the image configuration. */
 export interface ImageRunConfig {
   User?: string
   ExposedPorts?: Record<string, Record<string, never>>
@@ -34,6 +35,7 @@ export interface ImageRunConfig {
   OnBuild?: string[]
 }
 
+/** An image, as `docker images` and `inspect` show it. */
 export interface Image {
   /** `sha256:…` of the config. */
   id: string
@@ -50,6 +52,7 @@ export interface Image {
   lastTagged: string
 }
 
+/** One layer, as it lies on those beneath it. */
 export interface ImageLayer {
   /** `sha256:…`, of this layer on all beneath it (image-spec, config.md#layer-chainid). */
   chainId: string
@@ -63,6 +66,7 @@ export interface ImageUser {
   running: boolean
 }
 
+/** A container's writable layer, and what it lies on: directories for overlayfs, which the caller mounts. */
 export interface Snapshot {
   /** Unpacked layer directories, top first, for overlay's lowerdir. */
   lower: string[]
@@ -70,6 +74,7 @@ export interface Snapshot {
   work: string
 }
 
+/** All images and snapshots below one directory. */
 export interface ImageStore {
   /** A root file system as a tar stream (gzip, zstd or plain) becomes an image of one layer. Returns its id. */
   import(
@@ -129,6 +134,7 @@ export type ImageEvent = {
   reference?: string
 }
 
+/** Where the store lies, and who hears of it. */
 export interface ImageStoreOptions {
   root: string
   onEvent?: (event: ImageEvent) => void

@@ -7,6 +7,7 @@
  */
 import { HoldfastError } from '@holdfast/errors'
 
+/** A name of an image, taken apart. */
 export interface Reference {
   /** `docker.io`, `localhost:5000`, `[::1]:5000`. */
   domain: string

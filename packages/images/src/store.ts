@@ -21,6 +21,7 @@ import type { ReadyImage, Task } from './task.ts'
 import { Trash } from './trash.ts'
 import { treeSize } from './tree-size.ts'
 
+/** Makes `root` with mode 0700 where it is not there. Throws HF_STORE_LOCKED where another process has it open. */
 export const openImageStore: OpenImageStore = (options) =>
   // The promise is for what a later version may have to wait for; errors become rejections either way.
   new Promise((resolve) => resolve(new Store(options)))

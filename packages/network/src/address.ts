@@ -1,6 +1,7 @@
 /** IPv4 and IPv6 addresses and prefixes as text, bytes and numbers. */
 import { HoldfastError } from '@holdfast/errors'
 
+/** The version of the Internet Protocol. */
 export type Family = 4 | 6
 
 /** `value`: the address as a number of 32 or 128 bits, in the order of the network. */

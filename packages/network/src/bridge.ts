@@ -8,6 +8,7 @@ import type { EgressPolicy, EgressRule } from './policy/egress-rule.ts'
 import type { NetworkEvent } from './open-network/network-event.ts'
 import type { Repair } from './open-network/repair.ts'
 
+/** What a network is opened with. Addresses and subnets are text: `10.1.2.0/24`, `fd00:1::/64`. */
 export interface BridgeOptions {
   /** The network's name, for messages, rules and the IPAM store. */
   name: string
@@ -54,6 +55,7 @@ export interface BridgeOptions {
 /** What bridge and rules are made from; the leases aside. */
 export type RulesOptions = Omit<BridgeOptions, 'stateDir'>
 
+/** A port, or a range of ports, that is to be published. */
 export interface PortMapping {
   protocol: 'tcp' | 'udp' | 'sctp'
   containerPort: number
@@ -67,6 +69,7 @@ export interface PortMapping {
   hostIp?: string
 }
 
+/** One port of one host address, as it is published. */
 export interface PublishedPort {
   protocol: 'tcp' | 'udp' | 'sctp'
   containerPort: number
@@ -80,6 +83,7 @@ export interface PublishedPort {
   relay?: boolean
 }
 
+/** What is attached to a network, and how. */
 export interface AttachRequest {
   /** Whose attachment it is: the container's id. One id has one attachment per network. */
   id: string

@@ -12,6 +12,7 @@ import { policyText } from './policy/policy-ruleset.ts'
 import { openRefusalLog } from './policy/refusal-log.ts'
 import { installText } from './ruleset.ts'
 
+/** One thing that was looked at, and what to do about it. */
 export interface Diagnosis {
   check: string
   ok: boolean

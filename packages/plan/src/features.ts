@@ -40,6 +40,7 @@ export interface OciFeatures {
   potentiallyUnsafeConfigAnnotations: readonly string[]
 }
 
+/** OCI runtime-spec features.md: what this package knows of the specification. */
 export const ociFeatures: OciFeatures = {
   ociVersionMin: supportedVersions.min,
   ociVersionMax: supportedVersions.max,

@@ -1,10 +1,12 @@
 /** OCI hooks: those the shim runs on the host, and those the init runs in the container. */
+import type { OciConfig } from './config/config.ts'
 import type { OciHook } from './config/hooks.ts'
 import type { Container } from './container.ts'
 import type { ContainerPlan, ShimHook } from './plan.ts'
 import type { Step } from './step.ts'
 
-export function shimHooks({ config }: Pick<Container, 'config'>): ContainerPlan['hooks'] {
+/** The hooks that are run outside the container, in the order in which they are. */
+export function shimHooks({ config }: { config: OciConfig }): ContainerPlan['hooks'] {
   const { prestart = [], createRuntime = [], poststart = [], poststop = [] } = config.hooks ?? {}
   return {
     createRuntime: [...prestart, ...createRuntime].map(shimHook), // the deprecated ones first, as the specification has it

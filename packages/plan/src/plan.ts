@@ -140,6 +140,7 @@ export interface HostFacts {
   rootless?: boolean
 }
 
+/** One hierarchy of cgroup v1, and where it is mounted. */
 export interface CgroupHierarchy {
   /** `memory`, `cpu,cpuacct`, `name=systemd`; empty for the v2 tree of a hybrid host. */
   controllers: string[]

@@ -31,6 +31,7 @@ export interface MountAttributes {
   atime?: 'relatime' | 'noatime' | 'strictatime'
 }
 
+/** mount_namespaces(7). */
 export type Propagation = 'private' | 'shared' | 'slave' | 'unbindable'
 
 /** Attributes of an existing tree: what to set and what to clear, on the top mount, then on the whole tree. */
@@ -286,12 +287,14 @@ type StepKind =
   /** execve(2), looked up along PATH of `env` as execvp(3). With `init` the program stays as PID 1 and reaps. */
   | { do: 'exec'; args: string[]; env: string[]; init: boolean }
 
+/** makedev(3). */
 export interface DeviceNumber {
   type: 'b' | 'c'
   major: number
   minor: number
 }
 
+/** What a clock of a time namespace is ahead by; time_namespaces(7). */
 export interface TimeOffset {
   secs: number
   nanosecs: number
@@ -308,6 +311,7 @@ export interface SeccompProfile {
   syscalls?: SeccompRule[]
 }
 
+/** OCI runtime-spec `linux.seccomp.syscalls[]`. */
 export interface SeccompRule {
   names: string[]
   action: string

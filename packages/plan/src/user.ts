@@ -4,6 +4,7 @@
  */
 import { HoldfastError } from '@holdfast/errors'
 
+/** Who a process runs as, in the container's own ids. */
 export interface ResolvedUser {
   uid: number
   gid: number

@@ -8,10 +8,12 @@ import { HoldfastError } from '@holdfast/errors'
 
 const kinds = { stdin: 0, stdout: 1, stderr: 2, window: 3, close: 4 } as const
 
+/** The standard streams of a process. */
 export type StreamName = 'stdin' | 'stdout' | 'stderr'
 
 /** `ended`: every stream has ended and was delivered. `lagged`: this client read too slowly. `detached`: it has gone. */
 export const closeReasons = ['ended', 'lagged', 'detached'] as const
+/** Why a channel was closed. */
 export type CloseReason = (typeof closeReasons)[number]
 
 /** How much of a stream goes into one frame. */
@@ -20,6 +22,7 @@ export const maxStreamChunk = 1 << 16
 /** What one side may have sent in a channel that the other has not yet made room for again. */
 export const streamWindow = 1 << 18
 
+/** A binary frame, taken apart. */
 export type ChannelFrame =
   | { channel: number; kind: StreamName; payload: Uint8Array }
   | { channel: number; kind: 'window'; bytes: number }
@@ -27,6 +30,7 @@ export type ChannelFrame =
 
 const headerLength = 5
 
+/** `payload` has at most `maxStreamChunk` bytes. */
 export function encodeStream(channel: number, stream: StreamName, payload: Uint8Array): Uint8Array {
   return encode(channel, kinds[stream], payload)
 }
@@ -36,6 +40,7 @@ export function encodeWindow(channel: number, bytes: number): Uint8Array {
   return encode(channel, kinds.window, bigEndian(bytes))
 }
 
+/** The last frame of a channel. */
 export function encodeClose(channel: number, reason: CloseReason): Uint8Array {
   return encode(channel, kinds.close, Uint8Array.of(closeReasons.indexOf(reason)))
 }

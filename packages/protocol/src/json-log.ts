@@ -40,6 +40,7 @@ export function entrySuffix(stream: StreamName, time: string): Uint8Array {
   return new Uint8Array(Buffer.from(`","stream":"${stream}","time":"${time}"}\n`))
 }
 
+/** What `writeEntries` has written. */
 export interface Entries {
   /** Where the entries end in `out`. */
   end: number
@@ -139,6 +140,7 @@ function writeUnicode(out: Uint8Array, at: number, code: number): number {
   return at
 }
 
+/** One entry of the log. `time` is RFC 3339 with nanoseconds. */
 export interface LogLine {
   stream: 'stdout' | 'stderr'
   time: string

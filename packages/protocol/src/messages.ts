@@ -43,11 +43,13 @@ export interface ShimSpec {
   token: string
 }
 
+/** Where a container's output is written down. */
 export type LogSpec =
   | { driver: 'none' }
   /** Docker's json-file format. `maxSize` in bytes (-1: unlimited), `maxFile` at least 1. */
   | { driver: 'json-file'; path: string; maxSize: number; maxFile: number }
 
+/** As in /proc/PID/ns; namespaces(7). */
 export type NamespaceType = 'cgroup' | 'ipc' | 'mnt' | 'net' | 'pid' | 'time' | 'user' | 'uts'
 
 /** A namespace of the container: `fd` is its number in the shim's descriptor table (pidfd_getfd(2) reaches it). */
@@ -57,6 +59,7 @@ export interface NamespaceHandle {
   origin: 'new' | 'joined' | 'host'
 }
 
+/** How a process ended. */
 export interface ExitRecord {
   /** 0–255; 128+n when a signal ended it; `null` where nobody saw it end. */
   exitCode: number | null
@@ -66,6 +69,7 @@ export interface ExitRecord {
   finishedAt: string
 }
 
+/** One more process in a container. */
 export interface ExecSpec {
   args: string[]
   env: string[]
@@ -88,6 +92,7 @@ export interface ChannelStreams {
   stderr: boolean
 }
 
+/** How an exec is doing. `pid` is the host's; null before it runs and after its end. */
 export interface ExecState {
   id: string
   pid: number | null
@@ -95,6 +100,7 @@ export interface ExecState {
   exit: ExitRecord | null
 }
 
+/** How a shim and its container are doing. */
 export interface ShimState {
   id: string
   shimPid: number
@@ -110,6 +116,7 @@ export interface ShimState {
   log: { dropped: number }
 }
 
+/** The states of a container; lifecycle.ts has the table. */
 export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped'
 
 /** Every request: its parameters and its result. */
@@ -146,6 +153,7 @@ export interface Requests extends NetworkRequests {
   delete: { params: { force: boolean }; result: Record<string, never> }
 }
 
+/** The names of all requests. */
 export type Method = keyof Requests
 
 /** Sent on every control connection. */
@@ -165,10 +173,12 @@ export type ShimEvent =
   | { event: 'unmounted' }
   | { event: 'exec-exited'; execId: string; exit: ExitRecord }
 
+/** A text frame from the supervisor. `id` is the sender's, and comes back with the answer. */
 export interface RequestFrame<M extends Method = Method> {
   id: number
   method: M
   params: Requests[M]['params']
 }
 
+/** The answer to the request with this `id`. */
 export type ResponseFrame = { id: number; result: unknown } | { id: number; error: ErrorJson }

@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot'
 
+/** What a container's resolver answers with, and whom it asks. */
 export interface DnsSpec {
   table: {
     /** Of every answer, in seconds. */
@@ -18,6 +19,7 @@ export interface DnsSpec {
   tell?: boolean
 }
 
+/** One container, as the resolver of another knows it. */
 export interface DnsHostSpec {
   /** The container's id. */
   id: string
@@ -34,6 +36,7 @@ export interface RelaySpec {
   target: { address: string; port: number }
 }
 
+/** The requests about names and relayed ports. */
 export interface NetworkRequests {
   /** Names at 127.0.0.11:53 in the container's network; `null`: none any more. Replaces what was there. */
   'dns.set': { params: { dns: DnsSpec | null }; result: Record<string, never> }

@@ -2,6 +2,7 @@
 import { HoldfastError } from '@holdfast/errors'
 import { streamWindow } from './channel.ts'
 
+/** The receiving half of a channel: counts what came and what was taken, and so what may come. */
 export class ReceiveWindow {
   #received = 0
   #taken = 0

@@ -7,6 +7,7 @@ interface Chunk {
   payload: Uint8Array
 }
 
+/** Gives to `send` at once what there is room for, and the rest as the other side makes room. */
 export class SendQueue {
   readonly #send: (stream: StreamName, payload: Uint8Array) => void
   readonly #waiting: Chunk[] = []

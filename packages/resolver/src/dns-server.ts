@@ -13,6 +13,7 @@ import type { ByteStream, Datagrams, DnsSockets } from './sockets.ts'
 import type { DnsTable } from './table.ts'
 import { cutAnswer, learnedAddresses, type LearnedAddresses } from './upstream-answer.ts'
 
+/** What a resolver is made of. */
 export interface DnsServerOptions {
   sockets: DnsSockets
   /** Descriptor of the network namespace that it answers in. It stays the caller's, and open as long as the server. */
@@ -39,6 +40,7 @@ export interface DnsServerOptions {
   onProblem?: (message: string) => void
 }
 
+/** Where docker's resolver answers too. */
 export const defaultAddress = '127.0.0.11'
 const rounds = 2
 const maxTcp = 65_535

@@ -12,6 +12,7 @@
 import { isTruncated, responseCode } from './upstream-answer.ts'
 import { responseCodes } from './wire.ts'
 
+/** A server that is asked what the table doesn't know. */
 export interface Upstream {
   /** Numeric. */
   address: string
@@ -21,8 +22,10 @@ export interface Upstream {
   from?: 'host' | 'container'
 }
 
+/** How a question came, or is asked. */
 export type Transport = 'udp' | 'tcp'
 
+/** What is to be done next about a question. */
 export type Action =
   /** Send to that upstream, and say so if it takes longer than `timeoutMs`. */
   | { do: 'ask'; upstream: number; transport: Transport; timeoutMs: number }

@@ -21,6 +21,7 @@ export type Lookup = Known | { exists: boolean; zone: number } | undefined
 
 const shortId = 12
 
+/** A table made ready to be asked. Throws HF_BAD_REQUEST for a bad one. */
 export class NameIndex {
   readonly ttl: number
   readonly #names = new Map<string, Known>()

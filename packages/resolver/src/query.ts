@@ -11,6 +11,7 @@ import {
   write16,
 } from './wire.ts'
 
+/** A question, taken apart. */
 export interface Query {
   /** As it came: a view of the caller's buffer. */
   message: Uint8Array

@@ -38,6 +38,7 @@ export interface Descriptor {
   fd: number
 }
 
+/** The sockets that a resolver is given. `@holdfast/core` has functions of these names. */
 export interface DnsSockets {
   /** Message and peer are views that the next message overwrites. */
   openDatagrams(

@@ -11,6 +11,7 @@ export interface DnsTable {
   local?: string[]
 }
 
+/** One container in one network. */
 export interface DnsHost {
   /**
    * The container's id. A question may name it in short, by 12 characters or more; not whole where it has 64, since
@@ -31,6 +32,7 @@ export function changeTable(table: DnsTable, change: DnsChange): DnsTable {
   return { ...table, hosts: [...table.hosts.filter((host) => !gone.has(key(host))), ...(change.put ?? [])] }
 }
 
+/** Hosts that come, in the place of those with the same id and domain, and hosts that go. */
 export interface DnsChange {
   put?: DnsHost[]
   remove?: Pick<DnsHost, 'id' | 'domain'>[]

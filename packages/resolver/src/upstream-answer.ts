@@ -32,6 +32,7 @@ export function isTruncated(message: Uint8Array): boolean {
   return (read16(message, 2) & flags.truncated) !== 0
 }
 
+/** What an upstream server answered for a name. */
 export interface LearnedAddresses {
   /** The name that was asked for, in lower case. */
   name: string

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { processesIn } from './processes-in.ts'
 
+/** Whose leftovers are looked for. */
 export interface LeakSearch {
   /** The instance's name: links, nftables tables, cgroups and processes that bear it are its own. */
   instance: string

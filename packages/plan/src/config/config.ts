@@ -53,6 +53,7 @@ const config = struct({
   linux: optional(linux),
 })
 
+/** OCI runtime-spec 1.3, `config.json`: what was read and checked. What is unknown there is not here. */
 export type OciConfig = Infer<typeof config>
 
 /**

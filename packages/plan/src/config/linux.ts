@@ -87,6 +87,7 @@ const linuxShape = struct({
 })
 
 export type OciLinux = Infer<typeof linuxShape>
+/** OCI runtime-spec `linux.devices[]`. */
 export type OciDevice = Infer<typeof device>
 
 export const linux: Reader<OciLinux> = (value, path) => {

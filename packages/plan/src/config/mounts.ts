@@ -46,6 +46,7 @@ const mount = struct({
   gidMappings: optional(idMappings),
 })
 
+/** OCI runtime-spec `mounts[]`. */
 export type OciMount = Infer<typeof mount>
 
 export const mounts: Reader<OciMount[]> = (value, path) => {

@@ -111,6 +111,7 @@ const process = struct({
   commandLine: optional(nonEmpty),
 })
 
+/** OCI runtime-spec `process`. */
 export type OciProcess = Infer<typeof process>
 export type OciCapabilities = NonNullable<OciProcess['capabilities']>
 

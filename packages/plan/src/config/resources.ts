@@ -94,5 +94,7 @@ export const resources = struct({
   unified: optional(map(string)),
 })
 
+/** OCI runtime-spec `linux.resources`. */
 export type OciResources = Infer<typeof resources>
+/** OCI runtime-spec `linux.resources.devices[]`. */
 export type OciDeviceRule = Infer<typeof deviceRule>

@@ -12,6 +12,7 @@ import type { Logger } from './route.ts'
 import { allRoutes } from './routes/index.ts'
 import { rawHead, standardHeaders } from './standard-headers.ts'
 
+/** What is served, and where. */
 export interface ServeOptions {
   engine: Engine
   /** `unix:///run/holdfast/holdfast.sock`, `fd://3`. */
@@ -23,6 +24,7 @@ export interface ServeOptions {
   group?: string | undefined
 }
 
+/** A server that is listening. */
 export interface ApiServer {
   /** Stops accepting, ends idle connections and streams, and takes the socket files away. Containers go on. */
   close(): Promise<void>

@@ -29,6 +29,7 @@ export interface ContainerConfig {
   MacAddress?: string
 }
 
+/** Docker's `HostConfig`, of POST /containers/create. */
 export interface HostConfig {
   Binds: string[]
   Mounts: Mount[]
@@ -123,6 +124,7 @@ export interface Mount {
   TmpfsOptions?: { SizeBytes?: number; Mode?: number }
 }
 
+/** Docker's `NetworkingConfig`, of POST /containers/create. */
 export interface NetworkingConfig {
   EndpointsConfig: Record<
     string,

@@ -71,6 +71,7 @@ export interface MountPoint {
   subpath?: string
 }
 
+/** An exec, as the engine remembers it. */
 export interface ExecRecord {
   id: string
   containerId: string

@@ -7,6 +7,10 @@ import type { ContainerConfig, HostConfig, NetworkingConfig } from './container-
 import type { EngineEvent, EventFilter } from './events/events.ts'
 import type { ImageStore } from '@holdfast/images'
 
+/**
+ * What can be asked of an engine. A container is named by its name, its id, or the beginning of an id that no other
+ * has; HF_CONTAINER_NOT_FOUND where there is none.
+ */
 export interface Engine {
   readonly instance: string
   readonly images: ImageStore
@@ -82,8 +86,10 @@ export interface Engine {
   removeImage(ref: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeletion[]>
 }
 
+/** What `docker rmi` prints. */
 export type ImageDeletion = { Untagged: string } | { Deleted: string }
 
+/** What a client wants of a container's streams. */
 export interface AttachOptions {
   stdin: boolean
   stdout: boolean
@@ -106,6 +112,7 @@ export interface AttachSession {
   close(): void
 }
 
+/** Which part of a log. */
 export interface LogOptions {
   stdout: boolean
   stderr: boolean
@@ -128,11 +135,13 @@ export interface FrameOptions {
   multiplexed: boolean
 }
 
+/** A log that is being read. */
 export interface LogStream extends AsyncIterable<LogEntry> {
   /** `multiplexed`: each entry with Docker's 8-byte stream header; else raw, as for a container with a terminal. */
   frames(options: FrameOptions): AsyncIterable<Buffer>
 }
 
+/** One entry of a log. */
 export interface LogEntry {
   stream: 'stdout' | 'stderr'
   /** RFC 3339 with nanoseconds, as the log has it. */
@@ -141,6 +150,7 @@ export interface LogEntry {
   data: Buffer
 }
 
+/** One more process in a container. */
 export interface ExecOptions {
   args: string[]
   env: string[]
@@ -156,6 +166,7 @@ export interface ExecOptions {
   consoleSize?: [number, number]
 }
 
+/** How an exec is started. */
 export interface ExecStartOptions {
   detach: boolean
   tty: boolean
@@ -164,6 +175,7 @@ export interface ExecStartOptions {
   accepted?: () => void
 }
 
+/** What `docker info` says. */
 export interface EngineInfo {
   id: string
   version: string
@@ -174,6 +186,7 @@ export interface EngineInfo {
   warnings: string[]
 }
 
+/** A network, as `docker network inspect` shows it. */
 export interface NetworkRecord {
   /** 64 hex digits, the same for the life of the instance. */
   id: string
@@ -187,6 +200,7 @@ export interface NetworkRecord {
   options: Record<string, string>
 }
 
+/** A named volume. */
 export interface VolumeRecord {
   name: string
   /** Host path of its data. */
@@ -195,6 +209,7 @@ export interface VolumeRecord {
   labels: Record<string, string>
 }
 
+/** One namespace of one container, for `hold ns ls`. */
 export interface NamespaceReport {
   container: { id: string; name: string }
   type: string
@@ -207,6 +222,7 @@ export interface NamespaceReport {
   heldBy: string[]
 }
 
+/** A namespace with a name, which no process needs to be in. */
 export interface NamedNamespace {
   type: string
   name: string

@@ -24,6 +24,7 @@ import { nowText } from './time.ts'
 import { Turns } from './turns.ts'
 import { Volumes } from './mounts/volumes.ts'
 
+/** What an engine is opened with; `hold supervisor --help` has the defaults. */
 export interface EngineOptions {
   /** At most 8 characters: every name on the machine derives from it. */
   instance: string

@@ -9,6 +9,7 @@ export interface EngineEvent {
   timeNano: bigint
 }
 
+/** Which events. */
 export interface EventFilter {
   /** Nanoseconds since the epoch. */
   since?: bigint
