@@ -114,11 +114,13 @@ export interface Attachment {
 /** Whose policy: an attachment's, or the whole network's. */
 export type PolicyScope = 'network' | Pick<Attachment, 'id' | 'interface'>
 
+/** How long a detach takes. */
 export interface DetachOptions {
   /** Resolve only when the link is gone and its addresses are free (20 ms more). */
   wait?: boolean
 }
 
+/** An open network, as `openBridgeNetwork` gives it. */
 export interface BridgeNetwork {
   readonly options: BridgeOptions
   /**

@@ -7,6 +7,7 @@ export {
   type Prefix,
 } from './address.ts'
 export * from './bridge.ts'
+export type { Range } from './ipam.ts'
 export { openBridgeNetwork } from './open-network/open-bridge-network.ts'
 export { raiseLoopback } from './loopback.ts'
 export { chooseSubnet } from './subnet.ts'

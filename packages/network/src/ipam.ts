@@ -16,6 +16,7 @@ import { bootId } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/errors'
 import { contains, formatAddress, formatPrefix, parseAddress, type Address, type Prefix } from './address.ts'
 
+/** Addresses of one subnet that may be handed out. */
 export interface Range {
   subnet: Prefix
   /** First and last address that may be handed out by choice; one that is asked for may lie outside. */

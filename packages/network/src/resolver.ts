@@ -2,8 +2,10 @@
 import { connectIn, listenIn, openDatagrams, openPortRedirectIn } from '@holdfast/core'
 import { DnsServer, type DnsServerOptions, type DnsTable, type Upstream } from '@holdfast/resolver'
 
+/** As a `DnsServer` of `@holdfast/resolver` takes them, whose sockets are core's here. */
 export type ResolverOptions = Omit<DnsServerOptions, 'sockets' | 'inherited'>
 
+/** A resolver that answers. */
 export interface Resolver {
   /** Throws HF_BAD_REQUEST, and goes on with the table it has. */
   setTable(table: DnsTable): void

@@ -6,6 +6,7 @@ import type { PortMapping } from '../bridge.ts'
 import type { Address, Prefix } from '../address.ts'
 import type { Range } from '../ipam.ts'
 
+/** A network of the stateless verbs; `validate` makes one of CNI's JSON. */
 export interface NetworkConfig {
   /** As CNI restricts it: letters, digits, `_`, `.`, `-`. */
   name: string
@@ -21,6 +22,7 @@ export interface NetworkConfig {
   hostNetns?: number
 }
 
+/** How a container is linked to the host. */
 export type LinkConfig = BridgeLink | MacvlanLink | IpvlanLink | PointToPointLink | HostDevice
 
 /** A pair of links, one end a port of a bridge. The words are the reference bridge plugin's. */
@@ -51,9 +53,12 @@ export interface BridgeLink {
   disableContainerInterface: boolean
 }
 
+/** if_link.h: MACVLAN_MODE_…. */
 export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const
+/** if_link.h: IPVLAN_MODE_…. */
 export const ipvlanModes = { l2: 0, l3: 1, l3s: 2 } as const
 
+/** A link with a MAC address of its own on a link of the host's. */
 export interface MacvlanLink {
   kind: 'macvlan'
   /** A link of the host's; absent: that of its default route. */
@@ -61,6 +66,7 @@ export interface MacvlanLink {
   mode: keyof typeof macvlanModes
 }
 
+/** A link with the MAC address of the host's link that it lies on. `master` as for macvlan. */
 export interface IpvlanLink {
   kind: 'ipvlan'
   master?: string
@@ -82,6 +88,7 @@ export interface HostDevice {
   pciBusID?: string
 }
 
+/** Where addresses come from. */
 export type IpamConfig =
   | { from: 'own'; sets: Range[][]; routes: Route[]; reserved: Prefix[] }
   /** Another plugin's result comes with the request. */
@@ -99,6 +106,7 @@ export interface Route {
   scope?: number
 }
 
+/** As CNI 1.1.0 has it. */
 export interface Dns {
   nameservers?: string[]
   domain?: string
@@ -135,6 +143,7 @@ export interface Result {
   dns: Dns
 }
 
+/** As CNI 1.1.0 has it in results. */
 export interface ResultInterface {
   name: string
   mac?: string
@@ -145,6 +154,7 @@ export interface ResultInterface {
   pciID?: string
 }
 
+/** As CNI 1.1.0 has it in results. */
 export interface ResultAddress {
   /** With its prefix length: `10.1.2.3/24`. */
   address: string

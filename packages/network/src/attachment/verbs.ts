@@ -1,6 +1,7 @@
 /** The stateless verbs: what they take and give. No engine, no global state; JSON in, plain data out. */
 import type { NetworkConfig, Result, RuntimeConfig } from './network-config.ts'
 
+/** CNI's ADD. */
 export interface SetupRequest {
   network: NetworkConfig
   runtime?: RuntimeConfig
@@ -18,6 +19,7 @@ export interface SetupRequest {
   warn?: (message: string) => void
 }
 
+/** CNI's DEL. */
 export interface TeardownRequest {
   network: NetworkConfig
   containerId: string
@@ -28,12 +30,14 @@ export interface TeardownRequest {
   previous?: Result
 }
 
+/** CNI's CHECK. */
 export interface InspectRequest extends TeardownRequest {
   runtime?: RuntimeConfig
   /** Write rules again that somebody else flushed. */
   repair?: boolean
 }
 
+/** How an attachment is doing. */
 export interface Inspection {
   /** What setup returned; undefined: there is no such attachment. */
   result: Result | undefined
@@ -44,6 +48,7 @@ export interface Inspection {
   repaired: string[]
 }
 
+/** CNI's GC. */
 export interface SweepRequest {
   network: NetworkConfig
   /** Every other attachment of the network is removed; with none the network itself is. */

@@ -45,6 +45,7 @@ export interface Refusal {
   port?: number
 }
 
+/** What `watch` tells of. */
 export type NetworkEvent =
   /** `repaired`: it is as it should be again; `error` says why not, where that can be known. */
   | (Damage & { repaired: boolean; error?: unknown })

@@ -6,6 +6,7 @@ import { NetlinkSocket, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/netl
 import { repair, type Repair, type RepairContext } from './repair.ts'
 import { validateOptions } from '../validate.ts'
 
+/** Whether anything is changed. */
 export interface RepairOptions {
   /** Default true; false: only say what is amiss. */
   fix?: boolean

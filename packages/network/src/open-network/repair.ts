@@ -18,6 +18,7 @@ import { dumpLinks, parseLink } from '../netlink/rtnetlink.ts'
 
 export type RepairContext = RulesContext & Pick<NetworkContext, 'bridge'>
 
+/** Something that was amiss, and whether it is in order again. */
 export type Repair = Damage & { repaired: boolean; error?: unknown }
 
 /**
