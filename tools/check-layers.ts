@@ -1,5 +1,5 @@
-// Checks that the packages depend on each other only as design §3's table allows, and that every manifest and
-// tsconfig says what this one table says. `--write` writes the workspace dependencies and the tsconfig references.
+// Checks that the packages depend on each other only as one table allows, and that every manifest and tsconfig, and
+// ARCHITECTURE.md, says the same. `--write` writes the tsconfig references.
 import { readFileSync, readdirSync, writeFileSync, existsSync } from 'node:fs'
 import { join, dirname, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,7 +15,7 @@ const layers: Record<string, string[]> = {
   oci: ['shim', 'plan', 'core', 'errors'],
   network: ['core', 'resolver', 'errors'],
   images: ['core', 'errors'],
-  supervisor: ['protocol', 'plan', 'network', 'images', 'resolver', 'core', 'errors'],
+  supervisor: ['protocol', 'plan', 'network', 'images', 'core', 'errors'],
   cli: ['plan', 'core', 'errors'],
   testkit: [],
 }
@@ -42,6 +42,7 @@ for (const name of readdirSync(join(root, 'packages'))) {
   checkImports(name, dir, allowed)
 }
 checkRootReferences()
+checkArchitecture()
 
 if (problems.length > 0) {
   console.error(problems.join('\n'))
@@ -122,4 +123,23 @@ function expectFile(path: string, text: string): void {
   if (existsSync(path) && readFileSync(path, 'utf8') === text) return
   if (write) writeFileSync(path, text)
   else problems.push(`${relative(root, path)}: differs from the table; run tools/check-layers.ts --write`)
+}
+
+/** Rows such as "| `core` | what it is | errors |"; what is in parentheses is for the reader. */
+function checkArchitecture(): void {
+  const text = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
+  const rows = [...text.matchAll(/^\| `(\w+)` \| .* \| ([^|]+) \|$/gm)]
+  const written = Object.fromEntries(
+    rows.map(([, name = '', imports = '']) => [
+      name,
+      imports
+        .replace(/ \([^)]*\)/g, '')
+        .split(', ')
+        .filter((other) => other !== 'nothing'),
+    ]),
+  )
+  for (const name of new Set([...Object.keys(layers), ...Object.keys(written)])) {
+    if (layers[name]?.join() !== written[name]?.join())
+      problems.push(`ARCHITECTURE.md: the row of ${name} is not what tools/check-layers.ts has`)
+  }
 }
