@@ -4,7 +4,7 @@
  */
 import { HoldfastError } from '@holdfast/errors'
 import type { ImageConfig, ImageRunConfig } from './image-store.ts'
-import { isSha256 } from './reference.ts'
+import { isSha256 } from './names/reference.ts'
 
 export type JsonObject = Record<string, unknown>
 

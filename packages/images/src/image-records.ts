@@ -11,7 +11,7 @@ import { writeDurably } from './durable.ts'
 import { parseImageConfig } from './image-config.ts'
 import type { ImageConfig } from './image-store.ts'
 import { chainIdsOf, type LayerStore } from './layers.ts'
-import { fullReference, isSha256, parseReference } from './reference.ts'
+import { fullReference, isSha256, parseReference } from './names/reference.ts'
 
 export interface ImageRecord {
   schema: 1

@@ -1,12 +1,12 @@
 export * from './image-store.ts'
 export { openImageStore } from './store.ts'
-export { removeIfSmall } from './small-tree.ts'
-export { readInSnapshot } from './snapshot-view.ts'
+export { removeIfSmall } from './tree/small-tree.ts'
+export { readInSnapshot } from './tree/snapshot-view.ts'
 export {
   familiarName,
   familiarReference,
   fullReference,
   parseReference,
   withDefaultTag,
-} from './reference.ts'
-export type { Reference } from './reference.ts'
+} from './names/reference.ts'
+export type { Reference } from './names/reference.ts'

@@ -1,6 +1,6 @@
 /** Platforms as images name them: Go's words for systems and processors. */
 import { HoldfastError } from '@holdfast/errors'
-import type { Platform } from './task.ts'
+import type { Platform } from './task/task.ts'
 
 const architectures: Partial<Record<NodeJS.Architecture, string>> = {
   x64: 'amd64',

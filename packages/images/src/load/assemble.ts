@@ -5,7 +5,7 @@ import { checkDigest, digestOf, type ContentStore, type Descriptor } from '../co
 import { parseImageConfig } from '../image-config.ts'
 import { chainIdOf, chainIdsOf, type LayerStore } from '../layers.ts'
 import { decompress, type Compression } from '../tar/decompress.ts'
-import type { ReadyImage } from '../task.ts'
+import type { ReadyImage } from '../task/task.ts'
 import { keep, openMember, type Member } from './members.ts'
 
 export interface Stores {

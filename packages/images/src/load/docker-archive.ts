@@ -6,7 +6,7 @@ import { HoldfastError } from '@holdfast/errors'
 import { checkDigest, digestOf } from '../content.ts'
 import { isObject, parseJson, parseJsonObject, type JsonObject } from '../image-config.ts'
 import { storedReference } from '../image-records.ts'
-import type { ReadyImage } from '../task.ts'
+import type { ReadyImage } from '../task/task.ts'
 import { assemble, plainDigest, type Stores } from './assemble.ts'
 import { openMember, type Member, type Members } from './members.ts'
 

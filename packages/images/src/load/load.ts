@@ -1,7 +1,7 @@
 /** An archive of images, of whatever kind: `docker save`'s old and new, or an OCI layout. */
 import { HoldfastError } from '@holdfast/errors'
 import type { StoreDirectories } from '../directories.ts'
-import type { Platform, ReadyImage } from '../task.ts'
+import type { Platform, ReadyImage } from '../task/task.ts'
 import type { Stores } from './assemble.ts'
 import { loadDockerArchive, loadLegacyArchive } from './docker-archive.ts'
 import { Members } from './members.ts'

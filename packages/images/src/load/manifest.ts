@@ -5,8 +5,8 @@
 import { HoldfastError } from '@holdfast/errors'
 import type { Descriptor } from '../content.ts'
 import { isObject, maxLayers, parseJsonObject, type JsonObject } from '../image-config.ts'
-import { isSha256 } from '../reference.ts'
-import type { Platform } from '../task.ts'
+import { isSha256 } from '../names/reference.ts'
+import type { Platform } from '../task/task.ts'
 
 export interface IndexEntry extends Descriptor {
   isIndex: boolean

@@ -2,7 +2,7 @@
 import { HoldfastError } from '@holdfast/errors'
 import { checkDigest, type Descriptor } from '../content.ts'
 import { storedReference } from '../image-records.ts'
-import type { Platform, ReadyImage } from '../task.ts'
+import type { Platform, ReadyImage } from '../task/task.ts'
 import { assemble, type Stores } from './assemble.ts'
 import { chooseForPlatform, parseIndex, parseManifest, type IndexEntry } from './manifest.ts'
 import type { Member, Members } from './members.ts'

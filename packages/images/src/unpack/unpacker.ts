@@ -26,7 +26,7 @@ import {
   symlinkat,
   type FileStat,
 } from '@holdfast/core'
-import { removeFrom } from '../remove-tree.ts'
+import { removeFrom } from '../tree/remove-tree.ts'
 import { corrupt, printable } from '../tar/corrupt.ts'
 import type { TarEntry, TarSink, Timestamp } from '../tar/entry.ts'
 import { applyAttributes, applyTime, applyToNode } from './attributes.ts'

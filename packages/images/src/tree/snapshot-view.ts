@@ -21,9 +21,9 @@ import {
   S_IFMT,
   S_IFREG,
 } from '@holdfast/core'
-import type { ReadInSnapshot, Snapshot } from './image-store.ts'
-import { printable } from './tar/corrupt.ts'
-import { isWhiteout, opaqueAttribute } from './unpack/whiteout.ts'
+import type { ReadInSnapshot, Snapshot } from '../image-store.ts'
+import { printable } from '../tar/corrupt.ts'
+import { isWhiteout, opaqueAttribute } from '../unpack/whiteout.ts'
 
 /** The kernel's own bound on symbolic links in one path. */
 const maxLinks = 40

@@ -1,6 +1,6 @@
 /** From what people write to an image: a name, a name with a tag or digest, an id, or the start of one. */
 import { HoldfastError } from '@holdfast/errors'
-import { storedReference, type ImageRecords, type StoredImage } from './image-records.ts'
+import { storedReference, type ImageRecords, type StoredImage } from '../image-records.ts'
 import { familiarReference, parseReference, withDefaultTag } from './reference.ts'
 
 export interface FoundImage {

@@ -1,7 +1,7 @@
 /** What `docker rmi` takes away: references, then the image; and what it refuses, in dockerd's words. */
 import { HoldfastError } from '@holdfast/errors'
-import type { StoredImage } from './image-records.ts'
-import type { ImageStore, ImageUser } from './image-store.ts'
+import type { StoredImage } from '../image-records.ts'
+import type { ImageStore, ImageUser } from '../image-store.ts'
 import { familiarReference, fullName, parseReference } from './reference.ts'
 
 type Options = Parameters<ImageStore['remove']>[1]

@@ -3,7 +3,7 @@
  * https://docs.docker.com/reference/cli/docker/image/import/#change
  */
 import { HoldfastError } from '@holdfast/errors'
-import type { ImageRunConfig } from './image-store.ts'
+import type { ImageRunConfig } from '../image-store.ts'
 import { expand, nameValuePairs, wordsOf } from './words.ts'
 
 /** Applies one instruction to `config`. */

@@ -1,8 +1,8 @@
 /** The configuration of an image made from a file system's archive. */
 import { HoldfastError } from '@holdfast/errors'
 import { applyChanges } from './changes.ts'
-import { hostPlatform, parsePlatform } from './platform.ts'
-import type { ImportTemplate } from './task.ts'
+import { hostPlatform, parsePlatform } from '../platform.ts'
+import type { ImportTemplate } from '../task/task.ts'
 
 /** Throws HF_BAD_REQUEST for a change that is no instruction, HF_UNSUPPORTED for another system than Linux. */
 export function importTemplate(options: {

@@ -5,8 +5,8 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { AT_FDCWD, closeFd, O_DIRECTORY, O_NOFOLLOW, openat2, readdir } from '@holdfast/core'
-import type { StoreDirectories } from './directories.ts'
-import { runTask } from './run-task.ts'
+import type { StoreDirectories } from '../directories.ts'
+import { runTask } from '../task/run-task.ts'
 import { removeIfSmall } from './small-tree.ts'
 
 /** Containers often come and go by the dozen: one thread is started for many of them. */

@@ -12,7 +12,7 @@
  * process. Records stay with the store's thread: it alone decides which images there are.
  */
 import type { ErrorJson } from '@holdfast/errors'
-import type { Descriptor } from './content.ts'
+import type { Descriptor } from '../content.ts'
 
 export type Task =
   | { kind: 'import'; root: string; template: ImportTemplate }
