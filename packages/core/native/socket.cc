@@ -118,6 +118,12 @@ static Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// SO_PEEK_OFF: what is peeked next begins there, and moves it on; -1: at the first byte, always.
+static Napi::Value SetPeekOffset(const Napi::CallbackInfo& info) {
+  int offset = Int(info, 1, -1, INT32_MAX);
+  return Result(info.Env(), setsockopt(Fd(info, 0), SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset));
+}
+
 // The thread's own namespace must be back before anything else runs on it. A thread that stayed behind would do
 // everybody else's networking in a container's namespace, so the process ends rather than go on.
 static Napi::Value OpenSocketIn(const Napi::CallbackInfo& info) {
@@ -226,6 +232,7 @@ void InitSocket(Napi::Env env, Napi::Object exports) {
   exports["accept"] = Napi::Function::New(env, Accept);
   exports["socketpair"] = Napi::Function::New(env, SocketPair);
   exports["sendMessage"] = Napi::Function::New(env, SendMessage);
+  exports["setPeekOffset"] = Napi::Function::New(env, SetPeekOffset);
   exports["receiveMessage"] = Napi::Function::New(env, ReceiveMessage);
   exports["openSocketIn"] = Napi::Function::New(env, OpenSocketIn);
   exports["bindSocket"] = Napi::Function::New(env, BindSocket);

@@ -9,6 +9,7 @@ import { pidfdSendSignal } from './pidfd.ts'
 import {
   isTaken,
   peerCredentials,
+  peekFromFirst,
   peerPidfd,
   receiveMessage,
   sendMessage,
@@ -42,6 +43,28 @@ describe('messages', () => {
     expect(() => receiveMessage(b, 3)).toThrow(/EMSGSIZE/)
     expect(pipe2().read).toBe(lowest.read)
     for (const fd of [a, b, lowest.read, lowest.write]) closeFd(fd)
+  })
+
+  it('peeks one after the other, as often as is begun with the first, and what is read is gone', () => {
+    const [a, b] = socketpair('seqpacket')
+    for (const word of ['one', 'three', 'to']) sendMessage(a, word, [a])
+    const peeked = () => {
+      peekFromFirst(b)
+      const words: string[] = []
+      for (let message; (message = receiveMessage(b, 100, { peek: true }));) {
+        words.push(message.data.toString())
+        message.fds.forEach(closeFd)
+      }
+      return words
+    }
+    expect(peeked()).toEqual(['one', 'three', 'to'])
+    expect(peeked()).toEqual(['one', 'three', 'to'])
+    receiveMessage(b, 100)!.fds.forEach(closeFd)
+    expect(peeked()).toEqual(['three', 'to'])
+    sendMessage(a, 'more')
+    expect(peeked()).toEqual(['three', 'to', 'more'])
+    closeFd(a)
+    closeFd(b)
   })
 
   it('tells whether the peer has read everything', () => {

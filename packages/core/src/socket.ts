@@ -21,6 +21,7 @@ const native = addon as {
     maxFds: number,
     peek: number,
   ): { data: Buffer; fds: number[] } | number
+  setPeekOffset(fd: number, offset: number): number
   openSocketIn(netnsFd: number, family: number, type: number, protocol: number): number
   bindSocket(fd: number, family: number, address: string, port: number): number
   setReuseAddress(fd: number): number
@@ -127,6 +128,14 @@ export function receiveMessage(
   if (typeof result !== 'number') return result
   if (errnoName(-result) !== 'EAGAIN') check(result, 'recvmsg')
   return undefined
+}
+
+/**
+ * From here on each `receiveMessage` with `peek` gives the next message, the first one first, until there is none
+ * (SO_PEEK_OFF). For all who have this socket.
+ */
+export function peekFromFirst(fd: number): void {
+  check(native.setPeekOffset(checkFd(fd), 0), 'setsockopt(SO_PEEK_OFF)')
 }
 
 /** A socket of another network namespace: what socket(2), bind(2), connect(2) and listen(2) are told. */

@@ -30,7 +30,7 @@ export class NetworkServices {
   /** One after the other: each loads code, and replaces what the one before it made. */
   readonly #mutex = new Mutex()
   #dns: { server: DnsServer; spec: DnsSpec } | undefined
-  /** Where duplicates of what names are answered on lie. */
+  /** Where duplicates of what is listened on lie, from the first one on. */
   #vault: SocketVault | undefined
   #relays: Relay[] = []
   #closed = false
@@ -67,15 +67,17 @@ export class NetworkServices {
     return this.#mutex.run(async () => {
       const dns = this.#read(dnsFile) as DnsSpec | undefined
       const relays = this.#read(relaysFile) as RelaySpec[] | undefined
+      if (relays) await this.#attempt('relaying ports', () => this.#reopenRelays(relays))
       if (dns) await this.#attempt('answering names', () => this.#openDns(dns))
-      for (const relay of relays ?? [])
-        await this.#attempt('relaying a port', () => this.#setRelays([...this.#relays.map(specOf), relay]))
     })
   }
 
   /** The container has ended, and its network is to go: a socket in there would keep it. */
   close(): void {
     this.#closed = true
+    this.#vault?.empty() // first: what is closed below is then the last of each
+    this.#vault?.close()
+    this.#vault = undefined
     this.#closeDns()
     for (const relay of this.#relays.splice(0)) relay.close()
   }
@@ -116,18 +118,20 @@ export class NetworkServices {
     if (this.#closed) throw ended()
     const onProblem = (message: string) => this.#context.log('warn', `dns: ${message}`)
     const onAnswer = (learned: LearnedAddresses) => this.#tell(learned)
-    const vault = this.#container.vault()
+    const vault = this.#openVault()
     let found: ListeningDescriptors | undefined
-    const inherited = () => (found = vault?.peek() as ListeningDescriptors | undefined)
+    const inherited = () => {
+      const { datagrams, listener, ...redirect } = vault?.peek(isOfNames) ?? {}
+      if (datagrams !== undefined && listener !== undefined) found = { datagrams, listener, ...redirect }
+      return found
+    }
     try {
       this.#dns = { server: openDns({ netns: netns.fd, spec, inherited, onProblem, onAnswer }), spec }
     } catch (error) {
-      vault?.empty()
-      vault?.close()
+      vault?.remove(isOfNames)
       throw error
     }
-    if (found) this.#vault = vault
-    else this.#putAway(this.#dns.server, vault)
+    if (!found) this.#putAway('names', { ...this.#dns.server.descriptors })
   }
 
   /** Settles when who listens has taken note, at once where nobody does; the resolver waits no longer than it likes. */
@@ -143,21 +147,23 @@ export class NetworkServices {
     this.#untold.delete(number)
   }
 
-  /** Without it names go on, and are refused while there is no shim. */
-  #putAway({ descriptors }: DnsServer, vault: SocketVault | undefined): void {
-    this.#vault = vault
+  #openVault(): SocketVault | undefined {
+    return (this.#vault ??= this.#container.vault())
+  }
+
+  /** Without it they go on, and are refused while there is no shim. */
+  #putAway(what: string, fds: Readonly<Record<string, number>>): void {
+    if (Object.keys(fds).length === 0) return
     try {
-      if (descriptors) vault?.put({ ...descriptors })
+      this.#openVault()?.put(fds)
     } catch (error) {
-      this.#context.log('warn', `names will not outlive this shim: ${String(error)}`)
+      this.#context.log('warn', `${what} will not outlive this shim: ${String(error)}`)
     }
   }
 
   /** The duplicates first: then the server's are the last, and it closes them in their order. */
   #closeDns(): void {
-    this.#vault?.empty()
-    this.#vault?.close()
-    this.#vault = undefined
+    this.#vault?.remove(isOfNames)
     this.#dns?.server.close()
     this.#dns = undefined
   }
@@ -166,6 +172,7 @@ export class NetworkServices {
     const { openRelay } = await import('./relay.ts')
     if (this.#closed) throw ended()
     const kept = this.#relays.filter(({ spec }) => specs.some((wanted) => same(spec, wanted)))
+    const gone = this.#relays.filter((relay) => !kept.includes(relay))
     const opened: Relay[] = []
     try {
       for (const spec of specs) {
@@ -176,8 +183,30 @@ export class NetworkServices {
       for (const relay of opened) relay.close()
       throw error
     }
-    for (const relay of this.#relays) if (!kept.includes(relay)) relay.close()
+    this.#putAway('relays', byPlace(opened))
+    if (gone.length > 0) this.#vault?.remove((name) => gone.some(({ spec }) => placeOf(spec) === name))
+    for (const relay of gone) relay.close()
     this.#relays = [...kept, ...opened]
+  }
+
+  /** With who waits to be accepted. One that can't be had doesn't keep the others. */
+  async #reopenRelays(specs: RelaySpec[]): Promise<void> {
+    const { openRelay } = await import('./relay.ts')
+    if (this.#closed) return
+    const isWanted = (name: string) => specs.some((spec) => placeOf(spec) === name)
+    // What the shim before was killed over, after it had written down that it ends.
+    this.#openVault()?.remove((name) => !isOfNames(name) && !isWanted(name))
+    const found = this.#vault?.peek(isWanted) ?? {}
+    const anew: Relay[] = []
+    for (const spec of specs) {
+      const inherited = found[placeOf(spec)]
+      await this.#attempt('relaying a port', async () => {
+        const relay = openRelay(spec, inherited)
+        this.#relays.push(relay)
+        if (inherited === undefined) anew.push(relay)
+      })
+    }
+    this.#putAway('relays', byPlace(anew))
   }
 
   async #attempt(what: string, action: () => Promise<void>): Promise<void> {
@@ -203,8 +232,24 @@ export class NetworkServices {
   }
 }
 
-function specOf({ spec }: Relay): RelaySpec {
-  return spec
+/** Its name in the vault. */
+function placeOf({ protocol, listen: { address, port } }: RelaySpec): string {
+  return `${protocol} ${address} ${port}`
+}
+
+function byPlace(relays: readonly Relay[]): Record<string, number> {
+  return Object.fromEntries(relays.map(({ spec, fd }) => [placeOf(spec), fd]))
+}
+
+const names: readonly string[] = [
+  'datagrams',
+  'listener',
+  'redirect',
+] satisfies (keyof ListeningDescriptors)[]
+
+/** Of what lies in the vault. */
+function isOfNames(name: string): boolean {
+  return names.includes(name)
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -4,7 +4,7 @@
  * network: the container sees the gateway's address, as for a port that is translated from 127.0.0.1. (From inside the
  * container's own network it would see its own address, which some programs trust.)
  */
-import type { Server, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { connectIn, listenIn, openDatagrams, type DatagramSocket } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { RelaySpec } from '@holdfast/protocol'
@@ -18,22 +18,28 @@ const flowIdleMs = 90_000
 
 export interface Relay {
   readonly spec: RelaySpec
+  /** Of the socket that listens. It stays the relay's. */
+  readonly fd: number
   /** Ends what goes through it, too. */
   close(): void
 }
 
-/** Throws HF_PORT_IN_USE, or HF_BAD_REQUEST where the address is not the host's. */
-export function openRelay(spec: RelaySpec): Relay {
+/**
+ * `inherited`: the descriptor that an earlier relay of this port listened on, or a duplicate; it is taken over, with who
+ * waits there. Throws HF_PORT_IN_USE, or HF_BAD_REQUEST where the address is not the host's.
+ */
+export function openRelay(spec: RelaySpec, inherited?: number): Relay {
   try {
-    return spec.protocol === 'tcp' ? openTcp(spec) : openUdp(spec)
+    return spec.protocol === 'tcp' ? openTcp(spec, inherited) : openUdp(spec, inherited)
   } catch (error) {
     throw notOpened(spec, error)
   }
 }
 
-function openTcp(spec: RelaySpec): Relay {
+function openTcp(spec: RelaySpec, inherited: number | undefined): Relay {
   const sockets = new Set<Socket>()
-  const server: Server = listenIn(spec.listen, (client) => {
+  const place = inherited === undefined ? spec.listen : { fd: inherited }
+  const server = listenIn(place, (client) => {
     const container = connectIn(spec.target)
     join(client, container)
     for (const socket of [client, container]) {
@@ -45,6 +51,7 @@ function openTcp(spec: RelaySpec): Relay {
   server.on('error', () => {}) // no descriptor left for one that came: it has been told by its end
   return {
     spec,
+    fd: server.fd,
     close: () => {
       server.close()
       for (const socket of sockets) socket.destroy()
@@ -71,25 +78,22 @@ interface Flow {
   usedAt: number
 }
 
-function openUdp(spec: RelaySpec): Relay {
+function openUdp(spec: RelaySpec, inherited: number | undefined): Relay {
   const flows = new Map<string, Flow>()
   const end = (key: string) => {
     flows.get(key)?.socket.close()
     flows.delete(key)
   }
-  const listener = openDatagrams(
-    { bind: spec.listen },
-    {
-      onMessage: (message, peer) => {
-        const key = String.fromCharCode(...peer)
-        const flow = flows.get(key) ?? begin(key, peer.slice())
-        if (!flow) return
-        flow.usedAt = performance.now()
-        flow.socket.send(message)
-      },
-      onError: () => {}, // about an answer that a client did not wait for
+  const listener = openDatagrams(inherited === undefined ? { bind: spec.listen } : { fd: inherited }, {
+    onMessage: (message, peer) => {
+      const key = String.fromCharCode(...peer)
+      const flow = flows.get(key) ?? begin(key, peer.slice())
+      if (!flow) return
+      flow.usedAt = performance.now()
+      flow.socket.send(message)
     },
-  )
+    onError: () => {}, // about an answer that a client did not wait for
+  })
   const begin = (key: string, peer: Uint8Array): Flow | undefined => {
     const [first] = flows.keys()
     if (flows.size >= mostFlows && first !== undefined) end(first)
@@ -114,6 +118,7 @@ function openUdp(spec: RelaySpec): Relay {
   }, flowIdleMs / 3)
   return {
     spec,
+    fd: listener.fd,
     close: () => {
       clearInterval(sweep)
       listener.close()

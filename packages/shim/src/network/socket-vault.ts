@@ -7,8 +7,14 @@
  *                         └────── the keeper ──────┘
  */
 import { hasCode } from '@holdfast/errors'
-import { closeFd, pidfdGetfd, socketpair } from '@holdfast/core'
-import { peekJson, receiveJson, sendJson } from '../worker/descriptor-message.ts'
+import { closeFd, peekFromFirst, pidfdGetfd, socketpair } from '@holdfast/core'
+import { closeAll } from '../stdio/stdio.ts'
+import { peekJson, receiveJson, sendJson, type DescriptorMessage } from '../worker/descriptor-message.ts'
+
+/** A message has room for 253. */
+const mostTogether = 200
+
+type IsName = (name: string) => boolean
 
 /** The ends' numbers among the keeper's descriptors. */
 export interface VaultRecord {
@@ -54,28 +60,61 @@ export class SocketVault {
     }
   }
 
-  /** Duplicates of all of these, by name; what was there before goes. */
+  /** Duplicates of all of these, beside what is there. Those of one call are put in together, up to `mostTogether`. */
   put(fds: Readonly<Record<string, number>>): void {
-    this.empty()
-    sendJson(this.#into, {}, fds)
+    const entries = Object.entries(fds)
+    for (let at = 0; at < entries.length; at += mostTogether)
+      sendJson(this.#into, {}, Object.fromEntries(entries.slice(at, at + mostTogether)))
   }
 
-  /** Duplicates of what is there, for the caller to close; undefined where there is nothing. */
-  peek(): Record<string, number> | undefined {
-    const message = peekJson(this.#out)
-    return typeof message === 'object' ? message.fds : undefined
+  /** Duplicates of what is wanted of what is there, by name, for the caller to close. */
+  peek(isWanted: IsName): Record<string, number> {
+    const found: Record<string, number> = {}
+    for (const { fds } of this.#messages()) {
+      for (const [name, fd] of Object.entries(fds)) {
+        if (isWanted(name) && found[name] === undefined) found[name] = fd
+        else closeFd(fd)
+      }
+    }
+    return found
+  }
+
+  /** What stays is put in again before its message is taken out: whoever is killed over it leaves something twice, and loses nothing. */
+  remove(isGone: IsName): void {
+    const messages = this.#messages()
+    for (const { fds } of messages) {
+      const staying = Object.entries(fds).filter(([name]) => !isGone(name))
+      if (staying.length > 0) sendJson(this.#into, {}, Object.fromEntries(staying))
+      closeAll(fds)
+      this.#takeOut()
+    }
   }
 
   empty(): void {
-    for (;;) {
-      const message = receiveJson(this.#out)
-      if (typeof message !== 'object') return
-      for (const fd of Object.values(message.fds)) closeFd(fd)
-    }
+    while (this.#takeOut());
   }
 
   close(): void {
     closeFd(this.#into)
     closeFd(this.#out)
+  }
+
+  /** All that are there, with duplicates. */
+  #messages(): DescriptorMessage[] {
+    peekFromFirst(this.#out)
+    const messages: DescriptorMessage[] = []
+    for (;;) {
+      const message = peekJson(this.#out)
+      if (typeof message !== 'object') return messages
+      messages.push(message)
+    }
+  }
+
+  /** The first one; false where there is none. */
+  #takeOut(): boolean {
+    const message = receiveJson(this.#out)
+    if (typeof message !== 'object') return false
+    closeAll(message.fds)
+    return true
   }
 }

@@ -5,8 +5,8 @@ import type { EngineContext } from './context.ts'
 const adoptDeadlineMs = 10_000
 const adoptAttempts = 5
 
-/** A shim that lives is listening: it need not be waited for. */
-const probeDeadlineMs = 30
+/** A shim that lives is listening: it is tried once, and where it is another that is being started that one is found below. */
+const probeDeadlineMs = 0
 
 /** The shim that listens in `dir`, or a new one. */
 export async function reachShim(context: EngineContext, dir: string, token: string): Promise<ShimClient> {
