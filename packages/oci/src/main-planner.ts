@@ -1,7 +1,7 @@
 /** The planner's program, started by the front end (native/planner.c). */
 import { dirname } from 'node:path'
 import { hostFacts, loadLauncher, serveFrontEnds } from '@holdfast/core'
-import { serve } from './server.ts'
+import { serve } from './front-end/server.ts'
 
 /** Well beyond the half minute at which engines run health checks, or each would start it anew. */
 const idleMs = 120_000

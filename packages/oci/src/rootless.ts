@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { hostFacts, isRootless } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { OciConfig, OciProcess, PlanOptions } from '@holdfast/plan'
-import type { Request } from './request.ts'
+import type { Request } from './front-end/request.ts'
 
 type Hierarchies = { mount: string; controllers: readonly string[] }[]
 

@@ -1,4 +1,4 @@
-import { usage } from './options.ts'
+import { usage } from './front-end/options.ts'
 
 const units = ['', 'k', 'm', 'g', 't', 'p']
 

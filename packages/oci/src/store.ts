@@ -13,7 +13,7 @@ import { processStat, replaceFile } from '@holdfast/core'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import type { ContainerPlan, OciConfig } from '@holdfast/plan'
 import { isPaused, type CgroupHandle } from '@holdfast/shim/library'
-import { readLeniently } from './leniency.ts'
+import { readLeniently } from './as-runc/leniency.ts'
 import type { PlantedRoot } from './planted-root.ts'
 
 export type Cgroup = Omit<CgroupHandle, 'dirFd'>

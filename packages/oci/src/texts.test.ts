@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { SyscallError } from '@holdfast/errors'
-import { messageOf } from './error-text.ts'
-import { durationMs } from './events.ts'
+import { messageOf } from './front-end/error-text.ts'
+import { durationMs } from './verbs/events.ts'
 import { sizeOf } from './size.ts'
 
 describe('sizes', () => {

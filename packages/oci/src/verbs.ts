@@ -1,15 +1,15 @@
 /** The verbs that the planner carries out; state, list, kill and start the front end does itself. */
 import { HoldfastError } from '@holdfast/errors'
-import type { Verb } from './call.ts'
-import { create, run } from './create.ts'
-import { poststart, remove, undo } from './delete.ts'
-import { events } from './events.ts'
-import { exec } from './exec.ts'
-import { printFeatures } from './features.ts'
-import { pause, resume } from './pause.ts'
-import { ps } from './ps.ts'
-import { spec } from './spec.ts'
-import { update } from './update.ts'
+import type { Verb } from './front-end/call.ts'
+import { create, run } from './verbs/create.ts'
+import { poststart, remove, undo } from './verbs/delete.ts'
+import { events } from './verbs/events.ts'
+import { exec } from './verbs/exec.ts'
+import { printFeatures } from './verbs/features.ts'
+import { pause, resume } from './verbs/pause.ts'
+import { ps } from './verbs/ps.ts'
+import { spec } from './verbs/spec.ts'
+import { update } from './verbs/update.ts'
 
 export const verbs: Readonly<Record<string, Verb>> = {
   create,

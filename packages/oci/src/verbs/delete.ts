@@ -2,15 +2,15 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { removeCgroups } from '@holdfast/shim/library'
 import { shimHooks, type OciConfig } from '@holdfast/plan'
-import type { Call } from './call.ts'
+import type { Call } from '../front-end/call.ts'
 import { makingOptions } from './create.ts'
-import { killInit } from './ending.ts'
-import { runHooks } from './hooks.ts'
-import { onlyId, parseOptions } from './options.ts'
-import { uproot } from './planted-root.ts'
-import * as store from './store.ts'
-import { withoutOthers } from './shared-cgroup.ts'
-import { stopScope } from './systemd-scope.ts'
+import { killInit } from '../ending.ts'
+import { runHooks } from '../front-end/hooks.ts'
+import { onlyId, parseOptions } from '../front-end/options.ts'
+import { uproot } from '../planted-root.ts'
+import * as store from '../store.ts'
+import { withoutOthers } from '../shared-cgroup.ts'
+import { stopScope } from '../systemd/scope.ts'
 
 export async function remove(call: Call): Promise<void> {
   const { root, args } = call.request

@@ -1,7 +1,7 @@
 /** `exec ID COMMAND`: the container's own process with what the options change. */
 import { HoldfastError } from '@holdfast/errors'
 import { readProcess, type OciProcess } from '@holdfast/plan'
-import { usage, type Options } from './options.ts'
+import { usage, type Options } from '../front-end/options.ts'
 
 export function execProcess(own: OciProcess | undefined, args: string[], options: Options): OciProcess {
   if (!own)

@@ -1,8 +1,8 @@
 /** `exec --cgroup`: which of the container's cgroups the process joins. */
 import { existsSync } from 'node:fs'
 import { join, normalize } from 'node:path'
-import { usage } from './options.ts'
-import type { Cgroup, ContainerRecord } from './store.ts'
+import { usage } from '../front-end/options.ts'
+import type { Cgroup, ContainerRecord } from '../store.ts'
 
 /**
  * Each of `asked` is `PATH`, or on cgroup v1 `CONTROLLER[,CONTROLLER]:PATH`; paths lie beneath the container's own

@@ -1,9 +1,9 @@
 /** `events`: usage of the container's cgroup, once or again and again, and a line when the kernel killed for memory. */
 import { HoldfastError } from '@holdfast/errors'
-import type { Call } from './call.ts'
-import { onlyId, parseOptions, usage } from './options.ts'
+import type { Call } from '../front-end/call.ts'
+import { onlyId, parseOptions, usage } from '../front-end/options.ts'
 import { oomKillsOf, readStats } from './stats.ts'
-import * as store from './store.ts'
+import * as store from '../store.ts'
 
 export async function events(call: Call): Promise<void> {
   const { request } = call

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { scopeUnit } from './systemd-unit.ts'
+import { scopeUnit } from './unit.ts'
 
 describe('the scope that linux.cgroupsPath names', () => {
   it.each([

@@ -1,9 +1,9 @@
 /** `pause` and `resume`. */
 import { HoldfastError } from '@holdfast/errors'
 import { pauseCgroup, resumeCgroup } from '@holdfast/shim/library'
-import type { Call } from './call.ts'
-import { onlyId, parseOptions } from './options.ts'
-import * as store from './store.ts'
+import type { Call } from '../front-end/call.ts'
+import { onlyId, parseOptions } from '../front-end/options.ts'
+import * as store from '../store.ts'
 
 export async function pause({ request }: Call): Promise<void> {
   const record = store.load(request.root, onlyId('pause', parseOptions(request.args, {})))

@@ -2,9 +2,9 @@
 import { promisify } from 'node:util'
 import { HoldfastError } from '@holdfast/errors'
 import { cgroupProcesses } from '@holdfast/shim/library'
-import type { Call } from './call.ts'
-import { parseOptions, usage } from './options.ts'
-import * as store from './store.ts'
+import type { Call } from '../front-end/call.ts'
+import { parseOptions, usage } from '../front-end/options.ts'
+import * as store from '../store.ts'
 
 export async function ps({ request, print }: Call): Promise<void> {
   const { value, args } = parseOptions(request.args, {

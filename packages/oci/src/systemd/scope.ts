@@ -10,8 +10,8 @@ import { readFileSync, statSync } from 'node:fs'
 import { HoldfastError, hasCode } from '@holdfast/errors'
 import { DbusConnection, DbusError, type DbusCall } from './dbus-connection.ts'
 import type { DbusValue } from './dbus-message.ts'
-import type { Property } from './systemd-properties.ts'
-import type { ScopeUnit } from './systemd-unit.ts'
+import type { Property } from './properties.ts'
+import type { ScopeUnit } from './unit.ts'
 
 export interface Tenant {
   pid: number

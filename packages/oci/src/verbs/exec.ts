@@ -18,20 +18,20 @@ import {
   openProcs,
   type CgroupHandle,
 } from '@holdfast/shim/library'
-import { ExitError, type Call } from './call.ts'
-import { readCallerFile } from './caller-file.ts'
+import { ExitError, type Call } from '../front-end/call.ts'
+import { readCallerFile } from '../front-end/caller-file.ts'
 import { ownerOf } from './create.ts'
-import { directSteps } from './direct-steps.ts'
-import { openInit } from './ending.ts'
-import { withHome, withListenFds } from './environment.ts'
-import { messageOf } from './error-text.ts'
+import { directSteps } from '../direct-steps.ts'
+import { openInit } from '../ending.ts'
+import { withHome, withListenFds } from '../as-runc/environment.ts'
+import { messageOf } from '../front-end/error-text.ts'
 import { execCgroups } from './exec-cgroup.ts'
 import { execProcess, withDefaults } from './exec-process.ts'
-import { launchBy } from './launch.ts'
-import { numberOption, parseOptions, usage, type Options } from './options.ts'
-import { planHost } from './plan-host.ts'
-import { withRightsOf } from './rootless.ts'
-import * as store from './store.ts'
+import { launchBy } from '../front-end/launch.ts'
+import { numberOption, parseOptions, usage, type Options } from '../front-end/options.ts'
+import { planHost } from '../plan-host.ts'
+import { withRightsOf } from '../rootless.ts'
+import * as store from '../store.ts'
 
 const spec = {
   switches: ['tty', 'detach', 'no-new-privs', 'ignore-paused', 'no-subreaper'],

@@ -4,7 +4,7 @@ import { ExitError, type Call } from './call.ts'
 import { messageOf } from './error-text.ts'
 import { protocolError } from './protocol-error.ts'
 import { readRequest } from './request.ts'
-import { verbs } from './verbs.ts'
+import { verbs } from '../verbs.ts'
 
 /** One call, from its request to its exit status. Never rejects. */
 export async function serve(connection: PacketConnection): Promise<void> {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasCode } from '@holdfast/errors'
-import type { ContainerRecord } from './store.ts'
+import type { ContainerRecord } from '../store.ts'
 
 export function readStats(record: ContainerRecord): object {
   const read = reader(record)

@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { hostFacts } from '@holdfast/core'
 import { hasCode } from '@holdfast/errors'
-import type { Call } from './call.ts'
-import { parseOptions, usage } from './options.ts'
+import type { Call } from '../front-end/call.ts'
+import { parseOptions, usage } from '../front-end/options.ts'
 
 export function spec({ request }: Call): void {
   const { value, on } = parseOptions(request.args, {

@@ -1,11 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { planUpdate, type DeviceRule } from '@holdfast/plan'
-import {
-  annotatedProperties,
-  deviceProperties,
-  limitProperties,
-  type Property,
-} from './systemd-properties.ts'
+import { annotatedProperties, deviceProperties, limitProperties, type Property } from './properties.ts'
 
 const limits = (resources: object, version: 1 | 2) =>
   plain(
