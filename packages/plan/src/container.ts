@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/errors'
-import { cgroupDirectories, type CgroupDirectory } from './cgroup.ts'
+import { cgroupDirectories, type CgroupDirectory } from './cgroup/cgroup.ts'
 import { checkMapped, IdMaps } from './id-maps.ts'
 import { resolveNamespaces, type Namespaces } from './namespaces.ts'
 import type { OciConfig } from './config/config.ts'

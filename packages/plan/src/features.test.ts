@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { parseConfig } from './config/config.ts'
 import { ociFeatures } from './features.ts'
 import { configJson, plan } from './minimal.test-support.ts'
-import { mountOptionNames, parseMountOptions } from './mount-options.ts'
+import { mountOptionNames, parseMountOptions } from './mounts/mount-options.ts'
 
 const { linux } = ociFeatures
 

@@ -8,7 +8,7 @@ import { supportedVersions } from './config/config.ts'
 import { hookKinds } from './config/hooks.ts'
 import { memoryPolicyFlags, memoryPolicyModes, namespaceTypes } from './config/linux.ts'
 import { seccompActions, seccompArchitectures, seccompFlags, seccompOperators } from './config/seccomp.ts'
-import { mountOptionNames } from './mount-options.ts'
+import { mountOptionNames } from './mounts/mount-options.ts'
 
 /** The shape of `features.json`; the names are the specification's. */
 export interface OciFeatures {

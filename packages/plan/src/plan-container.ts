@@ -1,9 +1,9 @@
-import { cgroupPreparation } from './cgroup.ts'
+import { cgroupPreparation } from './cgroup/cgroup.ts'
 import { resolveContainer, type Container } from './container.ts'
-import { planDevices } from './devices.ts'
+import { planDevices } from './mounts/devices.ts'
 import { containerHooks, shimHooks, syncForHost } from './hooks.ts'
 import { keyLabel, programLabels } from './labels.ts'
-import { planMounts } from './mounts.ts'
+import { planMounts } from './mounts/mounts.ts'
 import { netDevices } from './net-devices.ts'
 import {
   clonedNamespaces,
@@ -22,7 +22,7 @@ import {
   surroundings,
   terminal,
 } from './process.ts'
-import { enterRoot, leaveOldRoot, rootPath, stageMounts, stageRootfs } from './rootfs.ts'
+import { enterRoot, leaveOldRoot, rootPath, stageMounts, stageRootfs } from './mounts/rootfs.ts'
 import { dropPrivileges, hidePaths } from './security.ts'
 import { sysctlNamespaces, sysctls } from './sysctl.ts'
 import type { OciConfig } from './config/config.ts'

@@ -1,6 +1,6 @@
 import { HoldfastError } from '@holdfast/errors'
 import { resources as readResourceFields } from './config/resources.ts'
-import { resourceWrites, type CgroupWrite } from './cgroup-resources.ts'
+import { resourceWrites, type CgroupWrite } from './cgroup/resources.ts'
 import type { FdName } from './step.ts'
 
 /** The cgroup of a container that runs: as `make-cgroup` of its plan had it. */

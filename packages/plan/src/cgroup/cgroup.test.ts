@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { cpuWeight } from './cgroup-resources.ts'
+import { cpuWeight } from './resources.ts'
 import {
   configJson,
   hostV1,
@@ -9,8 +9,8 @@ import {
   plan,
   refusal,
   stepsOf,
-} from './minimal.test-support.ts'
-import type { Preparation } from './plan.ts'
+} from '../minimal.test-support.ts'
+import type { Preparation } from '../plan.ts'
 
 type MakeCgroup = Extract<Preparation, { do: 'make-cgroup' }>
 

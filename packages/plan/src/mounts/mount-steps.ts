@@ -1,7 +1,7 @@
 /** Where a mount's steps go, and who mounts a new file system: the container's init, or stage one on its behalf. */
-import { isBeneath } from './paths.ts'
-import type { Container } from './container.ts'
-import type { MountAttributes, NamespaceType, Step } from './step.ts'
+import { isBeneath } from '../paths.ts'
+import type { Container } from '../container.ts'
+import type { MountAttributes, NamespaceType, Step } from '../step.ts'
 
 export interface MountSteps {
   /** Clones that stay peers of the host's mounts: before the mount namespace turns away from the host's. */

@@ -1,16 +1,16 @@
 /** The container's cgroup: where it lies, and what is written into it. */
 import { HoldfastError } from '@holdfast/errors'
-import { invalid } from './config/reader.ts'
-import { defaultDeviceRules } from './devices.ts'
-import { hostId } from './id-maps.ts'
-import { normalize } from './paths.ts'
-import { resourceWrites } from './cgroup-resources.ts'
-import type { OciConfig } from './config/config.ts'
-import type { OciDevice } from './config/linux.ts'
-import type { OciDeviceRule } from './config/resources.ts'
-import type { Container } from './container.ts'
-import type { DeviceRule, PlanOptions, Preparation } from './plan.ts'
-import type { FdName } from './step.ts'
+import { invalid } from '../config/reader.ts'
+import { defaultDeviceRules } from '../mounts/devices.ts'
+import { hostId } from '../id-maps.ts'
+import { normalize } from '../paths.ts'
+import { resourceWrites } from './resources.ts'
+import type { OciConfig } from '../config/config.ts'
+import type { OciDevice } from '../config/linux.ts'
+import type { OciDeviceRule } from '../config/resources.ts'
+import type { Container } from '../container.ts'
+import type { DeviceRule, PlanOptions, Preparation } from '../plan.ts'
+import type { FdName } from '../step.ts'
 
 export interface CgroupDirectory {
   as: FdName

@@ -1,6 +1,6 @@
 /** OCI mount options (config.md#linux-mount-options) to what the new mount API takes. */
-import { invalid } from './config/reader.ts'
-import type { MountAttributes, Propagation, TreeAttributes } from './step.ts'
+import { invalid } from '../config/reader.ts'
+import type { MountAttributes, Propagation, TreeAttributes } from '../step.ts'
 
 export interface MountOptions {
   bind: 'no' | 'top' | 'recursive'

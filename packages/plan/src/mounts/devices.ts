@@ -1,11 +1,11 @@
 /** Device nodes and the links in /dev: the specification's defaults (config-linux.md#default-devices) and the asked for. */
-import { hostId } from './id-maps.ts'
-import { normalize } from './paths.ts'
-import type { OciDevice } from './config/linux.ts'
-import type { Container } from './container.ts'
-import type { DeviceRule } from './plan.ts'
+import { hostId } from '../id-maps.ts'
+import { normalize } from '../paths.ts'
+import type { OciDevice } from '../config/linux.ts'
+import type { Container } from '../container.ts'
+import type { DeviceRule } from '../plan.ts'
 import type { MountSteps } from './mount-steps.ts'
-import type { DeviceNumber, Step } from './step.ts'
+import type { DeviceNumber, Step } from '../step.ts'
 
 const character = (path: string, major: number, minor: number): OciDevice => ({
   type: 'c',

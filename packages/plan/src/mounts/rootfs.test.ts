@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { configJson, indexOf, ownUser, plan, refusal, stepsOf } from './minimal.test-support.ts'
+import { configJson, indexOf, ownUser, plan, refusal, stepsOf } from '../minimal.test-support.ts'
 
 const proc = { destination: '/proc', type: 'proc', source: 'proc' }
 const dev = { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'ro'] }

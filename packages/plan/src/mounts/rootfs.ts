@@ -1,11 +1,11 @@
 /** From the host's file tree to the container's: staging, entering, and leaving the old root behind. */
-import { hostId } from './id-maps.ts'
-import { namespaceFd } from './namespaces.ts'
-import { fromBundle, isBeneath, normalize } from './paths.ts'
+import { hostId } from '../id-maps.ts'
+import { namespaceFd } from '../namespaces.ts'
+import { fromBundle, isBeneath, normalize } from '../paths.ts'
 import { uncovered, type MountSteps } from './mount-steps.ts'
 import type { DeviceSteps } from './devices.ts'
-import type { Container } from './container.ts'
-import type { Propagation, Step } from './step.ts'
+import type { Container } from '../container.ts'
+import type { Propagation, Step } from '../step.ts'
 
 /** Stage one: a mount namespace of our own with everything in it that the container may not mount itself. */
 export function stageRootfs(container: Container, mounts: MountSteps, devices: DeviceSteps): Step[] {

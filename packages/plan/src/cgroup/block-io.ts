@@ -1,8 +1,8 @@
 /** OCI `linux.resources.blockIO`: weights of the BFQ scheduler or io.cost, and throttles. */
-import { invalid } from './config/reader.ts'
-import { unsupported } from './config/unsupported.ts'
-import type { Put } from './cgroup-resources.ts'
-import type { OciResources } from './config/resources.ts'
+import { invalid } from '../config/reader.ts'
+import { unsupported } from '../config/unsupported.ts'
+import type { Put } from './resources.ts'
+import type { OciResources } from '../config/resources.ts'
 
 type BlockIo = NonNullable<OciResources['blockIO']>
 

@@ -1,8 +1,8 @@
 /** A mount of type `cgroup`: the unified tree on v2, a tmpfs with one directory per hierarchy on v1. */
-import { invalid } from './config/reader.ts'
+import { invalid } from '../config/reader.ts'
 import { addFilesystem, type MountSteps } from './mount-steps.ts'
-import type { Container } from './container.ts'
-import type { CgroupHierarchy } from './plan.ts'
+import type { Container } from '../container.ts'
+import type { CgroupHierarchy } from '../plan.ts'
 import type { MountOptions } from './mount-options.ts'
 
 export function cgroupMount(

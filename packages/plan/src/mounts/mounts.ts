@@ -1,14 +1,25 @@
 /** The configuration's mounts, in their order: what stage one prepares, and what the container's init attaches. */
-import { invalid } from './config/reader.ts'
-import { unsupported } from './config/unsupported.ts'
+import { invalid } from '../config/reader.ts'
+import { unsupported } from '../config/unsupported.ts'
 import { cgroupMount } from './cgroup-mount.ts'
-import { contextOption } from './labels.ts'
+import { contextOption } from '../labels.ts'
 import { parseMountOptions, type MountOptions } from './mount-options.ts'
 import { addFilesystem, emptyMountSteps, type MountSteps } from './mount-steps.ts'
-import { fromBundle, normalize } from './paths.ts'
-import type { OciMount } from './config/mounts.ts'
-import type { Container } from './container.ts'
-import type { FdName, Step } from './step.ts'
+import { fromBundle, normalize } from '../paths.ts'
+import type { OciMount } from '../config/mounts.ts'
+import type { Container } from '../container.ts'
+import type { FdName, Step } from '../step.ts'
+
+/** One of the configuration's mounts, read. */
+interface Entry {
+  mount: OciMount
+  index: number
+  /** Where it stands in the configuration, `mounts[3]`, for messages. */
+  path: string
+  /** In the container, normalized. */
+  target: string
+  options: MountOptions
+}
 
 export function planMounts(container: Container): MountSteps {
   const steps = emptyMountSteps()
@@ -42,22 +53,15 @@ function planMount(container: Container, mount: OciMount, index: number, steps: 
       attributes: options.attributes,
       ...(options.propagation && { propagation: options.propagation }),
     })
-  } else if (options.bind !== 'no') planBind(container, mount, index, options, target, steps)
+  } else if (options.bind !== 'no') planBind(container, { mount, index, path, target, options }, steps)
   else if (mount.type === 'cgroup') cgroupMount(container, target, options, steps)
   else if (!mount.type || mount.type === 'none')
     throw invalid(`${path}.type`, 'is missing, and the options ask for no bind')
-  else planFilesystem(container, mount, index, options, target, steps)
+  else planFilesystem(container, { mount, index, path, target, options }, steps)
 }
 
-function planBind(
-  container: Container,
-  mount: OciMount,
-  index: number,
-  options: MountOptions,
-  target: string,
-  steps: MountSteps,
-): void {
-  const path = `mounts[${index}]`
+function planBind(container: Container, entry: Entry, steps: MountSteps): void {
+  const { mount, index, path, target, options } = entry
   if (!mount.source) throw invalid(`${path}.source`, 'is missing: a bind mount needs one')
   const shared = options.propagation?.value === 'shared'
   // Copied into another user namespace, a shared mount becomes a slave: nothing mounted inside would reach the host.
@@ -68,7 +72,7 @@ function planBind(
       'Use the host user namespace.',
     )
   const as = `mount:${index}`
-  const idmap = bindIdmap(container, mount, options, path)
+  const idmap = bindIdmap(container, entry)
   const stage: Step = {
     do: 'stage-bind',
     as,
@@ -90,12 +94,7 @@ function planBind(
 }
 
 /** The mount's own maps imply the option; the option alone means the container's maps. */
-function bindIdmap(
-  container: Container,
-  mount: OciMount,
-  options: MountOptions,
-  path: string,
-): FdName | undefined {
+function bindIdmap(container: Container, { mount, options, path }: Entry): FdName | undefined {
   if (mount.uidMappings?.length && mount.gidMappings?.length)
     return container.maps.named(mount.uidMappings, mount.gidMappings)
   if (options.idmap === 'no') return undefined
@@ -103,19 +102,13 @@ function bindIdmap(
   throw invalid(`${path}.options`, 'has an id map, but neither the mount nor the container has mappings')
 }
 
-function planFilesystem(
-  container: Container,
-  mount: OciMount,
-  index: number,
-  options: MountOptions,
-  target: string,
-  steps: MountSteps,
-): void {
+function planFilesystem(container: Container, entry: Entry, steps: MountSteps): void {
+  const { mount, index, path, target, options } = entry
   const type = mount.type ?? ''
   const { origin } = container.namespaces
   if (type === 'proc' && origin.pid === 'joined' && origin.user === 'new')
     throw unsupported(
-      `mounts[${index}].type`,
+      `${path}.type`,
       'a new user namespace has no rights over the pid namespace that is joined',
       "Join the user namespace that owns the pid namespace too, or use the host's.",
     )

@@ -1,12 +1,12 @@
 /** OCI `linux.resources` (config-linux.md#control-groups) as writes into files of cgroup v1 and v2. */
-import { invalid } from './config/reader.ts'
-import { unsupported } from './config/unsupported.ts'
-import { blockIoWrites } from './cgroup-block-io.ts'
-import type { OciResources } from './config/resources.ts'
-import type { CgroupWrite } from './plan.ts'
-import type { FdName } from './step.ts'
+import { invalid } from '../config/reader.ts'
+import { unsupported } from '../config/unsupported.ts'
+import { blockIoWrites } from './block-io.ts'
+import type { OciResources } from '../config/resources.ts'
+import type { CgroupWrite } from '../plan.ts'
+import type { FdName } from '../step.ts'
 
-export type { CgroupWrite } from './plan.ts'
+export type { CgroupWrite } from '../plan.ts'
 
 /** Which directory a controller is in; throws where the host lacks it. */
 export type DirectoryOf = (controller: string, field: string) => FdName

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { parseMountOptions } from './mount-options.ts'
-import { refusal } from './minimal.test-support.ts'
+import { refusal } from '../minimal.test-support.ts'
 
 const parse = (options: string[], type = 'tmpfs') => parseMountOptions(type, options, 'mounts[0]')
 
