@@ -68,14 +68,18 @@ function importedModule(name: string): string {
   ].join('\n')
 }
 
-/** `import.meta.url` of another package's module leads to that package's `dist`, as it does without a bundle. */
+/** `import.meta.url` of each module is where the module lies, and not where the bundle does. */
 function ownLocation(own: string): Plugin {
   return {
     name: 'own-location',
     transform(code, id) {
-      const [, name] = /packages\/([a-z]+)\/dist\/[^/]+$/.exec(id) ?? []
-      if (name === undefined || dirname(id) === own || !code.includes('import.meta.url')) return null
-      return code.replaceAll('import.meta.url', `import.meta.resolve('@holdfast/${name}')`)
+      const [, name, path] = /packages\/([a-z]+)\/dist\/(.+)$/.exec(id) ?? []
+      if (name === undefined || path === undefined || !code.includes('import.meta.url')) return null
+      // What the bundle itself lies in need not be found by its package's name.
+      const isOwn = id === join(own, path)
+      if (isOwn && dirname(path) === '.') return null
+      const dist = isOwn ? 'import.meta.url' : `import.meta.resolve('@holdfast/${name}')`
+      return code.replaceAll('import.meta.url', `new URL('${path}', ${dist}).href`)
     },
   }
 }
