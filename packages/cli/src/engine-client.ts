@@ -1,9 +1,12 @@
 // HTTP to the supervisor, on its unix socket: Docker's API, and Holdfast's own routes beneath /holdfast.
-import { request, type ClientRequest, type IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 
 import { HoldfastError, type ErrorCode } from '@holdfast/errors'
+
+// An import reads every export to make a namespace of them, and so loads fetch, WebSocket and what belongs to them.
+const { request } = process.getBuiltinModule('node:http')
 
 /** As docker's client: DOCKER_API_VERSION speaks to an older engine. */
 const apiVersion = `v${process.env['DOCKER_API_VERSION'] ?? '1.51'}`
