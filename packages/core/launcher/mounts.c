@@ -19,6 +19,11 @@ long op_enter_root(struct launch *launch, struct reader *reader)
 	launch->stage = (int)sys(openat, AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	if (launch->stage < 0)
 		return failed(launch, "openat", "stage area", launch->stage);
+	// Device nodes are bound from the area itself. A copy in a new mount namespace stays unbindable up to some Linux before
+	// 6.18 (6.1 was seen), and no longer there.
+	long result = set_propagation(launch, launch->stage, MS_PRIVATE_, false);
+	if (result < 0)
+		return result;
 	long tree = sys(open_tree, launch->stage, staged, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (tree < 0)
 		return failed(launch, "open_tree", "root", tree);
@@ -29,7 +34,7 @@ long op_enter_root(struct launch *launch, struct reader *reader)
 	long target = sys(openat, AT_FDCWD, at, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	if (target < 0)
 		return failed(launch, "openat", at, target);
-	long result = attach_tree(launch, (int)tree, (int)target, at);
+	result = attach_tree(launch, (int)tree, (int)target, at);
 	sys(close, target);
 	return result;
 }
