@@ -1,4 +1,5 @@
 export {
+  formatAddress,
   formatPrefix,
   networkOf,
   parseInterfaceAddress,

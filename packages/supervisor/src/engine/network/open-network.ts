@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import {
   chooseSubnet,
+  formatAddress,
   formatPrefix,
   networkOf,
   openBridgeNetwork,
   parseInterfaceAddress,
   type BridgeNetwork,
-  type BridgeOptions,
 } from '@holdfast/network'
 import type { ContainerStore } from '../../records/container-store.ts'
 import { refusalOf } from './egress.ts'
@@ -54,15 +54,33 @@ export async function openNetwork(
 async function subnetOf(
   { bip, addressPool }: EngineOptions,
   store: ContainerStore,
-): Promise<BridgeOptions['subnets'][number]> {
-  if (bip !== undefined) {
-    const address = parseInterfaceAddress(bip, 'bip')
-    return { subnet: formatPrefix(networkOf(address, address.length)), gateway: bip.split('/')[0]! }
-  }
+): Promise<SubnetWithGateway> {
+  if (bip !== undefined) return subnetAround(bip)
   const known = store.fact('bridge-subnet')
   const chosen = known ?? (await chooseSubnet(addressPool.base, addressPool.size))
   if (known === undefined) store.setFact('bridge-subnet', chosen)
-  return { subnet: chosen }
+  return subnetAndFirst(chosen)
+}
+
+/** `inspect` shows the gateway, and `host-gateway` in `--add-host` stands for it: it is named, not left to the network. */
+interface SubnetWithGateway {
+  subnet: string
+  gateway: string
+}
+
+/** `10.213.4.9/24`: the gateway, and the subnet that it lies in. */
+export function subnetAround(bip: string): SubnetWithGateway {
+  const gateway = parseInterfaceAddress(bip, 'bip')
+  return {
+    subnet: formatPrefix(networkOf(gateway, gateway.length)),
+    gateway: formatAddress(gateway),
+  }
+}
+
+/** `10.213.4.0/24`: with the first address that a host can have, the gateway by custom. */
+export function subnetAndFirst(subnet: string): SubnetWithGateway {
+  const { family, value } = parseInterfaceAddress(subnet, 'subnet')
+  return { subnet, gateway: formatAddress({ family, value: value + 1n }) }
 }
 
 /** A link's name has at most 15 bytes, an instance's 8. */
