@@ -108,13 +108,17 @@ static int answer(int helper, struct packet *packet, const struct config *config
 int ask_helper(const struct helper *helper, const struct config *config)
 {
 	static struct packet packet;
-	int status = -1, hello = 0;
+	int status = -1, hello = 0, asked = 0;
 
-	for (int attempt = 0; attempt < 2 && hello == 0; attempt++) {
+	// One that is killed over it is followed by the next, or all whom it served would start a Node of their own at once. A
+	// call that is the death of helpers has its own after two. One that was just ending, or whose listening socket outlives
+	// it by a moment, was not asked.
+	for (int attempt = 0; attempt < 4 && asked < 2 && hello >= 0 && status < 0; attempt++) {
 		int connection = connect_helper(helper);
 		if (connection < 0)
 			return -1;
 		hello = await_hello(connection, &packet);
+		asked += hello > 0;
 		if (hello > 0 && send_request(connection, config))
 			status = answer(connection, &packet, config);
 		close(connection);

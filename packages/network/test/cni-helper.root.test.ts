@@ -296,14 +296,31 @@ describe.skipIf(process.getuid?.() !== 0)('when something hangs or is killed', {
     expect(await host.leftovers()).toEqual([])
   })
 
-  it('a helper that is killed in the middle of a call: Node does it directly', async () => {
+  it('a helper that is killed in the middle of a call: the next one does it', async () => {
     const { pid } = await helper()
     const netns = host.namespace()
     const { config, env } = ipamPlugin(host, `kill -9 ${pid} 2>/dev/null; answer`)
     const result = await host.succeed('ADD', { netns, config, env })
     expect(result.ips[0].address).toBe('10.77.0.9/24')
+    expect(helperPids()).toHaveLength(1)
     expect(helperPids()).not.toContain(pid)
     await host.succeed('CHECK', { netns, config: { ...config, prevResult: result }, env })
+    await host.succeed('DEL', { netns, config, env })
+    expect(await host.leftovers()).toEqual([])
+  })
+
+  it('helpers that are all killed over a call: Node does it directly', async () => {
+    const { socket } = await helper()
+    const netns = host.namespace()
+    const killed = join(host.stateDir, 'killed')
+    const kill = `for each in /proc/[0-9]*; do
+      grep -qs '^holdfast-bridge: helper ${socket}' $each/cmdline && kill -9 ${'$'}{each#/proc/} && echo $each >>${killed}
+    done`
+    const { config, env } = ipamPlugin(host, `[ $CNI_COMMAND != ADD ] || { ${kill}; }\nanswer`)
+    const result = await host.succeed('ADD', { netns, config, env })
+    expect(result.ips[0].address).toBe('10.77.0.9/24')
+    expect(readFileSync(killed, 'utf8').trim().split('\n')).toHaveLength(2)
+    expect(helperPids()).toEqual([])
     await host.succeed('DEL', { netns, config, env })
     expect(await host.leftovers()).toEqual([])
   })
