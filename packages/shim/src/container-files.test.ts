@@ -39,6 +39,13 @@ describe('a file of a container', () => {
     expect(readContainerFile(root, 'link')).toBe('root')
   })
 
+  it('of procfs is empty, which has files that are without end or wait for more', () => {
+    const host = openSync('/', 'r')
+    expect(readContainerFile(host, 'proc/self/status')).toBe('')
+    expect(readContainerFile(host, 'proc/kmsg')).toBe('')
+    closeSync(host)
+  })
+
   it.each(['nosuch', 'passwd/x', 'loop', 'magic'])('is not there where %s leads nowhere', (name) => {
     expect(readContainerFile(root, name)).toBeNull()
   })

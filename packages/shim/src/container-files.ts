@@ -1,5 +1,5 @@
 /** Files of a container's root, read without trusting it: a FIFO, a device or a gigabyte in /etc must not hurt. */
-import { readFileSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import {
   closeFd,
@@ -17,7 +17,8 @@ const maxSize = 1 << 20
 /**
  * The text of a file beneath `root`, or null where there is none. Links are followed inside the root only. Nothing but
  * a regular file is ever opened: the lookup ends in an O_PATH descriptor, which reads nothing and wakes no driver, and
- * what that is decides. Throws HF_BAD_REQUEST where it is something else or has more than 1 MiB.
+ * what that is decides. Nor is more read than the size it had then: procfs and its like say 0, and some of their files
+ * wait for what comes next (/proc/kmsg). Throws HF_BAD_REQUEST where it is something else or has more than 1 MiB.
  */
 export function readContainerFile(root: number, path: string): string | null {
   let fd: number
@@ -31,9 +32,23 @@ export function readContainerFile(root: number, path: string): string | null {
     const { mode, size } = fstat(fd)
     if ((mode & S_IFMT) !== S_IFREG) throw refuse(path, 'is not a regular file')
     if (size > maxSize) throw refuse(path, `has ${size} bytes, more than ${maxSize}`)
-    return readFileSync(`/proc/self/fd/${fd}`, 'utf8')
+    return size === 0 ? '' : readBytes(`/proc/self/fd/${fd}`, size).toString('utf8')
   } finally {
     closeFd(fd)
+  }
+}
+
+/** At most `size` bytes of a regular file: it may grow meanwhile, and faster than it is read. */
+function readBytes(path: string, size: number): Buffer {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const bytes = Buffer.alloc(size)
+    let read = 0
+    for (let more = -1; more !== 0 && read < size; read += more)
+      more = readSync(fd, bytes, read, size - read, null)
+    return bytes.subarray(0, read)
+  } finally {
+    closeSync(fd)
   }
 }
 
