@@ -10,10 +10,10 @@ type Cgroups = readonly Pick<CgroupHandle, 'path' | 'controllers'>[]
 /** Freezes and returns once nothing runs any more. What can't be frozen in `timeoutMs` is thawed, HF_TIMEOUT. */
 export async function pauseCgroup(cgroups: Cgroups, timeoutMs = 10_000): Promise<void> {
   const freezer = freezerOf(cgroups)
-  const deadline = Date.now() + timeoutMs
+  const deadline = performance.now() + timeoutMs
   freezer.freeze()
   for (let waitMs = 1; !freezer.isFrozen(); waitMs = Math.min(waitMs * 2, 50)) {
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       freezer.thaw()
       throw new HoldfastError('HF_TIMEOUT', 'the container could not be paused in time', {
         hint: 'A process that sleeps uninterruptibly, on a dead network file system for instance, holds it up.',

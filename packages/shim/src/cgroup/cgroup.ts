@@ -86,12 +86,12 @@ export async function vacatedCgroup(
   timeoutMs = 1000,
 ): Promise<number[]> {
   const directories = preparations.find((each) => each.do === 'make-cgroup')?.directories ?? []
-  const deadline = Date.now() + timeoutMs
+  const deadline = performance.now() + timeoutMs
   for (;;) {
     const members = directories
       .filter(({ path }) => existsSync(path))
       .flatMap((each) => cgroupProcesses([each]))
-    if (members.length === 0 || Date.now() >= deadline) return [...new Set(members)]
+    if (members.length === 0 || performance.now() >= deadline) return [...new Set(members)]
     await sleep(5)
   }
 }
@@ -187,7 +187,7 @@ export async function removeCgroups(
   cgroups: readonly Pick<CgroupHandle, 'path' | 'existed'>[],
   timeoutMs = 10_000,
 ): Promise<void> {
-  const deadline = Date.now() + timeoutMs
+  const deadline = performance.now() + timeoutMs
   let waitMs = 1
   for (const cgroup of cgroups) {
     for (;;) {
@@ -197,7 +197,7 @@ export async function removeCgroups(
       } catch (error) {
         if (!hasCode(error, 'EBUSY')) throw error
         if (cgroup.existed) break // and others live in it
-        if (Date.now() > deadline) throw error
+        if (performance.now() > deadline) throw error
         killCgroup([cgroup])
         await sleep(waitMs)
         waitMs = Math.min(waitMs * 2, 50)

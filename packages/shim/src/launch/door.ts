@@ -106,7 +106,7 @@ export class Door {
     const channel = this.#channel
     try {
       await due
-      const report = await channel.next(Date.now() + execTimeoutMs + this.behind.hooksMs)
+      const report = await channel.next(performance.now() + execTimeoutMs + this.behind.hooksMs)
       if (report.kind === 'error') throw stepError(report, this.behind.steps[report.step])
       if (report.kind !== 'end')
         throw new HoldfastError('HF_INTERNAL', `unexpected ${report.kind} behind the door`)

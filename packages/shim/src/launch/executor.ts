@@ -208,7 +208,7 @@ function deadlineOf(
   options: Pick<LaunchOptions, 'timeoutMs'>,
   hooks: readonly { timeoutMs?: number }[] = [],
 ): number {
-  return Date.now() + (options.timeoutMs ?? defaultTimeoutMs) + hooksTime(hooks)
+  return performance.now() + (options.timeoutMs ?? defaultTimeoutMs) + hooksTime(hooks)
 }
 
 function hooksBeforeDoor({ hooks, steps }: ContainerPlan): { timeoutMs?: number }[] {

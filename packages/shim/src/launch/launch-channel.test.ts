@@ -1,5 +1,5 @@
 import { closeFd, sendMessage, socketpair } from '@holdfast/core'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { LaunchChannel } from './launch-channel.ts'
 
 /** `error` of step 7: u32 type, u32 step, i64 errno, and the call. */
@@ -17,7 +17,7 @@ it('hears what was reported by one who ended before it read the answer', async (
   channel.answer()
   sendMessage(theirs, errorReport())
   closeFd(theirs)
-  const deadline = Date.now() + 10_000
+  const deadline = performance.now() + 10_000
   expect(await channel.next(deadline)).toEqual({
     kind: 'error',
     step: 7,
@@ -27,4 +27,19 @@ it('hears what was reported by one who ended before it read the answer', async (
   })
   expect(await channel.next(deadline)).toEqual({ kind: 'end' })
   closeFd(ours)
+})
+
+it('waits as long as it was told to, also where somebody sets the clock meanwhile', async () => {
+  const [ours, theirs] = socketpair('seqpacket')
+  const channel = new LaunchChannel(ours)
+  const deadline = performance.now() + 10_000
+  const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 86_400_000)
+  try {
+    const next = channel.next(deadline)
+    setTimeout(() => closeFd(theirs), 20)
+    expect(await next).toEqual({ kind: 'end' })
+  } finally {
+    clock.mockRestore()
+    closeFd(ours)
+  }
 })

@@ -12,7 +12,7 @@ export class LaunchChannel {
     this.fd = fd
   }
 
-  /** The next report; `end` again and again after the end. HF_TIMEOUT when none comes before `deadline`. */
+  /** The next report; `end` again and again after the end. HF_TIMEOUT when none comes before `deadline`, by performance.now(). */
   async next(deadline: number): Promise<LaunchReport> {
     for (;;) {
       const report = this.#ended ? { kind: 'end' as const } : this.#receive()
@@ -56,7 +56,7 @@ export class LaunchChannel {
       const timer = setTimeout(() => {
         this.rest()
         reject(new HoldfastError('HF_TIMEOUT', 'the launcher did not finish in time'))
-      }, deadline - Date.now())
+      }, deadline - performance.now())
       this.rest()
       this.#watch = watchFd(this.fd, { readable: true, hangup: true }, () => {
         clearTimeout(timer)
