@@ -55,6 +55,9 @@ struct pending {
 };
 #define PENDING_LIMIT 64
 
+// Mounts beneath /proc, /sys and /dev that no link may lead to.
+#define OWN_PLACES_LIMIT 64
+
 // What the processes of one launch have in common while they share their memory (shared.c).
 struct shared {
 	bool on; // false: each has its own
@@ -72,6 +75,8 @@ struct launch {
 	int report, stage, root, proc, timens, null, mask_file, mask_directory;
 	struct pending pending[PENDING_LIMIT];
 	uint32_t pending_count;
+	uint64_t own_places[OWN_PLACES_LIMIT];
+	uint32_t own_places_count;
 	// Whom what make_beneath makes belongs to, where that is not the maker.
 	bool has_owner;
 	uint32_t owner_uid, owner_gid;
@@ -161,6 +166,8 @@ enum kind kind_of(int fd);
 long make_beneath(struct launch *launch, const char *path, enum kind kind, uint32_t mode);
 // O_PATH descriptor of the directory that holds `path`, made if missing; `*name` becomes the last component.
 long open_parent(struct launch *launch, const char *path, const char **name);
+// Whether the path, as it is written, is /proc, /sys or /dev, or lies beneath one of them.
+bool is_guarded(const char *path);
 // The kernel's encoding of a device number for mknodat(2).
 static inline uint64_t device_number(uint32_t major, uint32_t minor)
 {
@@ -169,6 +176,12 @@ static inline uint64_t device_number(uint32_t major, uint32_t minor)
 long stat_fd(int fd, const char *path, struct kernel_stat_ids *result);
 // Whether the descriptor is a character device of that number.
 bool is_char_device(int fd, uint32_t major, uint32_t minor);
+
+// ---- own-places.c: where a link of the image must not take a mount ----
+// To be asked before anything is mounted on `target`, to which `path` has led.
+long refuse_own_place(struct launch *launch, const char *path, int target);
+// To be told of every mount once it is attached.
+long note_own_place(struct launch *launch, const char *path, int tree);
 
 // ---- mount-calls.c: pieces of the mount API ----
 // Attributes in the table: u64 set, u64 clear. `recursive` adds AT_RECURSIVE.

@@ -39,13 +39,17 @@ long op_enter_root(struct launch *launch, struct reader *reader)
 	return result;
 }
 
-// Attaches `tree` onto `target`, with the propagation that follows in the table, and closes it.
-static long place_tree(struct launch *launch, int tree, int target, struct reader *reader, const char *detail)
+// Attaches `tree` onto `target`, to which `path` has led, with the propagation that follows in the table, and closes both.
+static long place_tree(struct launch *launch, int tree, int target, struct reader *reader, const char *path)
 {
 	uint32_t propagation = read_u32(reader);
 	bool recursive = read_u32(reader);
-	long result = reader->broken ? 0 : attach_tree(launch, tree, target, detail);
+	long result = reader->broken ? 0 : refuse_own_place(launch, path, target);
 
+	if (result == 0 && !reader->broken)
+		result = attach_tree(launch, tree, target, path);
+	if (result == 0)
+		result = note_own_place(launch, path, tree);
 	if (result == 0)
 		result = set_propagation(launch, tree, propagation, recursive);
 	sys(close, tree);

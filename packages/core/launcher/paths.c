@@ -13,7 +13,7 @@
 #define PATH_LIMIT 4096
 #define LINK_LIMIT 40 // the kernel's own, MAXSYMLINKS
 
-static bool is_guarded(const char *path)
+bool is_guarded(const char *path)
 {
 	static const char *const guarded[] = {"proc", "sys", "dev"};
 

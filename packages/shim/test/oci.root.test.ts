@@ -542,6 +542,25 @@ describe('mount points behind links of the image that lead nowhere', () => {
     expect(existsSync(made)).toBe(false)
   })
 
+  it.each(['/', '/proc', '/proc/sys', '/sys', '/dev', '/dev/pts', '/dev/sub/x', 'a/../../proc'])(
+    'are refused where a link leads to %s, which is no place for an image to choose',
+    async (target) => {
+      const pts = { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['newinstance'] }
+      const sysfs = { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['ro'] }
+      const refused = mountsWith({ link: target }, [sysfs, pts, here('/link')])
+      await expect(refused).rejects.toMatchObject({
+        code: 'ELOOP',
+        step: expect.stringContaining('/link'),
+        hint: expect.stringContaining('nor lead there or to the root'),
+      })
+    },
+  )
+
+  it('are found where a link leads to /dev/shm, as it does from /run/shm', async () => {
+    const shm = { destination: '/dev/shm', type: 'tmpfs', source: 'tmpfs' }
+    expect(await mountsWith({ 'run/shm': '/dev/shm' }, [shm, here('/run/shm')])).toBe('/dev/shm')
+  })
+
   it('are refused where the links go round in a circle', async () => {
     await expect(mountsWith({ one: 'two', two: 'one' }, [here('/one/x')])).rejects.toThrow(
       /ELOOP.*mounts\[2\]/,

@@ -6,6 +6,9 @@ type Advice = Partial<Record<string, string>>
 const idmapAdvice =
   'The file system of this path cannot map ids. Use --userns=host, or move the data to ext4, xfs, btrfs or tmpfs.'
 
+const linkAdvice =
+  'The image has a symbolic link where the mount goes: none may be in /proc, /sys and /dev, nor lead there or to the root.'
+
 const advice: Partial<Record<Step['do'], Advice>> = {
   join: {
     EPERM: "The namespace belongs to a user namespace that this container doesn't join.",
@@ -61,15 +64,14 @@ const advice: Partial<Record<Step['do'], Advice>> = {
     ENODEV: 'The kernel does not have this file system.',
     EINVAL: 'The kernel does not know one of the options, or refuses its value.',
     EPERM: "The container's user namespace may not mount this: it shares a namespace that another one owns.",
-    ELOOP:
-      'The image has a symbolic link where the mount goes: what lies in /proc, /sys and /dev must be mounted on ordinary directory entries.',
+    ELOOP: linkAdvice,
     EROFS: 'The mount point does not exist and the root is read-only.',
     ENOTDIR: 'The image has a file where the mount goes, or on the way to it.',
   },
   attach: {
     ENOTDIR: 'One of source and target is a directory and the other is not.',
     EINVAL: 'One of source and target is a directory and the other is not.',
-    ELOOP: 'The image has a symbolic link where the mount goes.',
+    ELOOP: linkAdvice,
     EROFS: 'The mount point does not exist and the root is read-only.',
   },
   mask: { ELOOP: 'The image has a symbolic link at a path that must be masked.' },
