@@ -123,13 +123,13 @@ export class EngineWorld implements AsyncDisposable {
   execCreate(
     id: string,
     command: string,
-    { user = '', tty = false }: { user?: string; tty?: boolean } = {},
+    { user = '', tty = false, workingDir = '' }: { user?: string; tty?: boolean; workingDir?: string } = {},
   ): Promise<string> {
     return this.engine.execCreate(id, {
       args: ['sh', '-c', command],
       env: [],
       user,
-      workingDir: '',
+      workingDir,
       tty,
       attachStdin: false,
       attachStdout: true,
