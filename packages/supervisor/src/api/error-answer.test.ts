@@ -28,6 +28,17 @@ describe('errorAnswer', () => {
     expect(forbidden.body.message).toBe('exec "/etc": is a directory')
   })
 
+  it.each([
+    new SyscallError({ errno: 24, code: 'EMFILE', syscall: 'openat2' }),
+    Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' }),
+    new HoldfastError('HF_INTERNAL', 'a shim had it', { details: { code: 'EMFILE' } }),
+    new HoldfastError('HF_START_FAILED', 'wrapped', {
+      cause: new SyscallError({ errno: 23, code: 'ENFILE', syscall: 'pipe2' }),
+    }),
+  ])('says of a want of descriptors that it may pass: %o', (error) => {
+    expect(errorAnswer(error).status).toBe(503)
+  })
+
   it('passes the errno name and the step of a system call on', () => {
     const error = new SyscallError({ errno: 28, code: 'ENOSPC', syscall: 'mount', step: 'mount(/proc)' })
     expect(errorAnswer(error)).toMatchObject({

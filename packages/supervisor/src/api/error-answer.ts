@@ -60,11 +60,25 @@ export interface ErrorAnswer {
  */
 export function errorAnswer(error: unknown): ErrorAnswer {
   const { code, message, hint, details } = describe(error)
-  const status = code in statusOfCode ? statusOfCode[code as ErrorCode] : 500
+  const status = isOutOfDescriptors(error)
+    ? 503
+    : code in statusOfCode
+      ? statusOfCode[code as ErrorCode]
+      : 500
   const body: ErrorAnswer['body'] = { message: hint === undefined ? message : `${message} (${hint})`, code }
   if (hint !== undefined) body.hint = hint
   if (details !== undefined) body.details = details
   return { status, body }
+}
+
+/**
+ * The supervisor's limit of open files, a shim's or the machine's, wherever that was met: nothing is wrong with the
+ * request, which may be repeated.
+ */
+function isOutOfDescriptors(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const met = error instanceof HoldfastError ? error.details?.['code'] : (error as { code?: unknown }).code
+  return met === 'EMFILE' || met === 'ENFILE' || isOutOfDescriptors(error.cause)
 }
 
 interface Description {

@@ -28,19 +28,27 @@ async function logs(call: Call): Promise<void> {
     signal: call.gone,
   })
   const { Tty: tty } = record.config
-  const frames = log.frames({
-    timestamps: flag(call.query, 'timestamps'),
-    details: flag(call.query, 'details'),
-    multiplexed: !tty,
-  })
-  const out = call.begin(200, streamType(call.api, tty))
-  for await (const bytes of frames) {
-    if (call.gone.aborted) return
-    out.write(bytes)
-    // The next block is read and decoded while this one is on its way.
-    if (out.writableLength > queueLimit) await drained(out)
+  const frames = log
+    .frames({
+      timestamps: flag(call.query, 'timestamps'),
+      details: flag(call.query, 'details'),
+      multiplexed: !tty,
+    })
+    [Symbol.asyncIterator]()
+  // The first one says that it can be read at all: a failure has a status of its own until the answer has begun.
+  let next = await frames.next()
+  try {
+    const out = call.begin(200, streamType(call.api, tty))
+    for (; !next.done; next = await frames.next()) {
+      if (call.gone.aborted) return
+      out.write(next.value)
+      // The next block is read and decoded while this one is on its way.
+      if (out.writableLength > queueLimit) await drained(out)
+    }
+    out.end()
+  } finally {
+    await frames.return?.()
   }
-  out.end()
 }
 
 /** As dockerd has it, anything that is no count means all. */

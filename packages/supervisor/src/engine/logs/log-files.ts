@@ -11,19 +11,22 @@ const newline = 0x0a
 export async function openLogFiles(path: string): Promise<FileHandle[]> {
   for (;;) {
     const files: FileHandle[] = []
-    const newest = await openIfThere(path)
-    if (newest) files.unshift(newest)
-    for (let index = 1; index <= maxFiles; index++) {
-      const file = await openIfThere(`${path}.${index}`)
-      if (!file) break
-      files.unshift(file)
+    let whole = false
+    try {
+      const newest = await openIfThere(path)
+      if (newest) files.unshift(newest)
+      for (let index = 1; index <= maxFiles; index++) {
+        const file = await openIfThere(`${path}.${index}`)
+        if (!file) break
+        files.unshift(file)
+      }
+      // Where it was rotated in between, one file would be read twice or not at all.
+      whole = newest === undefined || (await isCurrent(newest, path))
+      if (whole) return files
+    } finally {
+      // One that is left to the garbage collector ends the process.
+      if (!whole) for (const file of files) await file.close()
     }
-    if (newest && !(await isCurrent(newest, path))) {
-      // It was rotated in between: one file would be read twice or not at all.
-      for (const file of files) await file.close()
-      continue
-    }
-    return files
   }
 }
 
@@ -50,8 +53,8 @@ export async function isCurrent(file: FileHandle, path: string): Promise<boolean
 
 /** The files that came after `file` when the log was rotated, oldest first. */
 export async function newerThan(file: FileHandle, path: string): Promise<FileHandle[]> {
-  const files = await openLogFiles(path)
   const { ino } = await file.stat({ bigint: true })
+  const files = await openLogFiles(path)
   const inodes = await Promise.all(files.map(async (each) => (await each.stat({ bigint: true })).ino))
   const at = inodes.indexOf(ino)
   for (const older of files.slice(0, at + 1)) await older.close()

@@ -29,6 +29,9 @@ export function readLog(path: string, options: LogOptions, ended: Promise<void>)
   }
 }
 
+/** Comes first, empty: what there is can be read. */
+const opened: Block = { data: Buffer.alloc(0), from: 0, to: 0 }
+
 async function* frames(
   path: string,
   options: LogOptions,
@@ -37,7 +40,7 @@ async function* frames(
 ): AsyncIterable<Buffer> {
   for await (const block of blocks(path, options, ended)) {
     const { data, finished } = renderBlock(block, options, how)
-    if (data.length > 0) yield data
+    if (data.length > 0 || block === opened) yield data
     if (finished) return
   }
 }
@@ -97,8 +100,10 @@ async function* blocks(path: string, options: LogOptions, ended: Promise<void>):
   // Watch first: what is written between the last read and the watch would be noticed too late otherwise.
   const growth = options.follow ? new Growth(path, ended, options.signal) : undefined
   const wasOver = growth?.over ?? true
-  let files = await openLogFiles(path)
+  let files: FileHandle[] = []
   try {
+    files = await openLogFiles(path)
+    yield opened
     let { index, offset } = options.tail >= 0 ? await findTail(files, options.tail) : { index: 0, offset: 0 }
     for (; index < files.length; index++, offset = 0) {
       const file = files[index]!
