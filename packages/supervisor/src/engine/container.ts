@@ -4,7 +4,7 @@ import type { Bookkeeping, ContainerStore, StoredContainer } from '../records/co
 import type { ShimClient } from '../shims/shim-client.ts'
 import type { ContainerRecord, ContainerState } from './container-record.ts'
 import type { ExecInstance } from './exec.ts'
-import type { PendingAttachment } from './pending-attachment.ts'
+import type { PendingAttachment } from './attach/pending-attachment.ts'
 import { Waits } from './waits.ts'
 
 /** The shim of a container that was started, and what it said of itself. */

@@ -6,7 +6,7 @@ import type { EngineContext } from './context.ts'
 import { disconnectNetwork } from './network/endpoint.ts'
 import { endExecs } from './exec.ts'
 import { autoRemove } from './remove.ts'
-import { discardShim } from './shim-directory.ts'
+import { discardShim } from './shim/shim-directory.ts'
 import { nowText, parseTime } from './time.ts'
 import { isRunning } from './waits.ts'
 

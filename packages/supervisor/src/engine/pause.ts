@@ -2,7 +2,7 @@ import { hasCode, HoldfastError, type ErrorCode } from '@holdfast/errors'
 import { containerEvent } from './events/container-event.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
-import { askShim, checkRunning } from './shim-of.ts'
+import { askShim, checkRunning } from './shim/shim-of.ts'
 import { isRunning } from './waits.ts'
 
 export async function pauseContainer(context: EngineContext, container: Container): Promise<void> {

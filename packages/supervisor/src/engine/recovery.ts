@@ -13,11 +13,11 @@ import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { forgetAttachment } from './network/endpoint.ts'
 import { containerExited, unknownExit } from './exit.ts'
-import { adoptOrEnd } from './follow-shim.ts'
+import { adoptOrEnd } from './shim/follow-shim.ts'
 import { namedIdRanges } from './namespaces/named-namespaces.ts'
 import { containerDirectory, shimDirectory } from './paths.ts'
 import { autoRemove, removeContainer } from './remove.ts'
-import { discardShimDirectory } from './shim-directory.ts'
+import { discardShimDirectory } from './shim/shim-directory.ts'
 import { isRunning } from './waits.ts'
 
 export async function recover(context: EngineContext): Promise<void> {

@@ -7,7 +7,7 @@ import type { EngineContext } from '../context.ts'
 import { takeNamespace } from '../network/endpoint.ts'
 import type { NamespaceChoices } from './namespace-modes.ts'
 import { ownerInodeOf } from './namespace-owner.ts'
-import { withShim } from '../shim-of.ts'
+import { withShim } from '../shim/shim-of.ts'
 import { isRunning } from '../waits.ts'
 
 export interface JoinedNamespaces {

@@ -6,7 +6,7 @@ import { choicesOf } from './container-choices.ts'
 import type { Container } from '../container.ts'
 import type { EngineContext } from '../context.ts'
 import type { NamespaceReport } from '../engine.ts'
-import { askShim } from '../shim-of.ts'
+import { askShim } from '../shim/shim-of.ts'
 
 export async function reportNamespaces(context: EngineContext): Promise<NamespaceReport[]> {
   const running = context.containers.list().filter(({ shim }) => shim !== undefined)

@@ -1,14 +1,14 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
-import { containerEvent } from './events/container-event.ts'
-import type { Container, LiveShim } from './container.ts'
-import type { EngineContext } from './context.ts'
-import type { AttachOptions, AttachSession } from './engine.ts'
+import { containerEvent } from '../events/container-event.ts'
+import type { Container, LiveShim } from '../container.ts'
+import type { EngineContext } from '../context.ts'
+import type { AttachOptions, AttachSession } from '../engine.ts'
 import { LiveAttachment } from './live-attachment.ts'
-import { containerLogs } from './logs/container-logs.ts'
+import { containerLogs } from '../logs/container-logs.ts'
 import { PendingAttachment } from './pending-attachment.ts'
-import { withShim } from './shim-of.ts'
-import { isRunning } from './waits.ts'
-import { within } from './within.ts'
+import { withShim } from '../shim/shim-of.ts'
+import { isRunning } from '../waits.ts'
+import { within } from '../within.ts'
 
 /** How long after its shim stops answering a container's end may become known. */
 const endDeadlineMs = 3000

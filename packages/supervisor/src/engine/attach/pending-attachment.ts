@@ -1,4 +1,4 @@
-import type { AttachOptions, AttachSession } from './engine.ts'
+import type { AttachOptions, AttachSession } from '../engine.ts'
 
 /** A client that attached before the start: connected when the container is made, and before its program runs. */
 export class PendingAttachment implements AttachSession {

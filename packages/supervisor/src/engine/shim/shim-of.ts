@@ -1,8 +1,8 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { Method, Requests } from '@holdfast/protocol'
-import type { Container, LiveShim } from './container.ts'
-import { isRunning } from './waits.ts'
-import { within } from './within.ts'
+import type { Container, LiveShim } from '../container.ts'
+import { isRunning } from '../waits.ts'
+import { within } from '../within.ts'
 
 /** How long a request waits for the shim that takes over from one that died: its zygote may have to be started first. */
 const adoptionDeadlineMs = 30_000

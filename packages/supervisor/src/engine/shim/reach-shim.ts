@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connectShim, type ShimClient } from '../shims/shim-client.ts'
-import type { EngineContext } from './context.ts'
+import { connectShim, type ShimClient } from '../../shims/shim-client.ts'
+import type { EngineContext } from '../context.ts'
 
 const adoptDeadlineMs = 10_000
 const adoptAttempts = 5

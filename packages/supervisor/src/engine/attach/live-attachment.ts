@@ -1,5 +1,5 @@
-import type { ShimAttachment } from '../shims/shim-attachment.ts'
-import type { AttachSession } from './engine.ts'
+import type { ShimAttachment } from '../../shims/shim-attachment.ts'
+import type { AttachSession } from '../engine.ts'
 
 /** A client's connection to the stdio of something that runs. */
 export class LiveAttachment implements AttachSession {
