@@ -125,10 +125,19 @@ describe.skipIf(process.getuid?.() !== 0)('ADD and DEL', { timeout: 60_000 }, ()
       (await run(netns, 'ip -6 route get 2001:db8::9')).split(' ')[4],
     ]
     expect(await ways()).toEqual(['10.77.0.1', 'fd00:77::1'])
+    // Of two ways of one rank the kernel takes the one whose gateway it knows to be there.
+    await run(
+      netns,
+      'ip neigh replace 10.77.0.1 dev eth0 nud failed; ip neigh replace 10.78.0.1 lladdr 0a:00:00:00:00:01 dev eth1 nud reachable',
+    )
+    expect(await ways()).toEqual(['10.77.0.1', 'fd00:77::1'])
     await host.succeed('CHECK', { ...second, config: { ...config, prevResult } })
     await host.succeed('DEL', { netns })
     expect(await ways()).toEqual(['10.78.0.1', 'fd00:78::1'])
+    await host.succeed('ADD', { netns })
+    expect(await ways()).toEqual(['10.78.0.1', 'fd00:78::1']) // where its published ports lead too
     await host.succeed('DEL', second)
+    expect(await ways()).toEqual(['10.77.0.1', 'fd00:77::1'])
   })
 })
 

@@ -2,6 +2,7 @@
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import {
   formatAddress,
+  formatPrefix,
   networkOf,
   parseAddress,
   parseInterfaceAddress,
@@ -10,7 +11,7 @@ import {
 } from '../address.ts'
 import { announceInterface, configureInterface, prepareInterface } from '../inside-interface.ts'
 import { NETLINK_ROUTE, type NetlinkSocket } from '../netlink/netlink.ts'
-import { addRoute, type NewRoute } from '../netlink/route-requests.ts'
+import { addRoute, dumpRoutes, parseRoute, RT_TABLE_MAIN, type NewRoute } from '../netlink/route-requests.ts'
 import {
   dumpAddresses,
   IFA_F_DADFAILED,
@@ -77,26 +78,41 @@ export async function configureInside(
   for (const route of ranked) await addBehind(socket, { ...route, index })
 }
 
-function isRanked({ destination, gateway, priority }: NewRouteWish): boolean {
-  return destination.family === 6 && gateway !== undefined && priority === undefined
+function isRanked({ gateway, priority }: NewRouteWish): boolean {
+  return gateway !== undefined && priority === undefined
 }
 
-/** The kernel's own for IPv6 routes. */
-const usualPriority = 1024
-/** No container has as many interfaces. */
-const ranks = 256
+/** The kernel's own. */
+const usualPriority = { 4: 0, 6: 1024 }
+/** Two networks that come at once may take one place. */
+const attempts = 16
 
-/** Behind those to the same destination by other interfaces: of the same priority, the kernel would use them in turn. */
+/**
+ * Behind those to the same destination by other interfaces, and there when they are gone. Of the same priority, the kernel
+ * uses IPv6 routes in turn, and of IPv4's default routes the one whose gateway has answered ARP (fib_select_default): the
+ * answers to what came in by the other network would leave by the wrong one.
+ */
 async function addBehind(socket: NetlinkSocket, route: NewRoute): Promise<void> {
-  for (let rank = 0; ; rank++) {
-    const request = addRoute({ ...route, priority: usualPriority + rank })
+  for (let attempt = 1; ; attempt++) {
+    const request = addRoute({ ...route, priority: await placeBehind(socket, route) })
     try {
       await socket.request([{ ...request, tolerate: [] }])
       return
     } catch (error) {
-      if (!hasCode(error, 'EEXIST') || rank === ranks) throw error
+      if (!hasCode(error, 'EEXIST') || attempt === attempts) throw error
     }
   }
+}
+
+async function placeBehind(
+  socket: NetlinkSocket,
+  { destination, table = RT_TABLE_MAIN }: NewRoute,
+): Promise<number> {
+  const there = (await socket.dump(dumpRoutes())).map(parseRoute).filter((each) => each !== undefined)
+  const before = there.filter(
+    (each) => each.table === table && formatPrefix(each.destination) === formatPrefix(destination),
+  )
+  return Math.max(usualPriority[destination.family], ...before.map(({ priority }) => priority + 1))
 }
 
 /** So that nobody goes on sending to whoever had its addresses before. */

@@ -139,6 +139,7 @@ describe('rtnetlink messages', () => {
       destination: { family: 4, value: 0x0ad50000n, length: 24 },
       table: 254,
       outputIndex: 3,
+      priority: 0,
     })
   })
 })

@@ -6,7 +6,7 @@ import {
   RouteScope,
 } from 'netlink/dist/rt/gen_structs.js'
 import { addressBytes, addressFromBytes, formatPrefix, type Address, type Prefix } from '../address.ts'
-import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
+import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, type Reply, type Request } from './netlink.ts'
 import { attribute, attributesOf, nested, u32 } from './netlink-attributes.ts'
 import { AF_INET, AF_INET6 } from './protocol-numbers.ts'
 
@@ -31,11 +31,7 @@ export interface NewRoute {
   scope?: number | undefined
 }
 
-/**
- * One to the same destination by another interface of the container's goes before it, and it is there when that is gone.
- * (Not so where two would share the load: IPv6 routes by a gateway differ in `priority`, or EEXIST is tolerated.) A route on
- * the link may be there already: an address of the same network brought it.
- */
+/** EEXIST is tolerated: a route on the link may be there already, as an address of the same network brought it. */
 export function addRoute(route: NewRoute): Request {
   const { index, destination, gateway, mtu, advmss, priority, table = RT_TABLE_MAIN } = route
   const scope = route.scope ?? (gateway || destination.family === 6 ? 0 : RouteScope.LINK)
@@ -53,7 +49,7 @@ export function addRoute(route: NewRoute): Request {
   })
   return {
     type: MessageType.NEWROUTE,
-    flags: NLM_F_CREATE | (gateway && destination.family === 4 ? NLM_F_APPEND : NLM_F_EXCL),
+    flags: NLM_F_CREATE | NLM_F_EXCL,
     what: `RTM_NEWROUTE ${formatPrefix(destination)} on link ${index}`,
     tolerate: ['EEXIST'],
     hints: { ENETUNREACH: 'Its gateway is on no network of the interface.' },
@@ -116,6 +112,7 @@ export interface Route {
   table: number
   outputIndex: number | undefined
   gateway: Address | undefined
+  priority: number
 }
 
 export function dumpRoutes(): Request {
@@ -134,5 +131,6 @@ export function parseRoute({ data }: Reply): Route | undefined {
     table: attributes.get(15 /* RTA_TABLE */)?.readUInt32LE() ?? table,
     outputIndex: attributes.get(4)?.readUInt32LE(),
     gateway: gateway && addressFromBytes(gateway),
+    priority: attributes.get(6 /* RTA_PRIORITY */)?.readUInt32LE() ?? 0,
   }
 }
