@@ -127,11 +127,13 @@ export interface ImageStore {
  */
 export type ReadInSnapshot = (snapshot: Snapshot, path: string, limit: number) => Buffer | undefined
 
-/** What openImageStore emits through `onEvent`, in Docker's words. `id` is the image's. */
+/** What openImageStore emits through `onEvent`, in Docker's words and order. `id` and `labels` are the image's. */
 export type ImageEvent = {
   action: 'import' | 'load' | 'tag' | 'untag' | 'delete'
   id: string
   reference?: string
+  /** None where the image is gone. */
+  labels: Record<string, string>
 }
 
 /** Where the store lies, and who hears of it. */

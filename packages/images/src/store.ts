@@ -74,8 +74,8 @@ class Store implements ImageStore {
     return this.#run({ kind: 'import', root: this.#directories.root, template }, tar, (images) => {
       const image = images[0]!
       this.#records.add(image)
-      this.#emit('import', image.id)
       if (reference !== undefined) this.#name(image.id, reference)
+      this.#emit('import', image.id)
       return image.id
     })
   }
@@ -300,7 +300,8 @@ class Store implements ImageStore {
   }
 
   #emit(action: 'import' | 'load' | 'tag' | 'untag' | 'delete', id: string, reference?: string): void {
-    this.#options.onEvent?.({ action, id, ...(reference !== undefined && { reference }) })
+    const labels = this.#records.get(id)?.config.config.Labels ?? {}
+    this.#options.onEvent?.({ action, id, labels, ...(reference !== undefined && { reference }) })
   }
 
   #warn(error: Error): void {

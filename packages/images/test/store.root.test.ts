@@ -181,8 +181,8 @@ describe.skipIf(!isRoot)('the image store', () => {
     })
     expect(Date.parse(image.config.created!)).toBeGreaterThan(Date.now() - 60_000)
     expect(events).toEqual([
-      { action: 'import', id },
-      { action: 'tag', id, reference: 'a/b:1' },
+      { action: 'tag', id, reference: 'a/b:1', labels: { k: 'v' } },
+      { action: 'import', id, labels: { k: 'v' } },
     ])
     await reopen()
     expect(store.get(id)).toEqual(image)

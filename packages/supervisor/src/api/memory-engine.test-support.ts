@@ -331,6 +331,12 @@ export class MemoryEngine implements Engine {
     yield* this.past.filter((event) => filter.matches(event))
     if (filter.until === undefined) await once(signal, 'abort')
   }
+  announce(ref: string, action: string, attributes: Record<string, string> = {}) {
+    this.calls.push({ verb: 'announce', arguments: [ref, action, attributes] })
+  }
+  announcePrune(type: string, reclaimed: number) {
+    this.calls.push({ verb: 'announcePrune', arguments: [type, reclaimed] })
+  }
   async namespaces() {
     return []
   }

@@ -12,6 +12,8 @@ export interface PumpOptions {
   stdin: boolean
   /** Keys that end the attachment; only looked for in a terminal's input. */
   detachKeys: Buffer | undefined
+  /** They were typed. */
+  onDetach?: () => void
   logger: Logger
 }
 
@@ -139,6 +141,7 @@ async function pumpInput(session: AttachSession, hijacked: Hijacked, options: Pu
     const { pass, detached } = scanner.scan(chunk)
     if (pass.length > 0) await session.write(pass)
     if (!detached) return true
+    options.onDetach?.()
     session.close()
     endGently(socket)
     return false

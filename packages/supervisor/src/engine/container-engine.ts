@@ -184,6 +184,14 @@ export class ContainerEngine implements Engine {
     return this.#context.events.subscribe(filter, signal)
   }
 
+  announce(ref: string, action: string, attributes: Record<string, string> = {}): void {
+    containerEvent(this.#context, this.#find(ref), action, attributes)
+  }
+
+  announcePrune(type: EngineEvent['Type'], reclaimed: number): void {
+    this.#context.events.publish(type, 'prune', '', { reclaimed: String(reclaimed) })
+  }
+
   namespaces(): Promise<NamespaceReport[]> {
     return reportNamespaces(this.#context)
   }

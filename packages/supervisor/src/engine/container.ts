@@ -5,7 +5,7 @@ import type { ShimClient } from '../shims/shim-client.ts'
 import type { ContainerRecord, ContainerState } from './container-record.ts'
 import type { ExecInstance } from './exec.ts'
 import type { PendingAttachment } from './attach/pending-attachment.ts'
-import { Waits } from './waits.ts'
+import { isRunning, Waits } from './waits.ts'
 
 /** The shim of a container that was started, and what it said of itself. */
 export interface LiveShim {
@@ -43,11 +43,14 @@ export class Container implements StoredContainer {
   removing = false
   /** It ends only to be started again: --rm waits for another end. */
   restarting = false
+  /** It was told that its volumes and networks are in use, and not yet that they no longer are. */
+  inUse: boolean
   readonly #store: ContainerStore
 
   constructor(stored: StoredContainer, store: ContainerStore) {
     this.record = stored.record
     this.book = stored.book
+    this.inUse = isRunning(stored.record)
     this.#store = store
   }
 

@@ -64,6 +64,10 @@ export interface Engine {
 
   /** Events since `since` from memory (the last 256 at least), then live ones until `signal` aborts. */
   events(filter: EventFilter, signal: AbortSignal): AsyncIterable<EngineEvent>
+  /** An event that only the API can see: a table of processes was shown, a client left by its detach keys. */
+  announce(ref: string, action: 'top' | 'detach' | 'exec_detach', attributes?: Record<string, string>): void
+  /** The unused ones of a kind were removed, which had so many bytes. */
+  announcePrune(type: EngineEvent['Type'], reclaimed: number): void
   /** Namespaces of every container, for `hold ns ls` and GET /holdfast/namespaces. */
   namespaces(): Promise<NamespaceReport[]>
   /** Namespaces that have names, with or without a process in them. */

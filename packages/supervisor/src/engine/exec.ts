@@ -83,8 +83,13 @@ export async function execCreate(
     },
   })
   listIds(container)
-  containerEvent(context, container, `exec_create: ${args.join(' ')}`, { execID: id })
+  containerEvent(context, container, `exec_create: ${commandOf(args)}`, { execID: id })
   return id
+}
+
+/** As Docker writes it: the blank is there where nothing follows, too. */
+function commandOf([program = '', ...args]: string[]): string {
+  return `${program} ${args.join(' ')}`
 }
 
 /**
@@ -129,7 +134,7 @@ export async function execStart(
   const { attachStdin: stdin, attachStdout: stdout, attachStderr: stderr } = exec.options
   const { tty } = exec.record
   const { detach, consoleSize } = options
-  containerEvent(context, container, `exec_start: ${exec.record.args.join(' ')}`, { execID: execId })
+  containerEvent(context, container, `exec_start: ${commandOf(exec.record.args)}`, { execID: execId })
   exec.record = { ...exec.record, running: true }
   const accept = once(options.accepted)
   setImmediate(accept) // once the shim was asked, who then works beside the client
@@ -203,14 +208,23 @@ export function execExited(
   exec.record = { ...exec.record, running: false, exitCode: exit.exitCode ?? 255 }
   exec.ended.resolve()
   listIds(container)
-  containerEvent(context, container, 'exec_die', { execID: execId, exitCode: String(exit.exitCode ?? 255) })
+  // dockerd says nothing of the end of what could not be launched.
+  void exec.launched.promise.then(() => {
+    if (exec.record.pid !== 0) announceEnd(context, container, exec)
+  })
+}
+
+function announceEnd(context: EngineContext, container: Container, { record }: ExecInstance): void {
+  containerEvent(context, container, 'exec_die', { execID: record.id, exitCode: String(record.exitCode) })
 }
 
 /** The container has ended, and every exec in it. */
-export function endExecs(container: Container): void {
+export function endExecs(context: EngineContext, container: Container): void {
   for (const exec of container.execs.values()) {
-    if (exec.record.running)
+    if (exec.record.running) {
       exec.record = { ...exec.record, running: false, exitCode: exec.record.exitCode ?? 137 }
+      if (exec.record.pid !== 0) announceEnd(context, container, exec)
+    }
     exec.ended.resolve()
   }
   listIds(container)

@@ -32,7 +32,7 @@ export function containerExited(
     oomKilled: oomKilled || exit.oomKilled,
     finishedAt: exit.finishedAt,
   })
-  endExecs(container)
+  endExecs(context, container)
   container.ended.resolve()
   container.waits.exited(container.record)
   const started = parseTime(startedAt) ?? 0n

@@ -67,5 +67,7 @@ export async function sendAndThaw(
     )
       throw error
   })
-  if (container.record.state.status === 'paused') container.update({ status: 'running' })
+  if (container.record.state.status !== 'paused') return
+  container.update({ status: 'running' })
+  containerEvent(context, container, 'unpause')
 }

@@ -17,6 +17,7 @@ import { cancelPending, connectPending, handOverPending } from './attach/attach.
 import { noteCgroupParent } from './cgroup-parent.ts'
 import { choicesOf } from './namespaces/container-choices.ts'
 import { containerEvent } from './events/container-event.ts'
+import { announceUse } from './events/use-events.ts'
 import type { Container, LiveShim } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { serveNames } from './network/egress.ts'
@@ -91,7 +92,7 @@ async function make(
     const bridge = choices.network === 'bridge'
     const [made, joinedNet] = await settle([
       create(container, client),
-      bridge ? joinBridge(context, container, client) : Promise.resolve(undefined),
+      bridge ? joinBridge(context, container, client) : stayApart(context, container),
     ])
     shim = made
     if (bridge && joinedNet !== made.namespaces.net?.ino) await joinAnew(context, container, shim)
@@ -193,6 +194,11 @@ async function joinBridge(context: EngineContext, container: Container, client: 
   return net.ino
 }
 
+/** No interface, and so no inode of a namespace that one was put into. */
+async function stayApart(context: EngineContext, container: Container): Promise<undefined> {
+  announceUse(context, container)
+}
+
 /** The launch began anew, since its worker was killed: the namespace that was connected is not the container's. */
 async function joinAnew(context: EngineContext, container: Container, shim: LiveShim): Promise<void> {
   await disconnectNetwork(context, container)
@@ -207,6 +213,7 @@ async function attachTo(
   const { attachment, networks } = await connectNetwork(context, container, shim)
   // Until the record says that it runs, recovery takes the attachment down by what the network itself remembers.
   container.note({ networks }, { attachment })
+  announceUse(context, container)
 }
 
 async function run(context: EngineContext, container: Container, made: LiveShim): Promise<void> {

@@ -18,13 +18,14 @@ interface Attachment {
   session: AttachSession
   stdin: boolean
   detachKeys: Buffer
+  onDetach: () => void
 }
 
 async function attach(call: Call): Promise<void> {
   await call.json() // some clients repeat the query as a body, and it must not end up in the container
-  const { session, stdin, detachKeys } = await openAttachment(call)
+  const { session, ...input } = await openAttachment(call)
   const { tty } = session
-  const options = { multiplexed: !tty, stdin, detachKeys, logger: call.logger }
+  const options = { multiplexed: !tty, ...input, logger: call.logger }
   await pumpSession(session, call.hijack(streamType(call.api, tty)), options)
 }
 
@@ -40,7 +41,7 @@ async function openAttachment(call: Call): Promise<Attachment> {
     logs: flag(call.query, 'logs'),
     stream: flag(call.query, 'stream'),
   })
-  return { session, stdin, detachKeys }
+  return { session, stdin, detachKeys, onDetach: () => call.engine.announce(record.id, 'detach') }
 }
 
 const webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 1024 * 1024 })
@@ -50,7 +51,7 @@ async function attachWebSocket(call: Call): Promise<void> {
   if (!(call instanceof UpgradeCall)) {
     throw new HoldfastError('HF_BAD_REQUEST', 'this address speaks WebSocket: ask for an upgrade')
   }
-  const { session, stdin, detachKeys } = await openAttachment(call)
+  const { session, ...input } = await openAttachment(call)
   const socket = await new Promise<WebSocket | undefined>((resolve) => {
     // A bad handshake is answered by `ws` itself, with 400, and closes the connection.
     call.socket.once('close', () => resolve(undefined))
@@ -61,7 +62,7 @@ async function attachWebSocket(call: Call): Promise<void> {
     return
   }
   const stream = createWebSocketStream(socket)
-  const options = { multiplexed: false, stdin, detachKeys, logger: call.logger }
+  const options = { multiplexed: false, ...input, logger: call.logger }
   await pumpSession(session, { socket: stream, head: Buffer.alloc(0) }, options)
 }
 

@@ -149,5 +149,6 @@ async function prune(call: Call): Promise<void> {
       if (!hasCode(error, 'HF_CONTAINER_NOT_FOUND', 'HF_CONTAINER_RUNNING', 'HF_CONTAINER_STATE')) throw error
     }
   }
+  engine.announcePrune('container', reclaimed)
   call.send(200, { ContainersDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed })
 }

@@ -1,5 +1,6 @@
 import { HoldfastError } from '@holdfast/errors'
 import type { EngineEvent } from '../../engine/events/events.ts'
+import { nowNanoseconds } from '../../engine/time.ts'
 import { Filters } from '../filters.ts'
 import { parseTimestamp } from '../go-time.ts'
 import { renderEvent } from '../render/event.ts'
@@ -27,8 +28,8 @@ const known = [
 
 async function events(call: Call): Promise<void> {
   const filters = Filters.parse(call.query.get('filters'), known)
-  const since = parseTimestamp('since', call.query.get('since'))
-  const until = parseTimestamp('until', call.query.get('until'))
+  const since = moment(call, 'since')
+  const until = moment(call, 'until')
   if (since !== undefined && until !== undefined && since > until) {
     const [from, to] = [call.query.get('since'), call.query.get('until')]
     throw new HoldfastError(
@@ -47,6 +48,13 @@ async function events(call: Call): Promise<void> {
     if (!out.write(renderEvent(event))) await drained(out)
   }
   out.end()
+}
+
+/** Zero is a moment here: since ever, and until now. For the log it means nothing. */
+function moment({ query }: Call, field: 'since' | 'until'): bigint | undefined {
+  const value = query.get(field)
+  if (value === '0') return field === 'since' ? 0n : nowNanoseconds()
+  return parseTimestamp(field, value)
 }
 
 export function eventMatches(filters: Filters, event: EngineEvent): boolean {

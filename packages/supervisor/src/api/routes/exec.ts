@@ -56,6 +56,7 @@ async function startAttached(call: Call, exec: ExecRecord, options: ExecStart): 
     ...pumped,
     stdin: exec.openStdin,
     detachKeys: parseDetachKeys(exec.detachKeys),
+    onDetach: () => call.engine.announce(exec.containerId, 'exec_detach', { execID: exec.id }),
   })
 }
 

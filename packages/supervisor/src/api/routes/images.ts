@@ -118,5 +118,6 @@ async function prune(call: Call): Promise<void> {
       if (!hasCode(error, 'HF_IMAGE_IN_USE', 'HF_IMAGE_NOT_FOUND')) throw error
     }
   }
+  engine.announcePrune('image', reclaimed)
   call.send(200, { ImagesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed })
 }

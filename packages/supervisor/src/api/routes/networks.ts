@@ -54,5 +54,6 @@ function remove(call: Call): void {
 /** The built-in networks stay, and there are no others yet. */
 function prune(call: Call): void {
   Filters.parse(call.query.get('filters'), ['until', 'label', 'label!'])
+  call.engine.announcePrune('network', 0)
   call.send(200, { NetworksDeleted: null })
 }

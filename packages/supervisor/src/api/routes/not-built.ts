@@ -30,7 +30,10 @@ const missing: [Method, string, string][] = [
 const pruneBuildCache: Route = {
   method: 'POST',
   path: '/build/prune',
-  handle: (call) => call.send(200, { CachesDeleted: null, SpaceReclaimed: 0 }),
+  handle: (call) => {
+    call.engine.announcePrune('builder', 0)
+    call.send(200, { CachesDeleted: null, SpaceReclaimed: 0 })
+  },
 }
 
 const noPlugins: Route[] = [

@@ -12,5 +12,6 @@ async function top(call: Call): Promise<void> {
   }
   const pids = await call.engine.processes(record.id)
   const { titles, processes } = await processTable(pids, text(call.query, 'ps_args') || '-ef')
+  call.engine.announce(record.id, 'top')
   call.send(200, { Processes: processes, Titles: titles })
 }

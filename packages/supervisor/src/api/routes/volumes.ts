@@ -96,5 +96,6 @@ async function prune(call: Call): Promise<void> {
     (!filters.has('label!') || !filters.labels('label!', volume.labels))
   const doomed = call.engine.volumes().filter(isDoomed)
   for (const { name } of doomed) await call.engine.removeVolume(name, { force: true })
+  call.engine.announcePrune('volume', 0)
   call.send(200, { VolumesDeleted: doomed.map(({ name }) => name), SpaceReclaimed: 0 })
 }

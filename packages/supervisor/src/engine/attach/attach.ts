@@ -22,11 +22,11 @@ export async function attach(
   const { record } = container
   if (container.removing)
     throw new HoldfastError('HF_CONTAINER_STATE', `container ${record.id} is being removed`)
-  if (!options.stream) return options.logs ? logSession(container, options) : emptySession(record.config.Tty)
   if (record.state.status === 'paused') {
     throw new HoldfastError('HF_CONTAINER_PAUSED', 'container is paused, unpause the container before attach')
   }
   containerEvent(context, container, 'attach')
+  if (!options.stream) return options.logs ? logSession(container, options) : emptySession(record.config.Tty)
   if (isRunning(record)) return await connectRunning(container, options)
   const pending = new PendingAttachment(record.config.Tty, options, (each) => container.pending.delete(each))
   container.pending.add(pending)

@@ -1,5 +1,6 @@
 import type { Container } from '../container.ts'
 import type { EngineContext } from '../context.ts'
+import { networkIdOf, type NetworkName } from '../network/network-id.ts'
 
 /** An event about a container, with the attributes that Docker gives each: its labels, its image and its name. */
 export function containerEvent(
@@ -20,9 +21,12 @@ export function containerEvent(
 export function networkEvent(
   context: EngineContext,
   { id }: Container,
-  network: string,
-  action: string,
+  network: NetworkName,
+  action: 'connect' | 'disconnect',
 ): void {
-  const networkId = network === 'bridge' ? context.networkId : network
-  context.events.publish('network', action, networkId, { container: id, name: network, type: network })
+  context.events.publish('network', action, networkIdOf(context, network), {
+    container: id,
+    name: network,
+    type: network === 'none' ? 'null' : network,
+  })
 }

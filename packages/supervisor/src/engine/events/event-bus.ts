@@ -27,12 +27,14 @@ export class EventBus {
     for (const subscriber of this.#subscribers) subscriber.take(event)
   }
 
-  /** Past events from `since` on (none without it), then live ones until `until` has passed or `signal` aborts. */
+  /**
+   * Past events where one of the two is given, from `since` on; then live ones until `until` has passed or `signal` aborts.
+   */
   async *subscribe(filter: EventFilter, signal: AbortSignal): AsyncIterable<EngineEvent> {
     const subscriber = new Subscriber(filter)
     const { since, until } = filter
-    if (since !== undefined) {
-      for (const event of this.#history) if (event.timeNano >= since) subscriber.take(event)
+    if (since !== undefined || until !== undefined) {
+      for (const event of this.#history) if (event.timeNano >= (since ?? 0n)) subscriber.take(event)
     }
     const end = (): void => subscriber.end()
     const remaining = until === undefined ? undefined : Number((until - nowNanoseconds()) / 1_000_000n)

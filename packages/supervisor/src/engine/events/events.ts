@@ -1,6 +1,6 @@
 /** An engine event in Docker's shape (Engine API, `EventMessage`). */
 export interface EngineEvent {
-  Type: 'container' | 'image' | 'network' | 'volume'
+  Type: 'container' | 'image' | 'network' | 'volume' | 'builder'
   Action: string
   Actor: { ID: string; Attributes: Record<string, string> }
   scope: 'local'

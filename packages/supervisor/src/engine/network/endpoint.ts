@@ -3,6 +3,7 @@ import { closeFd, fstat, pidfdGetfd, pidfdOpen } from '@holdfast/core'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import type { Attachment } from '@holdfast/network'
 import { networkEvent } from '../events/container-event.ts'
+import { announceRelease } from '../events/use-events.ts'
 import type { Container, LiveShim } from '../container.ts'
 import type { ContainerConfig, HostConfig, NetworkingConfig } from '../container-config.ts'
 import type { ContainerRecord, EndpointRecord } from '../container-record.ts'
@@ -10,6 +11,7 @@ import type { EngineContext } from '../context.ts'
 import { egressOf } from './egress.ts'
 import type { NamespaceChoices } from '../namespaces/namespace-modes.ts'
 import { newId } from '../names.ts'
+import { networkIdOf } from './network-id.ts'
 import { parseContainerPorts, portMappings } from './ports.ts'
 
 /** `Networks` of inspect before the start, and after the end. */
@@ -30,12 +32,6 @@ export function emptyNetworks(
 
 /** A shim, as far as it holds namespaces. */
 type NamespaceHolder = Pick<LiveShim, 'pid' | 'namespaces'>
-
-/** Host and none have ids of their own, made from the bridge's. */
-export function networkIdOf(context: EngineContext, network: 'bridge' | 'none' | 'host'): string {
-  const marks = { bridge: '', none: '0', host: '1' }
-  return `${marks[network]}${context.networkId}`.slice(0, 64)
-}
 
 function emptyEndpoint(networkId: string): EndpointRecord {
   return {
@@ -84,10 +80,12 @@ export async function connectNetwork(
 /** Idempotent: what is left of an attachment is taken down, and the record says so. */
 export async function disconnectNetwork(context: EngineContext, container: Container): Promise<void> {
   const { attachment } = container.book
-  if (!attachment) return
-  await context.network.detach(attachment)
-  forgetAttachment(container)
-  networkEvent(context, container, 'bridge', 'disconnect')
+  if (attachment) {
+    await context.network.detach(attachment)
+    forgetAttachment(container)
+    networkEvent(context, container, 'bridge', 'disconnect')
+  }
+  announceRelease(context, container)
 }
 
 /** The record no longer says that the container has addresses. */

@@ -1,5 +1,5 @@
 import type { EngineContext } from '../context.ts'
-import { networkIdOf } from './endpoint.ts'
+import { networkIdOf } from './network-id.ts'
 import type { NetworkRecord } from '../engine.ts'
 
 /** The three networks that are always there. */
