@@ -30,11 +30,10 @@ export function resolveUser(spec: string, passwd: string | null, group: string |
     userPart === '' ? user.uid === 0 : user.name === userPart || String(user.uid) === userPart,
   )
   const uid = entry?.uid ?? (userPart === '' ? 0 : parseId(userPart))
-  if (uid === null)
-    throw refuse(`unable to find user ${userPart}: no matching entries in passwd file`, userPart)
+  if (uid === null) throw notFound('user', userPart, { file: 'passwd', isThere: passwd !== null })
   checkRange(uid, userPart)
   const groups = parseGroup(group)
-  const gid = groupPart === '' ? (entry?.gid ?? 0) : findGroup(groupPart, groups)
+  const gid = groupPart === '' ? (entry?.gid ?? 0) : findGroup(groupPart, groups, group !== null)
   checkRange(gid, groupPart)
   // A group given by hand stands alone; else the groups that list the user as a member come along.
   const member = groupPart === '' && entry ? groups.filter((each) => each.members.includes(entry.name)) : []
@@ -51,7 +50,7 @@ export function resolveUser(spec: string, passwd: string | null, group: string |
 export function resolveGroups(names: string[], group: string | null): number[] {
   const groups = parseGroup(group)
   return names.map((name) => {
-    const gid = findGroup(name, groups)
+    const gid = findGroup(name, groups, group !== null)
     checkRange(gid, name)
     return gid
   })
@@ -95,10 +94,10 @@ function fields(text: string | null): string[][] {
     .map((line) => line.split(':'))
 }
 
-function findGroup(name: string, groups: GroupEntry[]): number {
+function findGroup(name: string, groups: GroupEntry[], isThere: boolean): number {
   const entry = groups.find((each) => each.name === name || String(each.gid) === name)
   const gid = entry?.gid ?? parseId(name)
-  if (gid === null) throw refuse(`unable to find group ${name}: no matching entries in group file`, name)
+  if (gid === null) throw notFound('group', name, { file: 'group', isThere })
   return gid
 }
 
@@ -110,6 +109,18 @@ function checkRange(id: number, name: string): void {
   if (id < 0 || id > maxId) throw refuse(`uids and gids must be in range 0-${maxId}`, name)
 }
 
-function refuse(message: string, value: string): HoldfastError {
-  return new HoldfastError('HF_BAD_REQUEST', message, { details: { field: 'user', value } })
+function notFound(
+  what: string,
+  name: string,
+  { file, isThere }: { file: string; isThere: boolean },
+): HoldfastError {
+  const hint = isThere ? undefined : `The container has no regular file /etc/${file}: give a number.`
+  return refuse(`unable to find ${what} ${name}: no matching entries in ${file} file`, name, hint)
+}
+
+function refuse(message: string, value: string, hint?: string): HoldfastError {
+  return new HoldfastError('HF_BAD_REQUEST', message, {
+    ...(hint !== undefined && { hint }),
+    details: { field: 'user', value },
+  })
 }

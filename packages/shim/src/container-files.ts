@@ -1,6 +1,6 @@
 /** Files of a container's root, read without trusting it: a FIFO, a device or a gigabyte in /etc must not hurt. */
 import { closeSync, constants, openSync, readSync } from 'node:fs'
-import { hasCode, HoldfastError } from '@holdfast/errors'
+import { hasCode } from '@holdfast/errors'
 import {
   closeFd,
   fstat,
@@ -18,7 +18,8 @@ const maxSize = 1 << 20
  * The text of a file beneath `root`, or null where there is none. Links are followed inside the root only. Nothing but
  * a regular file is ever opened: the lookup ends in an O_PATH descriptor, which reads nothing and wakes no driver, and
  * what that is decides. Nor is more read than the size it had then: procfs and its like say 0, and some of their files
- * wait for what comes next (/proc/kmsg). Throws HF_BAD_REQUEST where it is something else or has more than 1 MiB.
+ * wait for what comes next (/proc/kmsg). Anything else counts as none: a number needs no entry to run as. Of more than
+ * 1 MiB the whole lines are read that lie within.
  */
 export function readContainerFile(root: number, path: string): string | null {
   let fd: number
@@ -30,9 +31,10 @@ export function readContainerFile(root: number, path: string): string | null {
   }
   try {
     const { mode, size } = fstat(fd)
-    if ((mode & S_IFMT) !== S_IFREG) throw refuse(path, 'is not a regular file')
-    if (size > maxSize) throw refuse(path, `has ${size} bytes, more than ${maxSize}`)
-    return size === 0 ? '' : readBytes(`/proc/self/fd/${fd}`, size).toString('utf8')
+    if ((mode & S_IFMT) !== S_IFREG) return null
+    if (size === 0) return ''
+    const bytes = readBytes(`/proc/self/fd/${fd}`, Math.min(Number(size), maxSize))
+    return (size > maxSize ? wholeLines(bytes) : bytes).toString('utf8')
   } finally {
     closeFd(fd)
   }
@@ -52,8 +54,7 @@ function readBytes(path: string, size: number): Buffer {
   }
 }
 
-function refuse(path: string, what: string): HoldfastError {
-  return new HoldfastError('HF_BAD_REQUEST', `the container's ${path} ${what}`, {
-    details: { field: 'user', path },
-  })
+/** A line that is cut off could name another id than the file does. */
+function wholeLines(bytes: Buffer): Buffer {
+  return bytes.subarray(0, bytes.lastIndexOf('\n') + 1)
 }

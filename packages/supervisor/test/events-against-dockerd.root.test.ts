@@ -81,7 +81,7 @@ function lines(events: Event[]): string[] {
   }
   return events.map(({ Type, Action, Actor }) => {
     const attributes = Object.entries(Actor.Attributes).filter(([key]) => key !== 'execDuration')
-    const text = `${Type} ${Action} ${Actor.ID} ${JSON.stringify(attributes.sort())}`
+    const text = `${Type} ${Action} ${Actor.ID} ${JSON.stringify(attributes.map((pair) => pair.join('=')).toSorted())}`
     return text.replace(/(sha256:)?[0-9a-f]{64}/g, name)
   })
 }
@@ -180,7 +180,8 @@ describe.skipIf(!hasDockerd())('events beside dockerd', () => {
       await peer.do('POST', '/images/ev:1/tag?repo=ev&tag=2')
       await peer.do('DELETE', '/images/ev:2')
       for (const name of ['shared', 'other']) await peer.do('DELETE', `/volumes/${name}`)
-      for (const kind of ['containers', 'volumes', 'networks', 'images']) await peer.do('POST', `/${kind}/prune`)
+      for (const kind of ['containers', 'volumes', 'networks', 'images'])
+        await peer.do('POST', `/${kind}/prune`)
       await peer.do('POST', '/build/prune')
     })
     await expectSame({ type: ['image'] })

@@ -22,7 +22,7 @@ function homeOf(root: string, uid: number): string {
   try {
     return resolveUser(String(uid), readContainerFile(fd, 'etc/passwd'), null).home
   } catch (error) {
-    if (hasCode(error, 'HF_BAD_REQUEST')) return '/'
+    if (hasCode(error, 'HF_BAD_REQUEST')) return '/' // an id beyond what Docker takes
     throw error
   } finally {
     closeSync(fd)

@@ -5,7 +5,7 @@ import { splitVersion } from './api-version.ts'
 import { errorAnswer } from './error-answer.ts'
 import { RequestCall } from './request-call.ts'
 import type { Service, Target } from './routed-call.ts'
-import { checkRequest } from './request-rules.ts'
+import { checkQuery, checkRequest, toOriginForm } from './request-rules.ts'
 import type { Route } from './route.ts'
 import { cleanedPath, Router } from './router.ts'
 import { UpgradeCall } from './upgrade-call.ts'
@@ -26,6 +26,7 @@ export class Dispatcher {
   isUpgrade(request: IncomingMessage): boolean {
     const protocol = request.headers.upgrade?.toLowerCase()
     if (protocol !== 'tcp' && protocol !== 'websocket') return false
+    toOriginForm(request)
     try {
       const { route } = this.#resolve(request)
       return protocol === 'tcp' ? route.hijacks === true : route.webSocket === true
@@ -37,6 +38,7 @@ export class Dispatcher {
   /** Returns the call when it may take the connection over. */
   request(request: IncomingMessage, response: ServerResponse): RequestCall | undefined {
     let resolved: Resolved
+    toOriginForm(request)
     try {
       checkRequest(request)
       const location = cleanedLocation(request.url ?? '/')
@@ -57,6 +59,7 @@ export class Dispatcher {
       return undefined
     }
     const call = new RequestCall(this.#service, resolved.target, request, response)
+    if (resolved.route.hijacks) call.outliveInput()
     void this.#run(resolved.route, call, request)
     return resolved.route.hijacks ? call : undefined
   }
@@ -82,8 +85,10 @@ export class Dispatcher {
     const { minor, path } = splitVersion(mark < 0 ? url : url.slice(0, mark))
     const match = this.#router.find(request.method ?? 'GET', path, minor)
     if (!match) throw pageNotFound
-    const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1))
-    return { route: match.route, target: { api: minor, params: match.params, query } }
+    const query = mark < 0 ? '' : url.slice(mark + 1)
+    checkQuery(query)
+    const target = { api: minor, params: match.params, query: new URLSearchParams(query) }
+    return { route: match.route, target }
   }
 
   async #run(route: Route, call: RequestCall | UpgradeCall, request: IncomingMessage): Promise<void> {

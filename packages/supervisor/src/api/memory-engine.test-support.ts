@@ -52,6 +52,8 @@ export class MemoryEngine implements Engine {
   readonly calls: { verb: string; arguments: unknown[] }[] = []
   readonly past: EngineEvent[] = []
   resized: unknown
+  /** Execs are launched when it resolves. */
+  launch: Promise<void> = Promise.resolve()
 
   readonly images: ImageStore = {
     list: () => [busybox],
@@ -297,6 +299,7 @@ export class MemoryEngine implements Engine {
     if (record.exitCode !== null)
       throw new HoldfastError('HF_CONTAINER_STATE', `exec command ${execId} has already run`)
     accepted?.()
+    await this.launch
     if (options.args[0] === 'nosuch') {
       record.exitCode = 127
       throw new HoldfastError('HF_COMMAND_NOT_FOUND', 'exec: "nosuch": executable file not found in $PATH')

@@ -66,6 +66,17 @@ export class RequestCall extends RoutedCall implements Call {
     this.#response.destroy()
   }
 
+  /** Node would take the end of what the client sends for its going: here it is the end of somebody's input. */
+  outliveInput(): void {
+    const { socket } = this.request
+    const onEnd = socket.listeners('end') as (() => void)[]
+    socket.removeAllListeners('end')
+    this.#response.once('close', () => {
+      if (socket.readableEnded) socket.end()
+      for (const listener of onEnd) socket.on('end', listener)
+    })
+  }
+
   hijack(contentType: string): Hijacked {
     const socket = this.request.socket
     releaseFromHttp(socket)
@@ -94,10 +105,11 @@ export class RequestCall extends RoutedCall implements Call {
 /**
  * Clients that don't ask for an upgrade still expect the raw stream after the headers, unframed by HTTP. Node's
  * server feeds its parser by these listeners; without them the connection is ours. Its `close` listener stays: it
- * frees the parser. Adding a `data` listener afterwards makes Node take the handle back from the parser.
+ * frees the parser. Adding a listener for what is read makes Node take the handle back from the parser.
  */
 function releaseFromHttp(socket: Socket): void {
   for (const event of ['data', 'end', 'drain', 'timeout', 'error']) socket.removeAllListeners(event)
+  socket.on('readable', () => {}) // what comes until somebody reads waits: without it, it went to the parser, or nowhere
   socket.on('error', () => socket.destroy())
   socket.setTimeout(0)
 }

@@ -24,3 +24,21 @@ function isLocalHost(host: string): boolean {
   // A public name has a dot; an address has no letters.
   return !name.includes('.') || /^[\d.]+$/.test(name) || name.endsWith('.localhost')
 }
+
+/** `GET http://docker/info`, as proxies are asked; every server has to take it (RFC 9112, 3.2.2). */
+export function toOriginForm(request: IncomingMessage): void {
+  const { url = '/' } = request
+  if (url.startsWith('/')) return
+  const rest = url.replace(/^https?:\/\/[^/?]*/i, '')
+  if (rest !== url) request.url = rest.startsWith('/') ? rest : `/${rest}`
+}
+
+/** What Go's parser refuses: URLSearchParams would read something else out of it, and nobody would know. */
+export function checkQuery(query: string): void {
+  const escape = /%(?![0-9a-f]{2}).{0,2}/i.exec(query)
+  if (escape) throw new HoldfastError('HF_BAD_REQUEST', `invalid URL escape "${escape[0]}"`)
+  if (query.includes(';'))
+    throw new HoldfastError('HF_BAD_REQUEST', 'invalid semicolon separator in query', {
+      hint: 'Write ; within a value as %3B.',
+    })
+}

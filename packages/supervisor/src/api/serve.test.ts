@@ -134,6 +134,30 @@ describe('versions and headers', () => {
     }
   })
 
+  it('takes a whole URL for its path, as proxies are asked', async () => {
+    expect(await ask('GET', 'http://docker/v1.41/_ping')).toMatchObject({ status: 200, body: 'OK' })
+    expect(await ask('GET', 'http://docker/containers/json?limit=x')).toMatchObject({ status: 400 })
+    expect(await ask('GET', 'http://docker')).toMatchObject({ status: 404 })
+  })
+
+  it.each([
+    ['GET', '/containers/json?all=%zz', 400, 'invalid URL escape "%zz"'],
+    ['GET', '/containers/json?all=1;limit=1', 400, 'invalid semicolon separator in query'],
+    ['DELETE', '/containers/', 400, 'invalid name or ID supplied: ""'],
+    ['DELETE', '/images/', 400, 'image name cannot be blank'],
+    ['DELETE', '/networks/', 400, 'network name cannot be blank'],
+    ['DELETE', '/containers', 404, 'page not found'],
+  ])('refuses %s %s as dockerd does', async (method, url, status, message) => {
+    const answer = await ask(method, url)
+    expect(answer.status).toBe(status)
+    expect(answer.json.message).toContain(message)
+  })
+
+  it('says that a head is too long, and takes null for an empty body where Go does', async () => {
+    expect(await ask('GET', `/_ping?${'a'.repeat(300_000)}`)).toMatchObject({ status: 431 })
+    expect(await ask('POST', '/volumes/create', 'null')).toMatchObject({ status: 201 })
+  })
+
   it('answers unversioned paths and every version from 1.24 to 1.51', async () => {
     for (const prefix of ['', '/v1.24', '/v1.41', '/v1.51']) {
       const answer = await ask('GET', `${prefix}/_ping`)
@@ -538,6 +562,47 @@ describe('hijacked connections', () => {
     expect(payload).toBe('earlylate')
   })
 
+  it.each([
+    ['with stdin', true, 'in', 'in'],
+    ['without stdin, as an ordinary answer', false, '', 'cat\n'],
+  ])(
+    'waits for the launch of an exec though the client has half-closed: %s',
+    async (_, stdin, sent, shown) => {
+      const launch = Promise.withResolvers<void>()
+      engine.launch = launch.promise
+      const id = await created(['cat'])
+      const exec = await ask('POST', `/containers/${id}/exec`, {
+        Cmd: stdin ? ['cat'] : ['echo', 'cat'],
+        AttachStdin: stdin,
+        AttachStdout: true,
+      })
+      const client = new RawClient()
+      client.socket.write(
+        `POST /exec/${exec.json.Id}/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n` +
+          'Content-Length: 2\r\n\r\n{}',
+      )
+      await client.until(({ received }) => received.includes('\r\n\r\n'))
+      client.socket.end(sent)
+      await ask('GET', '/_ping') // by its answer the server has read what came before
+      launch.resolve()
+      await client.until(({ ended }) => ended)
+      expect(client.stream.toString()).toContain(shown)
+    },
+  )
+
+  it.each([
+    ['whose input may have further clients', { StdinOnce: false }],
+    ['on a terminal', { StdinOnce: true, Tty: true }],
+  ])('detaches at the end of the input of a container %s', async (_, config) => {
+    const id = await created(['cat'], { OpenStdin: true, ...config })
+    await ask('POST', `/containers/${id}/start`)
+    const client = new RawClient()
+    client.socket.write(attachTo(id, `${upgrade}\r\n`))
+    await client.until(({ received }) => received.includes('\r\n\r\n'))
+    client.socket.end()
+    await client.until(({ ended }) => ended)
+  })
+
   it('streams a terminal raw', async () => {
     const id = await created(['echo', 'x'], { Tty: true })
     const client = new RawClient()
@@ -559,6 +624,7 @@ describe('hijacked connections', () => {
     await client.until(({ stream }) => stream.includes('a\x01b'))
     client.socket.write('xlost')
     await client.until(({ ended }) => ended)
+    expect(engine.calls).toContainEqual({ verb: 'announce', arguments: [id, 'detach', {}] })
     expect(client.stream.toString()).toBe('a\x01b')
     expect(engine.get(id).state.status).toBe('running')
   })

@@ -140,7 +140,8 @@ class ConnectionServer {
       return
     }
     const cause = new HoldfastError('HF_BAD_REQUEST', `malformed request: ${error.message}`)
-    this.#answerRaw(socket, '400 Bad Request', cause)
+    const tooLong = error.code === 'HPE_HEADER_OVERFLOW'
+    this.#answerRaw(socket, tooLong ? '431 Request Header Fields Too Large' : '400 Bad Request', cause)
   }
 
   #answerRaw(socket: Duplex, status: string, error: HoldfastError): void {

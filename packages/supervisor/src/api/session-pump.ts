@@ -10,6 +10,8 @@ export interface PumpOptions {
   multiplexed: boolean
   /** What the client sends goes to the container. */
   stdin: boolean
+  /** The end of it closes the container's input; else, as with dockerd, there is nothing left to be attached for. */
+  closesStdin: boolean
   /** Keys that end the attachment; only looked for in a terminal's input. */
   detachKeys: Buffer | undefined
   /** They were typed. */
@@ -22,7 +24,8 @@ const lingerMs = 10_000
 
 /**
  * Joins a connection and an attachment until the output ends or the client goes. Each direction waits for the other
- * side to take what it was given. The client closing its side is the end of input; output goes on.
+ * side to take what it was given. The client closing its side is the end of input; output goes on where that closes the
+ * container's input too.
  */
 export async function pumpSession(
   session: AttachSession,
@@ -127,9 +130,14 @@ async function pumpInput(session: AttachSession, hijacked: Hijacked, options: Pu
     for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       if (!(await take(chunk))) return
     }
-    if (options.stdin) session.end()
+    if (options.stdin) endInput()
   } finally {
-    socket.resume() // whatever still comes is dropped; unread bytes would turn the close into a reset
+    dropInput(socket)
+  }
+
+  function endInput(): void {
+    session.end()
+    if (!options.closesStdin) session.close()
   }
 
   async function take(chunk: Buffer): Promise<boolean> {
@@ -146,6 +154,11 @@ async function pumpInput(session: AttachSession, hijacked: Hijacked, options: Pu
     endGently(socket)
     return false
   }
+}
+
+/** Whatever still comes goes nowhere; unread bytes would turn the close into a reset. */
+export function dropInput(socket: Duplex): void {
+  socket.removeAllListeners('readable').resume()
 }
 
 /**

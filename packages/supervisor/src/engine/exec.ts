@@ -149,7 +149,7 @@ export async function execStart(
     const { pid, attachment } = await launch(container, execId, spec, streams)
     exec.record = { ...exec.record, pid }
     accept()
-    return attachment && new LiveAttachment(attachment, tty, exec.ended.promise)
+    return attachment && new LiveAttachment(attachment, tty, () => exec.ended.promise)
   } catch (failure) {
     accept()
     const error = await endedMeanwhile(container, failure)

@@ -17,6 +17,7 @@ export const attachRoutes: Route[] = [
 interface Attachment {
   session: AttachSession
   stdin: boolean
+  closesStdin: boolean
   detachKeys: Buffer
   onDetach: () => void
 }
@@ -41,7 +42,13 @@ async function openAttachment(call: Call): Promise<Attachment> {
     logs: flag(call.query, 'logs'),
     stream: flag(call.query, 'stream'),
   })
-  return { session, stdin, detachKeys, onDetach: () => call.engine.announce(record.id, 'detach') }
+  return {
+    session,
+    stdin,
+    closesStdin: record.config.StdinOnce && !record.config.Tty,
+    detachKeys,
+    onDetach: () => call.engine.announce(record.id, 'detach'),
+  }
 }
 
 const webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 1024 * 1024 })

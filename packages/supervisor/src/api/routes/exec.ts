@@ -6,7 +6,7 @@ import { headTaken } from '../head-taken.ts'
 import { terminalSize } from '../query.ts'
 import type { Call, Hijacked, Route } from '../route.ts'
 import { parseExecCreate, parseExecStart, type ExecStart } from '../schema/exec-create.ts'
-import { pumpAnswer, pumpSession } from '../session-pump.ts'
+import { dropInput, pumpAnswer, pumpSession } from '../session-pump.ts'
 import { frameHeader, streamType } from '../stream-frame.ts'
 
 export const execRoutes: Route[] = [
@@ -55,6 +55,7 @@ async function startAttached(call: Call, exec: ExecRecord, options: ExecStart): 
   await pumpSession(session, answer, {
     ...pumped,
     stdin: exec.openStdin,
+    closesStdin: !tty,
     detachKeys: parseDetachKeys(exec.detachKeys),
     onDetach: () => call.engine.announce(exec.containerId, 'exec_detach', { execID: exec.id }),
   })
@@ -73,7 +74,7 @@ async function sayFailed(answer: Answer, error: unknown, tty: boolean): Promise<
   await headTaken(stream)
   if (!tty) stream.write(frameHeader('stdout', message.length))
   stream.end(message)
-  if ('socket' in answer) answer.socket.resume()
+  if ('socket' in answer) dropInput(answer.socket)
 }
 
 async function resize(call: Call): Promise<void> {

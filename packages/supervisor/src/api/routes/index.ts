@@ -1,6 +1,7 @@
 import type { Route } from '../route.ts'
 import { attachRoutes } from './attach.ts'
 import { containerRoutes } from './containers.ts'
+import { emptyNameRoutes } from './empty-name.ts'
 import { eventRoutes } from './events.ts'
 import { execRoutes } from './exec.ts'
 import { holdfastRoutes } from './holdfast.ts'
@@ -28,6 +29,7 @@ export const allRoutes: readonly Route[] = [
   ...imageRoutes,
   ...networkRoutes,
   ...volumeRoutes,
+  ...emptyNameRoutes,
   ...swarmRoutes,
   ...holdfastRoutes,
   ...notBuiltRoutes,

@@ -6,6 +6,7 @@ import type { Call, Route } from '../route.ts'
 
 export const networkRoutes: Route[] = [
   { method: 'GET', path: '/networks', handle: list },
+  { method: 'GET', path: '/networks/', handle: list },
   { method: 'POST', path: '/networks/prune', since: 25, handle: prune },
   { method: 'GET', path: '/networks/{id}', handle: inspect },
   { method: 'DELETE', path: '/networks/{id}', handle: remove },

@@ -49,7 +49,8 @@ function inspect(call: Call): void {
 const createSchema = v.object({ Name: text, Driver: text, DriverOpts: textMap, Labels: textMap })
 
 async function create(call: Call): Promise<void> {
-  const body = foldBody(createSchema, await call.json(), ['ClusterVolumeSpec'])
+  const given = await call.json()
+  const body = foldBody(createSchema, given === null ? {} : given, ['ClusterVolumeSpec']) // Go's null is the zero value
   refuseUnsupported('', body, { ClusterVolumeSpec: isZero })
   const { Name, Driver, DriverOpts, Labels } = parseFolded(createSchema, body)
   checkDriver(Name, Driver, DriverOpts)

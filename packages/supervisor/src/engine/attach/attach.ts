@@ -92,11 +92,12 @@ async function connect(
   options: AttachOptions,
 ): Promise<LiveAttachment> {
   const { stdin, stdout, stderr, logs } = options
-  const open = stdin && container.record.config.OpenStdin
-  return new LiveAttachment(
-    await client.attach({ stdin: open, stdout, stderr, logs }),
-    container.record.config.Tty,
-  )
+  const { OpenStdin, StdinOnce, Tty } = container.record.config
+  const connection = await client.attach({ stdin: stdin && OpenStdin, stdout, stderr, logs })
+  // dockerd's rule: the stream of who alone feeds the container ends when the container has.
+  return StdinOnce && !Tty
+    ? new LiveAttachment(connection, Tty, () => container.ended.promise)
+    : new LiveAttachment(connection, Tty)
 }
 
 /** `logs=1&stream=0`: what was written so far, and the end. */

@@ -5,14 +5,14 @@ import type { AttachSession } from '../engine.ts'
 export class LiveAttachment implements AttachSession {
   readonly tty: boolean
   readonly #connection: ShimAttachment
-  readonly #ended: Promise<void>
+  readonly #ended: () => Promise<void>
   readonly #closed = Promise.withResolvers<void>()
 
   /**
    * `ended`: output ends no sooner than this, unless the client goes. Who sees the end of an exec asks for its exit
    * code next, and that comes on another connection than the output.
    */
-  constructor(connection: ShimAttachment, tty: boolean, ended: Promise<void> = Promise.resolve()) {
+  constructor(connection: ShimAttachment, tty: boolean, ended = (): Promise<void> => Promise.resolve()) {
     this.#connection = connection
     this.tty = tty
     this.#ended = ended
@@ -24,7 +24,7 @@ export class LiveAttachment implements AttachSession {
 
   async *#output(): AsyncGenerator<{ stream: 'stdout' | 'stderr'; data: Buffer }> {
     yield* this.#connection.output
-    await Promise.race([this.#ended, this.#closed.promise])
+    await Promise.race([this.#ended(), this.#closed.promise])
   }
 
   write(data: Buffer): Promise<void> {

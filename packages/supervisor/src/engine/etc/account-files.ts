@@ -33,8 +33,12 @@ export function readAccountFiles(snapshot: Snapshot): AccountFiles {
 }
 
 function read(snapshot: Snapshot): AccountFiles {
-  return {
-    passwd: readInSnapshot(snapshot, '/etc/passwd', maxFile)?.toString() ?? null,
-    group: readInSnapshot(snapshot, '/etc/group', maxFile)?.toString() ?? null,
-  }
+  return { passwd: readLines(snapshot, '/etc/passwd'), group: readLines(snapshot, '/etc/group') }
+}
+
+/** Up to the last whole line: one that is cut off could name another id than the file does. */
+function readLines(snapshot: Snapshot, path: string): string | null {
+  const bytes = readInSnapshot(snapshot, path, maxFile)
+  if (bytes === undefined) return null
+  return bytes.subarray(0, bytes.length < maxFile ? undefined : bytes.lastIndexOf('\n') + 1).toString()
 }

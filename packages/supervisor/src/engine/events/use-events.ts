@@ -30,11 +30,7 @@ export function announceRelease(context: EngineContext, container: Container): v
     context.events.publish('volume', 'unmount', Name, { container: container.id, driver: 'local' })
 }
 
-function tellLinkless(
-  context: EngineContext,
-  container: Container,
-  action: 'connect' | 'disconnect',
-): void {
+function tellLinkless(context: EngineContext, container: Container, action: 'connect' | 'disconnect'): void {
   for (const network of ['none', 'host'] as const)
     if (network in container.record.networks) networkEvent(context, container, network, action)
 }
