@@ -25,6 +25,7 @@ export class EngineWorld implements AsyncDisposable {
   /** `diskMiB`: the data root is a file system of its own, of this size. */
   static async open({ plainShims = false, diskMiB = 0 } = {}): Promise<EngineWorld> {
     const scratch = mkdtempSync('/tmp/hf-')
+    process.umask(0o022) // another world may have been opened in this process before
     const tar = busyboxTar(scratch)
     rmSync(scratch, { recursive: true })
     process.umask(0o077) // as the supervisor's program does
