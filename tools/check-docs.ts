@@ -1,4 +1,5 @@
-// Checks that every relative link in a document leads to a file, and that the index of decisions has each with its title.
+// Checks that every relative link in a document leads to a file, and that the index of decisions has each with its title; and that the
+// tests that docs/security.md names are there.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -6,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const decisions = 'docs/decisions'
-const problems = [...brokenLinks(), ...unlistedDecisions()]
+const problems = [...brokenLinks(), ...unlistedDecisions(), ...missingTests()]
 if (problems.length > 0) {
   console.error(problems.join('\n'))
   process.exit(1)
@@ -41,4 +42,16 @@ function unlistedDecisions(): string[] {
       const line = `- [${number}](${name}): ${title}`
       return index.includes(`${line}\n`) ? [] : [`${decisions}/README.md: lacks the line "${line}"`]
     })
+}
+
+/** `core/src/argument` and `shim/test/oci`: a file or directory of packages/, of which the kind of test may be left out. */
+function missingTests(): string[] {
+  const file = 'docs/security.md'
+  const names = readFileSync(join(root, file), 'utf8').matchAll(/`([a-z]+\/(?:src|test)\/[\w/.-]+)`/g)
+  return [...names]
+    .map(([, name = '']) => name)
+    .filter((name) =>
+      ['', '.test.ts', '.root.test.ts'].every((kind) => !existsSync(join(root, 'packages', name + kind))),
+    )
+    .map((name) => `${file}: names packages/${name}, which is not there`)
 }

@@ -1,7 +1,7 @@
 /** Containers that do nothing but fork: they end when they are told to, and nobody else notices. */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { probeHost } from '@holdfast/core'
 import { eventually } from '@holdfast/testkit'
 import { EngineWorld } from './engine-world.ts'
@@ -13,10 +13,10 @@ const little = { NanoCpus: 300_000_000 }
 
 describe.skipIf(process.getuid?.() !== 0)('a container that forks without end', { timeout: 120_000 }, () => {
   let world: EngineWorld
-  beforeEach(async () => {
+  beforeAll(async () => {
     world = await EngineWorld.open()
   })
-  afterEach(async () => {
+  afterAll(async () => {
     await world[Symbol.asyncDispose]()
   })
 
