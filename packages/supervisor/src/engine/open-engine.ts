@@ -22,6 +22,7 @@ import { pathsOf, type Paths } from './paths.ts'
 import { recover } from './recovery.ts'
 import { nowText } from './time.ts'
 import { Turns } from './turns.ts'
+import { isRunning } from './waits.ts'
 import { Volumes } from './mounts/volumes.ts'
 
 /** What an engine is opened with; `hold supervisor --help` has the defaults. */
@@ -64,7 +65,9 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
   const events = new EventBus()
   const undo: (() => unknown)[] = [() => (store.close(), database.close())]
   try {
-    const zygote = openZygote(options, paths)
+    const stored = store.load()
+    const adopting = stored.some(({ record }) => isRunning(record))
+    const zygote = openZygote(options, paths, { lazy: adopting || options.purging === true })
     undo.push(() => zygote.close())
     const idRanges = new IdRanges({
       file: options.idRangesFile,
@@ -100,8 +103,9 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       closing: false,
     }
     if (store.fact('created') === undefined) store.setFact('created', nowText())
-    for (const stored of store.load()) context.containers.add(new Container(stored, store))
+    for (const each of stored) context.containers.add(new Container(each, store))
     await recover(context)
+    if (!options.purging) zygote.warmUp()
     return new ContainerEngine(context, options.version, () => (store.close(), database.close()))
   } catch (error) {
     for (const step of undo.reverse()) await step()
@@ -136,11 +140,18 @@ function openImages(paths: Paths, events: EventBus, logger: Logger): Promise<Ima
   })
 }
 
-/** It takes its time to warm up; nothing waits for it but the first shim. */
-function openZygote({ instance, logger, plainShims, purging }: EngineOptions, paths: Paths): ZygoteClient {
+/**
+ * It takes its time to warm up; nothing waits for it but the first shim. `lazy`: there are containers to find again, whose
+ * shims hardly ever need it, and whoever asks for them waits; on a busy machine it would take them half of the processor.
+ */
+function openZygote(
+  { instance, logger, plainShims }: EngineOptions,
+  paths: Paths,
+  { lazy }: { lazy: boolean },
+): ZygoteClient {
   return ZygoteClient.open({
     mode: plainShims ? 'plain' : 'fork',
-    lazy: purging === true,
+    lazy,
     cgroupParent: `/${instance}`,
     seccompCache: paths.seccomp,
     launchSocket: paths.launch,

@@ -66,8 +66,13 @@ export class ZygoteClient {
    */
   static open(options: ZygoteOptions & { lazy?: boolean } = {}): ZygoteClient {
     const client = new ZygoteClient(options)
-    if (options.mode !== 'plain' && !options.lazy) client.#zygote().catch(() => {})
+    if (!options.lazy) client.warmUp()
     return client
+  }
+
+  /** Begins with it where that has not been done, and returns at once. */
+  warmUp(): void {
+    if (this.#options.mode !== 'plain') this.#zygote().catch(() => {})
   }
 
   /** The zygote's process id; undefined while there is none. */
