@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { eventually, TestSupervisor } from '@holdfast/testkit'
+import { eventually, processesIn, TestSupervisor } from '@holdfast/testkit'
 import { busyboxTar, temporaryDirectory } from '@holdfast/testkit'
 import { connectShim } from '../src/shims/shim-client.ts'
 import { EngineWorld } from './engine-world.ts'
@@ -107,6 +107,18 @@ describe.skipIf(!isRoot)('an engine that comes back', () => {
       pid: 0,
       error: 'the machine was restarted',
     })
+  })
+
+  it('leaves no shim of a container whose record was lost with the database', async () => {
+    await world.start('sleep 100')
+    await again(() => {
+      for (const suffix of ['', '-wal', '-shm'])
+        rmSync(`${world.root}/data/holdfast.db${suffix}`, { force: true })
+    })
+    expect(world.engine.list().map(({ state }) => state)).toMatchObject([
+      { status: 'dead', error: 'its record was lost' },
+    ])
+    await eventually(() => processesIn(`${world.root}/run/c`).length === 0)
   })
 
   it('gives a container whose shim was killed another one, and misses nothing', async () => {

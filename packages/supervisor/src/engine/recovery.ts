@@ -22,8 +22,10 @@ import { isRunning } from './waits.ts'
 
 export async function recover(context: EngineContext): Promise<void> {
   const { containers, store } = context
-  const rebooted = store.fact('boot-id') !== bootId()
-  if (rebooted) await forgetEarlierBoot(context)
+  const known = store.fact('boot-id')
+  const isKnown = known === bootId()
+  // Unknown where the records are new, or were lost: then shims of before may live, and end each as a stray does.
+  if (known !== undefined && !isKnown) await forgetEarlierBoot(context)
   // A removal that was begun is finished, and --rm keeps its word: both after everything else is in order.
   const unfinished = containers.list().filter(({ record }) => record.state.status === 'removing')
   await inBatches(
@@ -36,7 +38,7 @@ export async function recover(context: EngineContext): Promise<void> {
   await removeStrayStorage(context)
   await restoreIdRanges(context)
   await removeStrayCgroups(context)
-  if (rebooted) context.reserve.run(() => store.setFact('boot-id', bootId())) // else nothing to write: the disk may be full
+  if (!isKnown) context.reserve.run(() => store.setFact('boot-id', bootId())) // else nothing to write: the disk may be full
   for (const container of containers.list()) {
     const { state, hostConfig } = container.record
     if (hostConfig.AutoRemove && state.status === 'exited') autoRemove(context, container)
