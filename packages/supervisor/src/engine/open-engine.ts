@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { openImageStore, type ImageStore } from '@holdfast/images'
 import type { Logger } from 'pino'
-import { ContainerStore } from '../records/container-store.ts'
+import { ContainerStore, type StoredContainer } from '../records/container-store.ts'
 import { openDatabase } from '../records/database.ts'
 import { IdRanges } from '../records/id-ranges.ts'
 import { readSpecHost } from '../spec/index.ts'
@@ -66,8 +66,7 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
   const undo: (() => unknown)[] = [() => (store.close(), database.close())]
   try {
     const stored = store.load()
-    const adopting = stored.some(({ record }) => isRunning(record))
-    const zygote = openZygote(options, paths, { lazy: adopting || options.purging === true })
+    const zygote = openZygote(options, paths, stored)
     undo.push(() => zygote.close())
     const idRanges = new IdRanges({
       file: options.idRangesFile,
@@ -97,13 +96,12 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       host: readSpecHost(),
       cgroupParent: `/${instance}`,
       networkId: createHash('sha256').update(`${instance} ${paths.dataRoot} bridge`).digest('hex'),
-      containers: new Containers(),
+      containers: containersOf(stored, store),
       starts: new Turns(Math.max(2, availableParallelism())),
       volumes: new Volumes(database, paths.volumes, events),
       closing: false,
     }
     if (store.fact('created') === undefined) store.setFact('created', nowText())
-    for (const each of stored) context.containers.add(new Container(each, store))
     await recover(context)
     if (!options.purging) zygote.warmUp()
     return new ContainerEngine(context, options.version, () => (store.close(), database.close()))
@@ -111,6 +109,12 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
     for (const step of undo.reverse()) await step()
     throw error
   }
+}
+
+function containersOf(stored: StoredContainer[], store: ContainerStore): Containers {
+  const containers = new Containers()
+  for (const each of stored) containers.add(new Container(each, store))
+  return containers
 }
 
 /** State is root's alone from the first moment: an image's setuid programs lie in it. */
@@ -141,14 +145,15 @@ function openImages(paths: Paths, events: EventBus, logger: Logger): Promise<Ima
 }
 
 /**
- * It takes its time to warm up; nothing waits for it but the first shim. `lazy`: there are containers to find again, whose
- * shims hardly ever need it, and whoever asks for them waits; on a busy machine it would take them half of the processor.
+ * It takes its time to warm up; nothing waits for it but the first shim. Lazily where there are
+ * containers to find again: they hardly ever need it, and whoever asks for them should have the processor first.
  */
 function openZygote(
-  { instance, logger, plainShims }: EngineOptions,
+  { instance, logger, plainShims, purging }: EngineOptions,
   paths: Paths,
-  { lazy }: { lazy: boolean },
+  stored: StoredContainer[],
 ): ZygoteClient {
+  const lazy = purging === true || stored.some(({ record }) => isRunning(record))
   return ZygoteClient.open({
     mode: plainShims ? 'plain' : 'fork',
     lazy,
