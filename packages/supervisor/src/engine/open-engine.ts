@@ -102,8 +102,7 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       closing: false,
     }
     if (store.fact('created') === undefined) store.setFact('created', nowText())
-    await recover(context)
-    if (!options.purging) zygote.warmUp()
+    await recover(context).then(() => options.purging || zygote.warmUp())
     return new ContainerEngine(context, options.version, () => (store.close(), database.close()))
   } catch (error) {
     for (const step of undo.reverse()) await step()
