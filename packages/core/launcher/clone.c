@@ -33,6 +33,15 @@ static long clone_init(struct launch *launch, struct clone_args *args)
 	return start_stage(launch, args, true, begin_init);
 }
 
+// One that was started ahead stands in the container's namespaces, and nobody in there sees it: pid namespace and cgroups
+// are for the init to be born in or to join. The end of the channel is its end.
+static void await_begin(struct launch *launch)
+{
+	sys(prctl, PR_SET_NAME, "holdfast: ahead", 0, 0, 0);
+	if (await_answer(launch) < 0)
+		leave(0);
+}
+
 long op_clone(struct launch *launch, struct reader *reader)
 {
 	uint32_t namespaces = read_u32(reader);
@@ -42,6 +51,8 @@ long op_clone(struct launch *launch, struct reader *reader)
 
 	if (reader->broken)
 		return 0;
+	if (launch->header.waits)
+		await_begin(launch);
 	if (launch->header.mode == MODE_ENTER)
 		args.exit_signal = SIG_CHLD;
 	else

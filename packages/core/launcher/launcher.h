@@ -43,7 +43,7 @@ struct header {
 	int32_t oom_score_adj;
 	// So many of the steps are the launcher's own, before it forks.
 	uint32_t early_steps;
-	// It was started ahead: it waits for a byte on the report channel, and the last step comes with the word at the door.
+	// It was started ahead: before the clone it waits for a byte on the report channel, and the last step comes with the word at the door.
 	uint32_t waits;
 	uint32_t steps;
 };

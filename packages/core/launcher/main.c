@@ -80,9 +80,8 @@ static long open_proc(struct launch *launch)
 	return 0;
 }
 
-// One that was started ahead: does what touches no more than this process's own memory while nobody waits for it, and
-// then waits for a byte. Until then it has done nothing that one could see. The end of the channel is its end.
-static void await_begin(struct launch *launch)
+// What touches no more than this process's own memory, while nobody waits for it.
+static void make_ready(struct launch *launch)
 {
 	long room = sys(mmap, 0, PROGRAM_ROOM, 3, 0x22 /* private, anonymous */, -1, 0);
 
@@ -93,8 +92,6 @@ static void await_begin(struct launch *launch)
 	touch((uintptr_t)launch->table.at, (size_t)(launch->table.end - launch->table.at), MADV_POPULATE_READ);
 	make_stacks(launch);
 	open_proc(launch); // or later, by whoever needs it
-	if (await_answer(launch) < 0)
-		leave(0);
 }
 
 static long open_needed(struct launch *launch)
@@ -228,7 +225,7 @@ static _Noreturn __attribute__((used)) void start(uintptr_t *stack)
 		leave(125);
 	launch.report = launch.header.report;
 	if (launch.header.waits)
-		await_begin(&launch);
+		make_ready(&launch);
 	if (launch.header.mode == MODE_LAUNCH)
 		launch_and_keep(&launch);
 	stage_one(&launch);

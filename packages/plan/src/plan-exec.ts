@@ -16,6 +16,11 @@ export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPla
   const joinsUser = options.namespaces.user !== 'host'
   const confined = joinsUser && !rootless
   const { initial, final } = process.execCPUAffinity ?? {}
+  const { birth } = options
+  // Who makes the init in the container's cgroup sees it from the host's cgroup namespace, and is the host's root: as root
+  // of the container's user namespace it would be refused.
+  const later: NamespaceType[] = birth ? ['time', 'cgroup'] : ['time']
+  const becomeRoot: Step[] = joinsUser ? [{ do: 'become-root', ...(rootless && { rootless }) }] : []
   const steps: Step[] = [
     ...joinTime(types, options.pidfd),
     // With the host's rights, before they are given up.
@@ -24,12 +29,15 @@ export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPla
     ...oomScore(process, rootless),
     // All at once by one descriptor: between two calls the container could end and its pid be another's.
     ...joinProcess(
-      types.filter((type) => type !== 'time'),
+      types.filter((type) => !later.includes(type)),
       options.pidfd,
     ),
     ...(options.root ? [{ do: 'change-root' as const, directory: options.root }] : []),
-    ...(joinsUser ? [{ do: 'become-root' as const, ...(rootless && { rootless }) }] : []),
-    { do: 'clone', namespaces: [], keep: [] }, // a pid namespace is entered by children only
+    ...(birth ? [] : becomeRoot),
+    // A pid namespace is entered by children only.
+    { do: 'clone', namespaces: [], keep: [], ...(birth && { cgroup: birth.cgroup }) },
+    ...(birth && types.includes('cgroup') ? [joinCgroupNamespace(birth.namespace)] : []),
+    ...(birth ? becomeRoot : []),
     { do: 'join-cgroups', procs: options.cgroupProcs },
     ...affinity(final, 'process.execCPUAffinity.final'), // joining a cpuset resets it
     ...(confined ? [] : hostRights(process, 'process', { confined, rootless })),
@@ -50,6 +58,11 @@ export function planExec(process: OciProcess, options: ExecPlanOptions): ExecPla
 /** The last step of `planExec`, the one that says what is executed; nothing else depends on its arguments and environment. */
 export function programStep(process: OciProcess): Step {
   return execute(process, false)
+}
+
+/** By a descriptor of its own: the pidfd's process may be one whose memory the container's root has no right over. */
+function joinCgroupNamespace(fd: FdName): Step {
+  return { do: 'join', namespace: 'cgroup', fd }
 }
 
 /** First, and alone: it is for a process that shares its memory with nobody, and what comes after it may be a sibling. */

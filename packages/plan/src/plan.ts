@@ -114,6 +114,11 @@ export interface ExecPlanOptions {
   seccomp?: SeccompProfile
   /** The container's session keyring, `sessionKeyring(id)`; without it the process has the caller's. */
   keyring?: string
+  /**
+   * The cgroup v2 directory in which the process is born, and the container's cgroup namespace. Until then nobody in the
+   * container sees whoever carries the plan out.
+   */
+  birth?: { cgroup: FdName; namespace: FdName }
   /** A descriptor of the container's root, where its mount namespace has another one. */
   root?: FdName
   host: HostFacts

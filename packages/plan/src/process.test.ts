@@ -333,6 +333,14 @@ describe('exec', () => {
     expect(steps.at(-1)).toMatchObject({ do: 'exec', init: false })
   })
 
+  it("is born into the cgroup by the host's root, and sees it from the container's namespace from then on", () => {
+    const { steps } = exec({}, { birth: { cgroup: 'cgroup', namespace: 'cgroupns' } })
+    expect(kinds(steps).slice(0, 5)).toEqual(['join-process', 'clone', 'join', 'become-root', 'join-cgroups'])
+    expect(stepsOf(steps, 'join-process')[0]?.namespaces).not.toContain('cgroup')
+    expect(stepsOf(steps, 'clone')[0]?.cgroup).toBe('cgroup')
+    expect(stepsOf(steps, 'join')).toEqual([{ do: 'join', namespace: 'cgroup', fd: 'cgroupns' }])
+  })
+
   it("joins nothing that is the host's, and becomes nobody without a user namespace", () => {
     const host = plan(configJson()).namespaces
     const { steps } = exec({}, { namespaces: host })

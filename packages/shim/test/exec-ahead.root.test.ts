@@ -1,5 +1,5 @@
 /** What is launched before anybody asks for it: an exec that was created, and the launcher of the next one. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { eventually } from '@holdfast/testkit'
@@ -32,6 +32,31 @@ function keeperOf(execId: string): number {
     adoption: { keeperPid: number }
   }
   return adoption.keeperPid
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
+    return children.split(' ').filter(Boolean).map(Number)
+  } catch {
+    return [] // it has ended meanwhile
+  }
+}
+
+function commOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+function namespaceOf(pid: number, type: 'mnt' | 'pid'): string {
+  return readlinkSync(`/proc/${pid}/ns/${type}`)
+}
+
+function cgroupsOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/cgroup`, 'latin1')
 }
 
 asRoot('an exec that was created', () => {
@@ -223,16 +248,13 @@ asRoot('the launcher of the next exec', () => {
   })
   afterAll(() => world.close())
 
-  /** Children of the shim: the container's keeper is a launch worker's. */
+  /** Keepers, children of the shim, of whom each has a child that waits for the word to begin. */
   function spares(): number[] {
-    const path = `/proc/${run.shimPid}/task/${run.shimPid}/children`
-    const children = readFileSync(path, 'latin1').split(' ').filter(Boolean).map(Number)
-    return children.filter((pid) => existsSync(`/proc/${pid}/exe`) && !isKeeper(pid))
+    return childrenOf(run.shimPid).filter((keeper) => stageOf(keeper) !== undefined)
   }
 
-  /** Of the last exec: it stays for a moment. */
-  function isKeeper(pid: number): boolean {
-    return readFileSync(`/proc/${pid}/comm`, 'latin1') === 'hf-keeper\n'
+  function stageOf(keeper: number): number | undefined {
+    return childrenOf(keeper).find((pid) => commOf(pid) === 'holdfast: ahead\n')
   }
 
   async function spare(): Promise<number> {
@@ -242,7 +264,13 @@ asRoot('the launcher of the next exec', () => {
 
   it('waits where execs follow each other, and serves the next of the kind, whatever that executes', async () => {
     const waiting = await spare()
-    expect(await processes()).toBe(1) // it has not entered the container
+    const stage = stageOf(waiting)!
+    const { pid } = await run.client.request('state', {})
+    expect(namespaceOf(stage, 'mnt')).toBe(namespaceOf(pid, 'mnt'))
+    // Nobody in the container sees it.
+    expect(await processes()).toBe(1)
+    expect(namespaceOf(stage, 'pid')).toBe(namespaceOf(run.shimPid, 'pid'))
+    expect(cgroupsOf(stage)).toBe(cgroupsOf(run.shimPid))
     const streams = { stdin: false, stdout: true, stderr: true }
     const { attachment } = await run.client.exec(
       'third',
@@ -266,9 +294,11 @@ asRoot('the launcher of the next exec', () => {
     expect(spares()).toContain(waiting)
   })
 
-  it('may be killed', async () => {
+  it('may be killed, and so may who waits for it', async () => {
     process.kill(await spare(), 'SIGKILL')
     expect(await exec(run, 'third', ['echo', 'alive'])).toEqual({ output: 'alive\n', exitCode: 0 })
+    process.kill(stageOf(await spare())!, 'SIGKILL')
+    expect(await exec(run, 'fourth', ['echo', 'alive'])).toEqual({ output: 'alive\n', exitCode: 0 })
   })
 
   it('says what is wrong with what it executes', async () => {

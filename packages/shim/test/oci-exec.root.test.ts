@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { exec } from './ask.ts'
 import { World, type Running } from './world.ts'
 
@@ -24,6 +24,19 @@ describe.skipIf(process.getuid?.() !== 0)('an exec', () => {
   afterAll(async () => {
     await run.delete()
     await world.close()
+  })
+
+  it("is in the container's cgroups, and sees them as it does", async () => {
+    const { output } = await exec(run, 'cgroups', [
+      'sh',
+      '-c',
+      'readlink /proc/self/ns/cgroup; cat /proc/self/cgroup',
+    ])
+    const { pid } = await run.client.request('state', {})
+    expect(output).toContain(`${readlinkSync(`/proc/${pid}/ns/cgroup`)}\n`)
+    const paths = [...output.matchAll(/^\d+:.*?:(.*)$/gm)].map(([, path]) => path)
+    expect(paths.length).toBeGreaterThan(0)
+    expect(new Set(paths)).toEqual(new Set(['/']))
   })
 
   it("has the container's session keyring, and nobody else's", async () => {

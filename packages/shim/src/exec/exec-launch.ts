@@ -4,6 +4,7 @@ import { HoldfastError } from '@holdfast/errors'
 import { planExec, sessionKeyring, type ExecPlan, type OciProcess } from '@holdfast/plan'
 import type { ExecSpec } from '@holdfast/protocol'
 import { adoptionRecord } from '../launch/adopt.ts'
+import { birthCgroup } from '../cgroup/cgroup-members.ts'
 import { hostOwner, readBundle, type Bundle } from '../bundle.ts'
 import { execRecordName } from './exec-files.ts'
 import { execProcess } from './exec-process.ts'
@@ -64,10 +65,12 @@ export function planJob(job: ExecJob, bundle: Bundle): { process: OciProcess; pl
   const { spec, exec, container, root } = job
   const process = execProcess(exec, bundle.config.process!, root)
   const seccomp = bundle.config.linux?.seccomp
+  const birth = birthCgroup(container.cgroups)
   const plan = planExec(process, {
     namespaces: container.namespaces,
     pidfd: 'pidfd',
-    cgroupProcs: container.cgroups.map(({ as }) => `${as}:procs`),
+    cgroupProcs: container.cgroups.filter((cgroup) => cgroup !== birth).map(({ as }) => `${as}:procs`),
+    ...(birth && { birth: { cgroup: birth.as, namespace: 'cgroup-namespace' } }),
     ...(seccomp && { seccomp }),
     keyring: sessionKeyring(spec.id),
     host: probeHost(),

@@ -83,23 +83,33 @@ export interface BegunExec {
 /** `ahead`: the plan lacks its last step, which is for `complete` of what is returned to bring. */
 export function beginExec(plan: ExecPlan, options: ExecOptions & Pick<LaunchingOptions, 'ahead'>): BegunExec {
   const { init, cgroups } = options.container
-  const birth = birthCgroup(cgroups)
-  const procs = openProcs(
-    plan.steps,
-    cgroups.filter((cgroup) => cgroup !== birth),
-  )
+  const opened = openProcs(plan.steps, cgroups)
   try {
-    if (birth !== undefined) procs[birth.as] = openMemberDirectory(birth, init.pid)
+    openBirth(plan.steps, options.container, opened)
     const silent = reportsErrorsAlone(plan)
     const steps = silent ? withSilentDoor(plan.steps) : plan.steps
     const begun = begin(
       { ...plan, steps },
-      { ...options, bornIn: birth?.as, share: sharedBy(plan) },
-      { pidfd: init.pidfd, ...procs },
+      { ...options, share: sharedBy(plan) },
+      { pidfd: init.pidfd, ...opened },
     )
     return { launching: begun, silent }
   } finally {
-    for (const fd of Object.values(procs)) closeSync(fd)
+    for (const fd of Object.values(opened)) closeSync(fd)
+  }
+}
+
+/** Into `opened`: what the process is born in, and the cgroup namespace that it joins after that. */
+function openBirth(
+  steps: readonly Step[],
+  { init, cgroups }: ExecOptions['container'],
+  opened: Record<string, number>,
+): void {
+  for (const step of steps) {
+    const birth = step.do === 'clone' ? cgroups.find(({ as }) => as === step.cgroup) : undefined
+    if (birth !== undefined) opened[birth.as] = openMemberDirectory(birth, init.pid)
+    if (step.do === 'join' && step.namespace === 'cgroup')
+      opened[step.fd] = openNamespaceOfPidfd(init.pidfd, 'cgroup', init.pid)
   }
 }
 
