@@ -138,9 +138,10 @@ export interface Requests extends NetworkRequests {
   attach: { params: ChannelStreams & { logs: boolean }; result: Record<string, never> }
   /**
    * An exec that is likely to be started soon: it is launched up to its door, out of sight of everybody. What fails then is
-   * for `exec.start` to say. Answered when it was started, or given up: after a moment, or with the container's end.
+   * for `exec.start` to say. Without `spec` it is known of it only that it comes: it may be like the last. Answered when it was
+   * started, or given up: after a moment, or with the container's end.
    */
-  'exec.prepare': { params: { execId: string; spec: ExecSpec }; result: Record<string, never> }
+  'exec.prepare': { params: { execId: string; spec?: ExecSpec }; result: Record<string, never> }
   /** With `attach` not a byte of its output is missed. */
   'exec.start': {
     params: { execId: string; spec: ExecSpec; attach?: ChannelStreams }

@@ -46,7 +46,7 @@ export const requestSchemas = {
   state: nothing,
   processes: nothing,
   attach: v.object({ ...streams, logs: v.boolean() }),
-  'exec.prepare': v.object({ execId, spec: execSpecSchema }),
+  'exec.prepare': v.object({ execId, spec: v.exactOptional(execSpecSchema) }),
   'exec.start': v.object({ execId, spec: execSpecSchema, attach: v.exactOptional(v.object(streams)) }),
   'exec.resize': v.object({ execId, rows: cells, columns: cells }),
   'exec.kill': v.object({ execId, signal }),

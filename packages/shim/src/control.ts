@@ -51,6 +51,11 @@ export class Control {
     return this.#greeted.size
   }
 
+  /** Sends what `#gather` holds back. */
+  flush(): void {
+    for (const wire of this.#wires.values()) while (wire.writableCorked > 0) wire.uncork()
+  }
+
   /** Says goodbye to everyone, after what there is for their channels, unless nothing is taken for `patienceMs`. */
   async close(patienceMs: number): Promise<void> {
     const goodbyes = [...this.#greeted].map(async ([socket, channels]) => {
@@ -118,7 +123,7 @@ export class Control {
     const wire = this.#wires.get(socket)
     if (wire === undefined || wire.writableCorked > 0) return
     wire.cork()
-    setImmediate(() => wire.uncork())
+    setImmediate(() => wire.uncork()) // which may have been done
   }
 
   /** A request that can be answered is; anything else ends the connection. */

@@ -12,6 +12,8 @@ export interface ShimContext {
   save(): void
   /** Tells every control connection; how many there are. */
   emit(event: ShimEvent): number
+  /** What was said goes out now, and not at the end of this turn of the event loop. */
+  flush(): void
   log(level: 'info' | 'warn' | 'error', message: string): void
   /** A defect: logged; the container goes on. */
   fail(error: Error): void

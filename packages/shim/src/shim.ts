@@ -171,6 +171,10 @@ export class Shim implements ShimContext {
     return this.#control.broadcast(event)
   }
 
+  flush(): void {
+    this.#control.flush()
+  }
+
   log(level: 'info' | 'warn' | 'error', message: string): void {
     writeSync(2, JSON.stringify({ time: nowRfc3339(), level, shim: this.spec.name, message }) + '\n')
   }

@@ -286,6 +286,32 @@ asRoot('the launcher of the next exec', () => {
     await eventually(() => spares().length === 1 && spares()[0] !== waiting)
   })
 
+  it('begins when it is known that an exec comes, and is told later what that executes', async () => {
+    const waiting = await spare()
+    const over = run.client.request('exec.prepare', { execId: 'third' })
+    await eventually(async () => (await processes()) === 2)
+    expect(await exec(run, 'third', ['echo', 'late'], { env: ['A=1'] })).toEqual({
+      output: 'late\n',
+      exitCode: 0,
+    })
+    expect(keeperOf('third')).toBe(waiting)
+    await over
+  })
+
+  it('begins for nothing where what comes is of another kind, or too long', async () => {
+    for (const [id, more] of [
+      ['third', { cwd: '/tmp' }],
+      ['fourth', { cwd: '/tmp', env: [`A=${'x'.repeat(70_000)}`] }],
+    ] as const) {
+      await spare()
+      const over = run.client.request('exec.prepare', { execId: id })
+      await eventually(async () => (await processes()) === 2)
+      expect(await exec(run, id, ['pwd'], more)).toMatchObject({ exitCode: 0 })
+      await over
+      expect(await processes()).toBe(1)
+    }
+  })
+
   it('is not for one of another kind', async () => {
     const waiting = await spare()
     expect((await exec(run, 'third', ['pwd'], { cwd: '/tmp' })).output).toBe('/tmp\n')

@@ -69,12 +69,15 @@ export class Execs {
   }
 
   /**
-   * Launches it up to its door, where that has nothing to report but errors, which are for `start` to say. `over` resolves
-   * when it waits no longer.
+   * Launches it up to its door, where that has nothing to report but errors, which are for `start` to say. Of one that is not
+   * known yet it is assumed that it is like the last, where a launcher waits for such a one. `over` resolves when it waits no
+   * longer.
    */
-  async prepare(id: string, spec: ExecSpec): Promise<{ over: Promise<void> }> {
+  async prepare(id: string, known: ExecSpec | undefined): Promise<{ over: Promise<void> }> {
     this.#container.check('exec.prepare')
-    if (spec.tty || this.#prepared.busy || this.#execs.has(id)) return { over: Promise.resolve() }
+    const spec = known ?? (this.#spare.waits ? this.#next : undefined)
+    if (spec === undefined || spec.tty || this.#prepared.busy || this.#execs.has(id))
+      return { over: Promise.resolve() }
     const result = await this.#launchJob({ ...this.#job(id, spec), unasked: true })
     const discard = (): Promise<void> => this.#discard(id, result)
     try {
@@ -83,7 +86,8 @@ export class Execs {
       await discard()
       throw error
     }
-    return { over: this.#prepared.keep(id, spec, { result, discard }) }
+    const redirect = (wanted: ExecSpec): boolean => this.#spare.redirect(result, this.#job(id, wanted))
+    return { over: this.#prepared.keep(id, spec, { result, redirect, discard }) }
   }
 
   /** Nothing waits any more that was not started: it would be frozen with the container, or keep its cgroup. */
@@ -290,7 +294,7 @@ export class Execs {
     if (!exec.process.keeperTold) this.#writeEnd(id, exit)
     this.#context.emit({ event: 'exec-exited', execId: id, exit })
     exec.process.output.goodbye()
-    // Behind what was said just now, which goes out at the end of this turn.
+    this.#context.flush() // the client waits for this, and for nothing that comes after it
     if (exec.process.keeperTold) setImmediate(() => this.#writeEnd(id, exit))
     setTimeout(() => this.#tidy(), restMs).unref()
   }

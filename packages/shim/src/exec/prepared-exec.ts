@@ -10,6 +10,8 @@ interface Waiting {
   id: string
   spec: string
   result: LaunchResult
+  /** Has it become another; false where it can't. */
+  redirect: (spec: ExecSpec) => boolean
   /** Resolves when nothing is left of it. */
   discard: () => Promise<void>
   over: () => void
@@ -32,26 +34,26 @@ export class PreparedExec {
   }
 
   /** Of the exec `id`. The promise resolves when it waits no longer. */
-  keep(id: string, spec: ExecSpec, { result, discard }: Pick<Waiting, 'result' | 'discard'>): Promise<void> {
+  keep(id: string, spec: ExecSpec, launch: Pick<Waiting, 'result' | 'redirect' | 'discard'>): Promise<void> {
     return new Promise((over) => {
-      const waiting: Waiting = { id, spec: JSON.stringify(spec), result, discard, over }
+      const waiting: Waiting = { id, spec: JSON.stringify(spec), ...launch, over }
       this.#waiting = waiting
       // Whoever has asked for it already takes it before that.
       setImmediate(() => {
         if (this.#waiting !== waiting) return
         const drop = (): void => void this.drop()
         // It failed on its way, or the container ends: that waits until this one is reaped.
-        waiting.watch = watchFd(result.fds['init']!, { readable: true }, drop)
+        waiting.watch = watchFd(waiting.result.fds['init']!, { readable: true }, drop)
         waiting.timer = setTimeout(drop, patienceMs)
       })
     })
   }
 
-  /** What was launched for the exec `id`, if it was to be just so. Otherwise nothing is left that has its name. */
+  /** What was launched for the exec `id`, if it is to be just so, or can be. Otherwise nothing is left that has its name. */
   async take(id: string, spec: ExecSpec): Promise<LaunchResult | undefined> {
     const waiting = this.#waiting
     if (waiting?.id !== id) await this.#dropped
-    else if (waiting.spec !== JSON.stringify(spec)) await this.drop()
+    else if (waiting.spec !== JSON.stringify(spec) && !waiting.redirect(spec)) await this.drop()
     else {
       this.#let(waiting)
       waiting.over()

@@ -4,7 +4,7 @@
  * it begin at once, and tells it the rest at its door.
  */
 import type { TableWriter } from '@holdfast/core'
-import { programStep, type ExecPlan, type OciProcess } from '@holdfast/plan'
+import { programStep, type ExecPlan, type OciProcess, type Step } from '@holdfast/plan'
 import type { ExecSpec } from '@holdfast/protocol'
 import type { Bundle } from '../bundle.ts'
 import { execRecordName } from './exec-files.ts'
@@ -12,6 +12,7 @@ import { execOptions, execResult, execStdio, planJob, type ExecJob } from './exe
 import { likeProcess } from './exec-process.ts'
 import { beginExec, reportsErrorsAlone, untilAtDoor, type BegunExec } from '../launch/executor.ts'
 import type { LaunchResult } from '../launch/launch-result.ts'
+import { encodeProgram } from '../launch/launching.ts'
 import { closeAll, type Stdio } from '../stdio/stdio.ts'
 
 /** What all execs of a kind have in common. */
@@ -79,6 +80,23 @@ export class SpareLauncher {
     }
   }
 
+  /** Whether one that stands at its door is told to become this one. */
+  redirect({ late }: LaunchResult, { exec, root }: ExecJob): boolean {
+    const kind = this.#kind
+    if (late === undefined || kind === undefined || kind.key !== keyOf(exec)) return false
+    try {
+      late.program = encodeProgram(programOf(kind, exec, root))
+      return true
+    } catch {
+      return false // launching it anew says what is wrong
+    }
+  }
+
+  /** Whether it waits. */
+  get waits(): boolean {
+    return this.#spare !== undefined
+  }
+
   /** Resolves when nothing is left of it. */
   async drop(): Promise<void> {
     const spare = this.#spare
@@ -98,11 +116,14 @@ export class SpareLauncher {
   }
 }
 
-async function begin({ launching }: BegunExec, job: ExecJob, { process, bundle }: Kind): Promise<void> {
-  const own = bundle.config.process!
+function programOf({ process, bundle }: Kind, exec: ExecSpec, root: number): Step {
+  return programStep(likeProcess(process, exec, bundle.config.process!, root))
+}
+
+async function begin({ launching }: BegunExec, job: ExecJob, kind: Kind): Promise<void> {
   try {
     launching.begin()
-    launching.complete(programStep(likeProcess(process, job.exec, own, job.root)), execRecordName(job.execId))
+    launching.complete(programOf(kind, job.exec, job.root), execRecordName(job.execId))
   } catch (error) {
     await launching.abandon()
     throw error

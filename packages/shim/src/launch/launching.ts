@@ -100,11 +100,8 @@ export class Launching {
 
   /** What one that was started ahead is told at its door. `last`: the step that was missing. */
   complete(last: Step, recordName: string): void {
-    const program = encodeSteps([last]).stepBytes()
-    if (program.length > maxProgram)
-      throw new HoldfastError('HF_INTERNAL', 'this program is too long for that')
+    this.#late = { program: encodeProgram(last), recordName }
     this.#steps = [...this.#steps, last]
-    this.#late = { program, recordName }
   }
 
   /** Until the init stands at its door, or, in a plan without one, runs its program. */
@@ -184,6 +181,13 @@ export class Launching {
       record: join(this.#options.directory, this.#options.recordName),
     })
   }
+}
+
+/** Of one that was started ahead: its last step. Throws HF_INTERNAL where the launcher has no room for it. */
+export function encodeProgram(last: Step): Uint8Array {
+  const program = encodeSteps([last]).stepBytes()
+  if (program.length <= maxProgram) return program
+  throw new HoldfastError('HF_INTERNAL', 'this program is too long for that')
 }
 
 function encodeSteps(steps: readonly Step[]): TableWriter {

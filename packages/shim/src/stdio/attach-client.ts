@@ -53,7 +53,7 @@ export class AttachClient {
   finish(): void {
     this.#finished = true
     this.#channel.willEnd()
-    if (!this.#reader) void this.#channel.end()
+    if (!this.#reader) this.#channel.end()
   }
 
   #catchUp(reader: LogReader): void {
@@ -77,7 +77,7 @@ export class AttachClient {
     }
     reader.close()
     this.#reader = undefined
-    if (this.#finished) void this.#channel.end()
+    if (this.#finished) this.#channel.end()
   }
 
   /** While catching up no more than a window and this is on its way. */

@@ -273,6 +273,8 @@ export class MemoryEngine implements Engine {
     }
   }
 
+  expectExec() {}
+
   async execCreate(ref: string, options: ExecOptions) {
     const { id: containerId } = this.get(ref)
     const id = randomBytes(32).toString('hex')

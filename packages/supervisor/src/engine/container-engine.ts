@@ -24,7 +24,7 @@ import type {
   VolumeRecord,
 } from './engine.ts'
 import type { EngineEvent, EventFilter } from './events/events.ts'
-import { execCreate, execGet, execResize, execStart } from './exec.ts'
+import { execCreate, execGet, execResize, execStart, expectExec } from './exec.ts'
 import { explainContainer } from './explain.ts'
 import { processesOf, reportNamespaces } from './namespaces/namespace-report.ts'
 import { createNamed, listNamed, removeAllNamed, removeNamed } from './namespaces/named-namespaces.ts'
@@ -162,6 +162,11 @@ export class ContainerEngine implements Engine {
 
   async logs(ref: string, options: LogOptions): Promise<LogStream> {
     return containerLogs(this.#find(ref), options)
+  }
+
+  expectExec(ref: string): void {
+    const container = this.#context.containers.find(ref)
+    if (container) expectExec(container)
   }
 
   async execCreate(ref: string, options: ExecOptions): Promise<string> {

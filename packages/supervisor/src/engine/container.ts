@@ -4,6 +4,7 @@ import type { Bookkeeping, ContainerStore, StoredContainer } from '../records/co
 import type { ShimClient } from '../shims/shim-client.ts'
 import type { ContainerRecord, ContainerState } from './container-record.ts'
 import type { ExecInstance } from './exec.ts'
+import { ExecsAhead } from './execs-ahead.ts'
 import type { PendingAttachment } from './attach/pending-attachment.ts'
 import { isRunning, Waits } from './waits.ts'
 
@@ -26,8 +27,7 @@ export class Container implements StoredContainer {
   readonly lock = new Mutex()
   readonly waits = new Waits()
   readonly execs = new Map<string, ExecInstance>()
-  /** When the last one was created, by performance.now(). */
-  lastExec = -Infinity
+  readonly ahead = new ExecsAhead()
   /** Clients that attached before the start. */
   readonly pending = new Set<PendingAttachment>()
   shim: LiveShim | undefined

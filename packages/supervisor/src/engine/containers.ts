@@ -57,9 +57,14 @@ export class Containers {
     return this.#byId.get(id)
   }
 
+  /** By its full id or name. */
+  find(ref: string): Container | undefined {
+    return this.#byId.get(ref) ?? this.#byName.get(ref.startsWith('/') ? ref.slice(1) : ref)
+  }
+
   /** Full id, name, then unambiguous id prefix, as Docker does. Throws HF_CONTAINER_NOT_FOUND. */
   get(ref: string): Container {
-    const exact = this.#byId.get(ref) ?? this.#byName.get(ref.startsWith('/') ? ref.slice(1) : ref)
+    const exact = this.find(ref)
     if (exact) return exact
     const matches = ref === '' ? [] : [...this.#byId.values()].filter(({ id }) => id.startsWith(ref))
     if (matches.length === 1) return matches[0]!

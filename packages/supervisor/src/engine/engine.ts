@@ -57,6 +57,8 @@ export interface Engine {
   /** Ends by itself, or when `signal` aborts (follow). */
   logs(ref: string, options: LogOptions): Promise<LogStream>
 
+  /** One is about to be created, while what it is to be is still read. */
+  expectExec(ref: string): void
   execCreate(ref: string, options: ExecOptions): Promise<string>
   execStart(execId: string, options: ExecStartOptions): Promise<AttachSession | undefined>
   execGet(execId: string): Promise<ExecRecord>

@@ -10,20 +10,16 @@ import type { ExecRecord } from './container-record.ts'
 import type { EngineContext } from './context.ts'
 import type { AttachSession, ExecOptions, ExecStartOptions } from './engine.ts'
 import { exitCodeOf } from './exit-code.ts'
-import { newId } from './names.ts'
 import { LiveAttachment } from './attach/live-attachment.ts'
 import { askShim, checkRunning, notRunning, withShim } from './shim/shim-of.ts'
 import { isRunning } from './waits.ts'
 import { within } from './within.ts'
 
-/** Ended execs that can still be inspected, per container; the oldest go first. */
-const maxEnded = 256
+/** Execs that can be inspected, per container; the oldest go first, and only those that have ended. */
+const maxKept = 256
 
 /** Clients tell the size of their terminal while they start the exec. */
 const launchDeadlineMs = 10_000
-
-/** An exec that is created so soon after another follows it. */
-const soonMs = 10_000
 
 /** How long after a failed exec the end of its container is waited for. */
 const endReportMs = 200
@@ -54,11 +50,9 @@ export async function execCreate(
       `Container ${container.record.name} is paused, unpause the container before exec`,
     )
   }
-  const id = newId()
   const { args, user, tty, attachStdin, privileged, detachKeys } = options
   const spec = parseExecSpec(specOf(options))
-  // Before the client has its answer: the launch takes longer than the client does until its next request.
-  if (isPrepared(container, options)) container.shim?.client.prepareExec(id, spec)
+  const id = container.ahead.create(container.shim?.client, spec, hasDirectory(options))
   forgetOldest(container)
   container.execs.set(id, {
     options,
@@ -82,7 +76,7 @@ export async function execCreate(
       detachKeys,
     },
   })
-  listIds(container)
+  container.record = { ...container.record, execIds: [...container.record.execIds, id] }
   containerEvent(context, container, `exec_create: ${commandOf(args)}`, { execID: id })
   return id
 }
@@ -90,17 +84,6 @@ export async function execCreate(
 /** As Docker writes it: the blank is there where nothing follows, too. */
 function commandOf([program = '', ...args]: string[]): string {
   return `${program} ${args.join(' ')}`
-}
-
-/**
- * Where execs follow each other all whom one needs are warm, and the shim launches it while its client goes on. Otherwise
- * one turn more of each would cost more than that gains. On a terminal a launch can't be silent (decision 61).
- */
-function isPrepared(container: Container, options: ExecOptions): boolean {
-  const now = performance.now()
-  const follows = now - container.lastExec < soonMs
-  container.lastExec = now
-  return follows && !options.tty && hasDirectory(options)
 }
 
 function specOf(options: ExecOptions): ExecSpec {
@@ -156,6 +139,7 @@ export async function execStart(
     if (exec.record.exitCode === null) {
       exec.record = { ...exec.record, running: false, exitCode: exitCodeOf(error) }
       exec.ended.resolve()
+      listIds(container)
     }
     throw error
   } finally {
@@ -207,6 +191,7 @@ export function execExited(
   if (!exec || exec.record.exitCode !== null) return
   exec.record = { ...exec.record, running: false, exitCode: exit.exitCode ?? 255 }
   exec.ended.resolve()
+  container.ahead.ended()
   listIds(container)
   // dockerd says nothing of the end of what could not be launched.
   void exec.launched.promise.then(() => {
@@ -228,6 +213,11 @@ export function endExecs(context: EngineContext, container: Container): void {
     exec.ended.resolve()
   }
   listIds(container)
+}
+
+/** One is about to be created in it, if what comes is right. */
+export function expectExec({ record, shim, ahead }: Container): void {
+  ahead.expect(record.state.status === 'running' ? shim?.client : undefined)
 }
 
 export function execGet(context: EngineContext, execId: string): ExecRecord {
@@ -254,21 +244,16 @@ function findExec(context: EngineContext, execId: string): { container: Containe
   })
 }
 
-function forgetOldest(container: Container): void {
-  let ended = 0
-  for (const exec of container.execs.values()) if (exec.started && !exec.record.running) ended++
-  for (const [id, exec] of container.execs) {
-    if (ended < maxEnded) return
-    if (!exec.started || exec.record.running) continue
-    container.execs.delete(id)
-    ended--
+function forgetOldest({ execs }: Container): void {
+  for (const [id, { started, record }] of execs) {
+    if (execs.size < maxKept) return
+    if (started && !record.running) execs.delete(id)
   }
 }
 
-/** `ExecIDs` of inspect: those that have not ended. */
+/** `ExecIDs` of inspect: those that have not ended. Of all that are kept only those were listed before. */
 function listIds(container: Container): void {
-  const ids = [...container.execs.values()]
-    .filter(({ record }) => record.exitCode === null)
-    .map(({ record }) => record.id)
-  container.record = { ...container.record, execIds: ids }
+  const { execIds } = container.record
+  const left = execIds.filter((id) => container.execs.get(id)?.record.exitCode === null)
+  container.record = { ...container.record, execIds: left }
 }

@@ -176,9 +176,12 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     return attachment
   }
 
-  /** This is likely to be started next. Nothing depends on it, and the start says what is wrong with it. */
-  prepareExec(execId: string, spec: ExecSpec): void {
-    this.request('exec.prepare', { execId, spec }).catch(() => {})
+  /**
+   * This is likely to be started next; without `spec` it may be like the last. Nothing depends on it, and the start says what
+   * is wrong with it.
+   */
+  prepareExec(execId: string, spec?: ExecSpec): void {
+    this.request('exec.prepare', { execId, ...(spec && { spec }) }).catch(() => {})
   }
 
   /** Starts a process in the container; with `streams` its stdio comes with it, from the first byte on. */

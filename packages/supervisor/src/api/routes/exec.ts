@@ -17,8 +17,10 @@ export const execRoutes: Route[] = [
 ]
 
 async function create(call: Call): Promise<void> {
+  const { id = '' } = call.params
+  call.engine.expectExec(id)
   const options = parseExecCreate(await call.json())
-  call.send(201, { Id: await call.engine.execCreate(call.params['id'] ?? '', options) })
+  call.send(201, { Id: await call.engine.execCreate(id, options) })
 }
 
 async function start(call: Call): Promise<void> {
