@@ -38,13 +38,16 @@ export async function processEnd(
 ): Promise<EndRecord | undefined> {
   if (keeper?.word !== undefined) {
     await readable(keeper.word)
-    const record = receiveRecord(keeper.word)
-    closeLater(keeper.word)
-    if (record !== undefined) {
-      reapLater(keeper.pidfd)
+    const { word, pidfd } = keeper
+    const record = receiveRecord(word)
+    // Whoever waits for the end is told of it first.
+    setImmediate(() => {
+      closeLater(word)
+      if (record === undefined) return
       if (init) closeLater(init.pidfd)
-      return record
-    }
+      reapLater(pidfd)
+    })
+    if (record !== undefined) return record
   }
   if (init) await readable(init.pidfd)
   return undefined

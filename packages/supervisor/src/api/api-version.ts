@@ -7,11 +7,18 @@ const oldestMinor = 24
 export const offeredVersion = `1.${offeredMinor}`
 export const oldestVersion = `1.${oldestMinor}`
 
+/** As clients write them: a regular expression is the dearer part of a request's way here. */
+const minors = new Map<string, number>()
+for (let minor = oldestMinor; minor <= offeredMinor; minor++) minors.set(`/v1.${minor}`, minor)
+
 /**
  * Takes `/v1.41` off a path. An unversioned path gets the version offered. Throws Docker's own sentences for a
  * version that is too new, too old, or none.
  */
 export function splitVersion(path: string): { minor: number; path: string } {
+  const end = path.indexOf('/', 1)
+  const known = end > 0 ? minors.get(path.slice(0, end)) : undefined
+  if (known !== undefined) return { minor: known, path: path.slice(end) }
   const match = /^\/v([0-9.]+)(\/.*)$/.exec(path)
   if (!match) return { minor: offeredMinor, path }
   const [, version = '', rest = ''] = match

@@ -17,12 +17,13 @@ export function checkRequest(request: IncomingMessage): void {
 }
 
 function isLocalHost(host: string): boolean {
+  if (!host.includes('.')) return true // a public name has a dot
   // A socket's path, bare or percent-encoded.
-  if (host === '' || host.startsWith('/') || host.toLowerCase().startsWith('%2f')) return true
+  if (host.startsWith('/') || host.toLowerCase().startsWith('%2f')) return true
   const name = host.replace(/:\d+$/, '')
   if (/^\[[0-9a-f:.]+\]$/i.test(name)) return true
-  // A public name has a dot; an address has no letters.
-  return !name.includes('.') || /^[\d.]+$/.test(name) || name.endsWith('.localhost')
+  // An address has no letters.
+  return /^[\d.]+$/.test(name) || name.endsWith('.localhost')
 }
 
 /** `GET http://docker/info`, as proxies are asked; every server has to take it (RFC 9112, 3.2.2). */

@@ -66,6 +66,7 @@ function decode(value: string): string {
 
 /** The path as Go's `path.Clean` has it, or undefined when it is clean already. */
 export function cleanedPath(path: string): string | undefined {
+  if (!path.includes('//') && !path.includes('/.')) return undefined
   if (!/\/\/|\/\.\.?(\/|$)/.test(path)) return undefined
   const kept: string[] = []
   for (const segment of path.split('/')) {
