@@ -72,10 +72,13 @@ function status(id: string): string {
 
 /** SIGKILL for the shims of the container, those that still make it too. Returns how many there were. */
 function killShims(id: string): number {
-  const shims = processesIn(`${world.root}/run/c/${id}`).filter((pid) =>
+  return shimsOf(id).filter(killed).length
+}
+
+function shimsOf(id: string): string[] {
+  return processesIn(`${world.root}/run/c/${id}`).filter((pid) =>
     processTitle(pid).startsWith('holdfast: shim'),
   )
-  return shims.filter(killed).length
 }
 
 function killZygote(): number {
@@ -156,5 +159,26 @@ describe.skipIf(process.getuid?.() !== 0)('a shim that is killed', () => {
     expect(world.engine.list().map((record) => record.id)).not.toContain(id)
     expect(existsSync(`/proc/${pid}`)).toBe(false)
     expect(existsSync(`${world.root}/run/c/${id}`)).toBe(false)
+  })
+
+  // Each takes the twenty seconds of patience.
+  it('for answering nobody any more is replaced, and the next one does what was asked', async () => {
+    const id = await world.start(forever)
+    const [shim] = shimsOf(id)
+    process.kill(Number(shim), 'SIGSTOP')
+    expect(await world.exec(id, 'echo in')).toEqual({ code: 0, output: 'in\n' })
+    expect(shimsOf(id)).not.toContain(shim)
+  })
+
+  it('for not answering the next engine is replaced', async () => {
+    const id = await world.start(forever)
+    const { pid } = world.engine.get(id).state
+    const [shim] = shimsOf(id)
+    process.kill(Number(shim), 'SIGSTOP')
+    await world.engine.close()
+    await world.reopen()
+    expect(await world.exec(id, 'echo in')).toEqual({ code: 0, output: 'in\n' })
+    expect(world.engine.get(id).state).toMatchObject({ status: 'running', pid })
+    expect(shimsOf(id)).not.toContain(shim)
   })
 })

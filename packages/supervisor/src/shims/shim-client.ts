@@ -1,14 +1,16 @@
 /** One shim, as the supervisor sees it: requests and events over `<dir>/shim.sock`. */
 import { EventEmitter } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { hasCode, HoldfastError } from '@holdfast/errors'
 import { decodeChannelFrame, maxFrame, parseShimFrame, protocolVersion } from '@holdfast/protocol'
 import type { ExecSpec, Method, NamespaceHandle, Requests, ShimEvent, ShimState } from '@holdfast/protocol'
+import { killPeer } from './kill-peer.ts'
 import { readRefusal } from './refusal.ts'
 import { ShimAttachment, type AttachQuery } from './shim-attachment.ts'
+import { SilenceWatch } from './silence-watch.ts'
 
 export interface ConnectOptions {
   /** The shim's directory. */
@@ -24,8 +26,11 @@ export interface ConnectOptions {
 /** Every so many attempts it is looked whether the awaited process is still there, which costs as much as a few of them. */
 const looks = 16
 
-/** How long one that listens may take to answer: the machine may be busy with something else. */
-const answerMs = 10_000
+/**
+ * How long one that listens may take to say hello: the machine may be busy with something else. Who takes longer hangs, and is
+ * killed, since no other can take its container over while it lives.
+ */
+const answerMs = 20_000
 
 interface ShimClientEvents {
   event: [ShimEvent]
@@ -77,6 +82,7 @@ function hasEnded(pid: number | undefined): boolean {
 export class ShimClient extends EventEmitter<ShimClientEvents> {
   readonly dir: string
   readonly #socket: WebSocket
+  readonly #silence: SilenceWatch
   readonly #open = new Map<number, OpenRequest>()
   /** Events that came before anybody listened: `exited` may follow hello's answer in the same packet. */
   #early: ShimEvent[] | undefined = []
@@ -89,12 +95,17 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   readonly #unmounted = Promise.withResolvers<void>()
   readonly #gone = Promise.withResolvers<void>()
 
-  private constructor(options: ConnectOptions, socket: WebSocket) {
+  private constructor(options: ConnectOptions, { socket, connection }: ShimSocket) {
     super()
     this.dir = options.dir
     this.#socket = socket
+    this.#silence = new SilenceWatch(socket, () => {
+      killPeer(connection)
+      socket.terminate() // and another takes over
+    })
     this.#netns.promise.catch(() => {}) // most callers never ask
     socket.on('message', (data: Buffer, isBinary) => {
+      this.#silence.heard()
       try {
         if (isBinary) this.#onBinary(data)
         else this.#onMessage(data.toString())
@@ -110,11 +121,13 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   }
 
   static async connect(options: ConnectOptions, timeoutMs: number): Promise<ShimClient> {
-    const socket = openSocket(options)
-    const client = new ShimClient(options, socket)
+    const opening = openSocket(options)
+    const { socket, connection } = opening
+    const client = new ShimClient(options, opening)
     let late = false
     const timer = setTimeout(() => {
       late = true
+      killPeer(connection)
       socket.terminate()
     }, timeoutMs)
     try {
@@ -164,6 +177,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#open.set(id, { resolve: resolve as (result: unknown) => void, reject })
+      this.#silence.begin()
       this.#socket.send(JSON.stringify({ id, method, params }))
     })
   }
@@ -241,6 +255,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
     }
     const request = this.#open.get(frame.id)
     this.#open.delete(frame.id)
+    if (this.#open.size === 0) this.#silence.end()
     if ('error' in frame) request?.reject(HoldfastError.fromJSON(frame.error))
     else request?.resolve(frame.result)
   }
@@ -254,6 +269,7 @@ export class ShimClient extends EventEmitter<ShimClientEvents> {
   #onClose(): void {
     for (const request of this.#open.values()) request.reject(lost(this.dir))
     this.#open.clear()
+    this.#silence.end()
     this.#netns.reject(lost(this.dir))
     this.#unmounted.resolve()
     for (const attachment of this.#channels.values()) attachment.lost(lost(this.dir))
@@ -273,15 +289,23 @@ function streamsOf({ stdin, stdout, stderr }: Omit<AttachQuery, 'logs'>) {
   return { stdin: stdin === true, stdout: stdout === true, stderr: stderr === true }
 }
 
-function openSocket({ dir, token }: { dir: string; token: string }): WebSocket {
+interface ShimSocket {
+  socket: WebSocket
+  /** What it goes over. */
+  connection: Socket
+}
+
+function openSocket({ dir, token }: { dir: string; token: string }): ShimSocket {
+  const connection = connect(`${dir}/shim.sock`)
   // A URL of ws's own `ws+unix:` form would break at a colon in the directory's name.
-  return new WebSocket('ws://shim/control', {
-    createConnection: () => connect(`${dir}/shim.sock`),
+  const socket = new WebSocket('ws://shim/control', {
+    createConnection: () => connection,
     headers: { authorization: `Bearer ${token}` },
     perMessageDeflate: false,
     maxPayload: maxFrame,
     skipUTF8Validation: true,
   })
+  return { socket, connection }
 }
 
 function opened(socket: WebSocket): Promise<void> {
