@@ -56,6 +56,26 @@ describe.skipIf(!isRoot)('an engine that comes back', () => {
     await eventually(() => !world.engine.list().some((record) => record.id === auto))
   })
 
+  it('can be removed after another link has got the subnet of its bridge', async () => {
+    const show = ['-j', '-4', 'addr', 'show', `hf-${world.instance}`]
+    const [bridge] = JSON.parse(execFileSync('ip', show, { encoding: 'utf8' }))
+    const { local, prefixlen } = bridge.addr_info[0]
+    await world.engine.close()
+    const other = `o-${world.instance}`
+    execFileSync('ip', ['link', 'del', `hf-${world.instance}`])
+    execFileSync('ip', ['link', 'add', other, 'type', 'bridge'])
+    try {
+      execFileSync('ip', ['addr', 'add', `${local}/${prefixlen}`, 'dev', other])
+      await expect(world.reopen()).rejects.toThrow(`is in use by link ${other}`)
+      await world.reopen({ purging: true })
+      await world.engine.purge()
+    } finally {
+      execFileSync('ip', ['link', 'del', other])
+    }
+    await world.engine.close()
+    await world.reopen() // for the end of the test, which removes it again
+  })
+
   it('undoes a start that was cut short, and forgets what belongs to nobody', async () => {
     const id = await world.create('true')
     const stray = 'f'.repeat(64)

@@ -44,7 +44,7 @@ export class EngineWorld implements AsyncDisposable {
   }
 
   /** The next engine over the same roots; `close` the one before first. */
-  async reopen(): Promise<void> {
+  async reopen({ purging = false } = {}): Promise<void> {
     this.engine = await openEngine({
       instance: this.instance,
       dataRoot: `${this.root}/data`,
@@ -53,6 +53,7 @@ export class EngineWorld implements AsyncDisposable {
       logger: pino({ level: 'warn' }, { write: (line: string) => void this.log.push(line) }),
       addressPool: { base: '10.213.0.0/16', size: 24 },
       plainShims: this.#plain,
+      purging,
       usernsBase: 0x7000_0000,
       idRangesFile: `${this.root}/ids.db`,
     })

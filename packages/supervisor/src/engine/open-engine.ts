@@ -20,6 +20,7 @@ import { imageEvent } from './events/image-event.ts'
 import { makeInitLayer } from './mounts/init-layer.ts'
 import { pathsOf, type Paths } from './paths.ts'
 import { recover } from './recovery.ts'
+import { settle } from './settle.ts'
 import { nowText } from './time.ts'
 import { Turns } from './turns.ts'
 import { isRunning } from './waits.ts'
@@ -74,14 +75,15 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       owner: paths.database,
     })
     undo.push(() => idRanges.close())
-    const [images, network] = await Promise.all([
-      openImages(paths, events, logger),
-      openNetwork(options, paths, store),
+    const keep = async <T extends { close(): unknown }>(opening: Promise<T>): Promise<T> => {
+      const opened = await opening
+      undo.push(() => opened.close())
+      return opened
+    }
+    const [images, network] = await settle([
+      keep(openImages(paths, events, logger)),
+      keep(openNetwork(options, paths, store)),
     ])
-    undo.push(
-      () => images.close(),
-      () => network.close(),
-    )
     const context: EngineContext = {
       instance,
       paths,

@@ -24,6 +24,7 @@ import { serveNames } from './network/egress.ts'
 import { connectNetwork, disconnectNetwork } from './network/endpoint.ts'
 import { writeEtcFiles, writeHosts } from './etc/etc-directory.ts'
 import { exitCodeOf } from './exit-code.ts'
+import { settle } from './settle.ts'
 import { containerExited } from './exit.ts'
 import { adopt, followShim } from './shim/follow-shim.ts'
 import { joinNamespaces, partnerNotRunning, type JoinedNamespaces } from './namespaces/join-namespaces.ts'
@@ -287,12 +288,4 @@ async function unmake(context: EngineContext, container: Container): Promise<voi
   await discardShim(context, container).catch((failure: unknown) =>
     logger.error({ err: failure, container: container.id }, 'undoing a failed start: shim'),
   )
-}
-
-/** As Promise.all, but waits for all of them: what one made must be known when another's failure is undone. */
-async function settle<A, B>(promises: [Promise<A>, Promise<B>]): Promise<[A, B]> {
-  const [a, b] = await Promise.allSettled(promises)
-  if (a.status === 'rejected') throw a.reason
-  if (b.status === 'rejected') throw b.reason
-  return [a.value, b.value]
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { HoldfastError } from '@holdfast/errors'
 import {
   chooseSubnet,
   formatAddress,
@@ -20,23 +21,28 @@ export async function openNetwork(
   paths: Paths,
   store: ContainerStore,
 ): Promise<BridgeNetwork> {
-  const { instance, fixedCidrV6 } = options
-  // Until the bridge has its address, another instance that starts would find the same subnet free.
-  const network = await withMachineLock(`${options.idRangesFile}.subnets`, async () =>
+  const { instance, fixedCidrV6, addressPool } = options
+  const open = (subnet: SubnetWithGateway): Promise<BridgeNetwork> =>
     openBridgeNetwork({
       name: 'bridge',
       bridge: bridgeName(instance),
       // With a prefix, since an instance may be called what nft's grammar knows as a word (log, list, inet).
       table: bridgeName(instance),
-      subnets: [
-        await subnetOf(options, store),
-        ...(fixedCidrV6 === undefined ? [] : [{ subnet: fixedCidrV6 }]),
-      ],
+      subnets: [subnet, ...(fixedCidrV6 === undefined ? [] : [{ subnet: fixedCidrV6 }])],
       stateDir: join(paths.networks, 'bridge'),
       ipMasq: true,
       relays: true,
-    }),
-  )
+    })
+  // Until the bridge has its address, another instance that starts would find the same subnet free.
+  const network = await withMachineLock(`${options.idRangesFile}.subnets`, async () => {
+    try {
+      return await open(await subnetOf(options, store))
+    } catch (error) {
+      // Somebody else has the subnet by now; a bridge that is about to be removed does as well with any other.
+      if (!options.purging || !isSubnetTaken(error)) throw error
+      return await open(subnetAndFirst(await chooseSubnet(addressPool.base, addressPool.size)))
+    }
+  })
   network.watch((event) => {
     const refusal = refusalOf(event)
     if (refusal) {
@@ -48,6 +54,10 @@ export async function openNetwork(
     options.logger[level]({ event }, 'the bridge network was changed from outside')
   })
   return network
+}
+
+function isSubnetTaken(error: unknown): boolean {
+  return error instanceof HoldfastError && error.details?.['subnet'] !== undefined
 }
 
 /** Chosen once, so that addresses stay what they were across restarts. */
