@@ -15,6 +15,7 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { bindNamespace, closeFd, createNamespace, namespaceInode, umount } from '@holdfast/core'
 import { eventually } from '@holdfast/testkit'
+import type { ContainerConfig, HostConfig } from '../src/engine/container-config.ts'
 import { EngineWorld } from './engine-world.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -52,6 +53,26 @@ describe.skipIf(!isRoot)('the engine', () => {
       await expect(world.engine.start(id)).rejects.toThrow(words)
       expect(world.engine.get(id).state).toMatchObject({ status: 'created', exitCode: code })
       expect(existsSync(`${world.root}/run/c/${id}`)).toBe(false)
+    }
+  })
+
+  it('says that a mount or a working directory has no place in the image', async () => {
+    const misplaced: [Partial<HostConfig>, Partial<ContainerConfig>, RegExp][] = [
+      [{ Binds: ['/tmp:/etc/passwd'] }, {}, /'\/etc\/passwd': EINVAL \(mounts/],
+      [{ Binds: ['/etc/passwd:/etc'] }, {}, /'\/etc': EINVAL \(mounts/],
+      [{ Tmpfs: { '/etc/passwd': '' } }, {}, /ENOTDIR \(mounts/],
+      [{}, { WorkingDir: '/etc/passwd' }, /ENOTDIR \(process\.cwd/],
+      [{}, { WorkingDir: '/proc/self/fd/0' }, /ELOOP \(process\.cwd/],
+    ]
+    for (const [host, config, message] of misplaced) {
+      const id = await world.create('true', host, config)
+      const error = await world.engine.start(id).then(
+        () => undefined,
+        (failed: unknown) => failed,
+      )
+      expect(error).toMatchObject({ code: 'HF_INVALID_CONFIG', message: expect.stringMatching(message) })
+      expect(world.engine.get(id).state).toMatchObject({ status: 'created', exitCode: 127 })
+      await world.engine.remove(id, { force: false, volumes: false })
     }
   })
 

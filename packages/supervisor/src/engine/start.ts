@@ -24,6 +24,7 @@ import { serveNames } from './network/egress.ts'
 import { connectNetwork, disconnectNetwork } from './network/endpoint.ts'
 import { writeEtcFiles, writeHosts } from './etc/etc-directory.ts'
 import { exitCodeOf } from './exit-code.ts'
+import { nameNoPlace } from './no-place.ts'
 import { settle } from './settle.ts'
 import { containerExited } from './exit.ts'
 import { adopt, followShim } from './shim/follow-shim.ts'
@@ -72,7 +73,7 @@ async function startLocked(context: EngineContext, container: Container): Promis
     const shim = await makeAgainIfLost(context, container, () => make(context, container, choices))
     await run(context, container, shim)
   } catch (error) {
-    const shown = nameLostPartner(context, choices, nameDiskFull(error))
+    const shown = nameLostPartner(context, choices, nameNoPlace(nameDiskFull(error)))
     await undoStart(context, container, shown)
     throw shown
   }
