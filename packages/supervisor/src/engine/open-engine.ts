@@ -75,14 +75,9 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
       owner: paths.database,
     })
     undo.push(() => idRanges.close())
-    const keep = async <T extends { close(): unknown }>(opening: Promise<T>): Promise<T> => {
-      const opened = await opening
-      undo.push(() => opened.close())
-      return opened
-    }
     const [images, network] = await settle([
-      keep(openImages(paths, events, logger)),
-      keep(openNetwork(options, paths, store)),
+      closing(undo, openImages(paths, events, logger)),
+      closing(undo, openNetwork(options, paths, store)),
     ])
     const context: EngineContext = {
       instance,
@@ -110,6 +105,16 @@ export async function openEngine(options: EngineOptions): Promise<ContainerEngin
     for (const step of undo.reverse()) await step()
     throw error
   }
+}
+
+/** What is opened is closed among the steps of `undo`. */
+async function closing<T extends { close(): unknown }>(
+  undo: (() => unknown)[],
+  opening: Promise<T>,
+): Promise<T> {
+  const opened = await opening
+  undo.push(() => opened.close())
+  return opened
 }
 
 function containersOf(stored: StoredContainer[], store: ContainerStore): Containers {
