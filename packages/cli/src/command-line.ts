@@ -62,11 +62,11 @@ function takeLong(word: string, words: string[], flags: Flag[], values: Map<stri
   const equals = word.indexOf('=')
   const name = equals < 0 ? word : word.slice(0, equals)
   const flag = flags.find((candidate) => candidate.name === name)
-  if (!flag) throw usageError(`unknown flag: --${name}`)
+  if (!flag) throw flagError(name, `unknown flag: --${name}`)
   let value = equals < 0 ? undefined : word.slice(equals + 1)
   if (value === undefined) {
     value = flag.kind === 'boolean' ? 'true' : words.shift()
-    if (value === undefined) throw usageError(`flag needs an argument: --${name}`)
+    if (value === undefined) throw flagError(name, `flag needs an argument: --${name}`)
   }
   add(values, flag, value, `--${name}`)
 }
@@ -76,14 +76,14 @@ function takeShort(letters: string, words: string[], flags: Flag[], values: Map<
   for (let index = 0; index < letters.length; index++) {
     const letter = letters.charAt(index)
     const flag = flags.find((candidate) => candidate.short === letter)
-    if (!flag) throw usageError(`unknown shorthand flag: '${letter}' in -${letters}`)
+    if (!flag) throw flagError(letter, `unknown shorthand flag: '${letter}' in -${letters}`)
     const rest = letters.slice(index + 1)
     if (flag.kind === 'boolean' && !rest.startsWith('=')) {
       add(values, flag, 'true', `-${letter}`)
       continue
     }
     const value = rest === '' ? words.shift() : rest.replace(/^=/, '')
-    if (value === undefined) throw usageError(`flag needs an argument: '${letter}' in -${letters}`)
+    if (value === undefined) throw flagError(letter, `flag needs an argument: '${letter}' in -${letters}`)
     add(values, flag, value, `-${letter}`)
     return
   }
@@ -91,10 +91,10 @@ function takeShort(letters: string, words: string[], flags: Flag[], values: Map<
 
 function add(values: Map<string, string[]>, flag: Flag, value: string, shown: string): void {
   if (flag.kind === 'boolean' && parseBoolean(value) === undefined) {
-    throw usageError(`invalid argument "${value}" for "${shown}" flag: true or false is expected`)
+    throw flagError(flag.name, `invalid argument "${value}" for "${shown}" flag: true or false is expected`)
   }
   if (flag.kind === 'number' && !/^-?\d+(\.\d+)?$/.test(value)) {
-    throw usageError(`invalid argument "${value}" for "${shown}" flag: a number is expected`)
+    throw flagError(flag.name, `invalid argument "${value}" for "${shown}" flag: a number is expected`)
   }
   const list = values.get(flag.name)
   if (list) list.push(value)
@@ -148,4 +148,11 @@ class ParsedFlags implements Parsed {
 
 export function usageError(message: string, hint?: string): HoldfastError {
   return new HoldfastError('HF_BAD_REQUEST', message, { hint })
+}
+
+function flagError(flag: string, message: string): HoldfastError {
+  return new HoldfastError('HF_BAD_REQUEST', message, {
+    hint: '`hold COMMAND --help` lists the flags.',
+    details: { flag },
+  })
 }

@@ -11,7 +11,7 @@ export function overview(commands: Command[]): string {
     '',
     table(['Commands:', ''], rows),
     '',
-    'hold COMMAND --help says more of each.',
+    'hold COMMAND --help says more of each. docker’s groups are understood too: hold container ls, hold image rm, hold system info.',
   ].join('\n')
 }
 

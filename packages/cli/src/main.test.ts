@@ -34,6 +34,26 @@ describe('hold', () => {
     expect(code).toBe(125)
   })
 
+  it('ends with 125 for a wrong flag, and with 1 for a wrong number of arguments', async () => {
+    expect(await hold('ps', '--nosuch')).toEqual({
+      code: 125,
+      stdout: '',
+      stderr: 'hold: unknown flag: --nosuch\n  hint: `hold COMMAND --help` lists the flags.\n',
+    })
+    expect((await hold('rename', 'a')).code).toBe(1)
+  })
+
+  it("takes docker's groups", async () => {
+    const listed = await hold('-H', 'unix:///nosuch.sock', 'container', 'ls', '--format', 'json')
+    expect(listed.stderr).toMatch(/^hold: no supervisor answers/)
+    expect((await hold('image', 'ls', '--help')).stdout).toBe((await hold('images', '--help')).stdout)
+    const { code, stderr } = await hold('container', 'nosuch')
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^hold: 'container nosuch' is not a hold command\n {2}hint: It has run, /),
+    ])
+  })
+
   it('says that no supervisor answers, and what to do', async () => {
     const { code, stderr } = await hold('-H', 'unix:///nosuch.sock', 'ps')
     expect(stderr).toBe(

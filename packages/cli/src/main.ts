@@ -1,9 +1,10 @@
 #!/usr/bin/env -S node --
-import { hasCode } from '@holdfast/errors'
+import { hasCode, HoldfastError } from '@holdfast/errors'
 
 import { describeError, type Command, type CommandContext } from './command.ts'
 import { parseCommandLine, usageError, type Flag } from './command-line.ts'
 import { complete } from './commands/completion.ts'
+import { withoutGroup } from './commands/groups.ts'
 import { commands } from './commands/index.ts'
 import { EngineClient } from './engine-client.ts'
 import { commandHelp, overview } from './help.ts'
@@ -28,17 +29,18 @@ async function main(argv: string[]): Promise<number> {
     print: (text) => process.stdout.write(`${text}\n`),
     warn: (text) => process.stderr.write(`${text}\n`),
   }
-  const words = global.arguments
-  if (words[0] === '__complete') {
-    const offers = await complete(words.slice(words[1] === '--' ? 2 : 1), commands, names(client))
+  const given = global.arguments
+  if (given[0] === '__complete') {
+    const offers = await complete(given.slice(given[1] === '--' ? 2 : 1), commands, names(client))
     context.print(offers.join('\n'))
     return 0
   }
   if (global.flag('version')) return await runCommand(context, find('version'), [])
-  if (words.length === 0 || words[0] === 'help' || global.flag('help')) {
+  if (given.length === 0 || given[0] === 'help' || global.flag('help')) {
     context.print(overview(commands))
     return 0
   }
+  const words = withoutGroup(given)
   const command = commandOf(words)
   return await runCommand(context, command, words.slice(command.name.split(' ').length))
 }
@@ -94,10 +96,11 @@ function names(client: EngineClient): Parameters<typeof complete>[2] {
   }
 }
 
-/** The shell's and docker's exit codes: 127 not found, 126 not executable, 125 the engine's own failure. */
+/** The shell's and docker's exit codes: 127 not found, 126 not executable, 125 the engine's own failure, or a wrong flag. */
 function exitCode(error: unknown, verb: string | undefined): number {
   if (hasCode(error, 'HF_COMMAND_NOT_FOUND')) return 127
   if (hasCode(error, 'HF_COMMAND_NOT_EXECUTABLE')) return 126
+  if (error instanceof HoldfastError && error.details?.['flag'] !== undefined) return 125
   return verb === 'run' || verb === 'start' ? 125 : 1
 }
 
