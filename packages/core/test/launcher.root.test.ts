@@ -51,6 +51,9 @@ describe('the launcher', () => {
 
   it('begins when it is told to, where it was started ahead, and hears at its door what to execute', async () => {
     const ahead = setUp()
+      .step('clone')
+      .u32(0)
+      .fd(undefined)
       .step('door')
       .fd(undefined)
       .flag(true)
