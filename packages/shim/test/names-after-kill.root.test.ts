@@ -37,17 +37,6 @@ describe.skipIf(process.getuid?.() !== 0)('names of a shim that was killed', { t
   const enter = (pid: number, command: string) =>
     execFileSync('nsenter', [`--net=/proc/${pid}/ns/net`, ...command.split(' ')]).toString()
 
-  async function kill({ client, shimPid }: Running): Promise<void> {
-    const lost = new Promise((resolve) => client.once('close', resolve))
-    process.kill(shimPid, 'SIGKILL')
-    await lost
-  }
-
-  async function replace({ bundle, dir }: Running): Promise<Running> {
-    const { pid } = await world.zygote.fork({ dir })
-    return world.connect(bundle, pid)
-  }
-
   /** One question, sent once; as hex what comes back, or the error's code. */
   function ask(netns: number): Promise<string> {
     return new Promise((resolve) => {
@@ -85,10 +74,10 @@ describe.skipIf(process.getuid?.() !== 0)('names of a shim that was killed', { t
     const { run, init, netns } = await start()
     let last = run
     for (let round = 0; round < 3; round++) {
-      await kill(last)
+      await last.killShim()
       const answers = Promise.all([ask(netns), ask(netns), askByTcp(netns)])
       await eventually(() => waiting(init, 'u') > 0 && waiting(init, 't') > 0)
-      last = await replace(last)
+      last = await world.adopt(last.bundle)
       for (const answer of await answers) expect(answer).toMatch(answered)
     }
     closeSync(netns)
@@ -100,12 +89,12 @@ describe.skipIf(process.getuid?.() !== 0)('names of a shim that was killed', { t
     expect(await ask(netns)).toMatch(answered)
     await run.client.request('dns.set', { dns: null })
     expect(await ask(netns)).toBe('ECONNREFUSED')
-    await kill(run)
+    await run.killShim()
     expect(await ask(netns)).toBe('ECONNREFUSED')
-    const next = await replace(run)
+    const next = await world.adopt(run.bundle)
     await next.client.request('dns.set', { dns })
-    await kill(next)
-    const last = await replace(next)
+    await next.killShim()
+    const last = await world.adopt(next.bundle)
     expect(await ask(netns)).toMatch(answered)
     await last.client.request('dns.set', { dns: null })
     expect(await ask(netns)).toBe('ECONNREFUSED')
@@ -121,13 +110,13 @@ describe.skipIf(process.getuid?.() !== 0)('names of a shim that was killed', { t
     for (const withShim of [true, false]) {
       const { run, init, netns } = await start()
       closeSync(netns)
-      await kill(run)
-      const next = withShim ? await replace(run) : undefined
+      await run.killShim()
+      const next = withShim ? await world.adopt(run.bundle) : undefined
       if (next) await next.client.request('state', {})
       inHost(`ip link add v${init} type veth peer name inside netns ${init}`)
       process.kill(init, 'SIGKILL')
       await eventually(() => !inHost('ip -o link').includes(`v${init}`))
-      await (next ?? (await replace(run))).delete()
+      await (next ?? (await world.adopt(run.bundle))).delete()
     }
     closeSync(host)
   })

@@ -4,10 +4,10 @@ import { once } from 'node:events'
 import { readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Server } from 'node:net'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DnsSpec, RelaySpec } from '@holdfast/protocol'
 import { exec } from './ask.ts'
+import { freePort, talk } from './relay-client.ts'
 import { World, type Running } from './world.ts'
 
 const dns: DnsSpec = {
@@ -237,23 +237,6 @@ describe.skipIf(process.getuid?.() !== 0)("a shim on its container's network", (
     await host.delete()
   })
 })
-
-/** Sends, ends, and reads to the end. */
-async function talk({ listen }: RelaySpec, words: string): Promise<string> {
-  const socket = connect({ host: listen.address, port: listen.port, allowHalfOpen: true })
-  socket.end(words)
-  return text(socket)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '::1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 function descriptors({ shimPid }: Running): string[] {
   return readdirSync(`/proc/${shimPid}/fd`).flatMap((fd) => {

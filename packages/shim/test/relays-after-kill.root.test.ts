@@ -1,10 +1,10 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Server } from 'node:net'
-import { text } from 'node:stream/consumers'
+import { createServer, type AddressInfo, type Server } from 'node:net'
 import { eventually } from '@holdfast/testkit'
 import type { RelaySpec } from '@holdfast/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort, talk } from './relay-client.ts'
 import { World, type Running } from './world.ts'
 
 describe.skipIf(process.getuid?.() !== 0)('relays of a shim that was killed', { timeout: 60_000 }, () => {
@@ -37,17 +37,6 @@ describe.skipIf(process.getuid?.() !== 0)('relays of a shim that was killed', { 
     target: { address: '127.0.0.1', port: (server.address() as AddressInfo).port },
   })
 
-  async function kill({ client, shimPid }: Running): Promise<void> {
-    const lost = new Promise((resolve) => client.once('close', resolve))
-    process.kill(shimPid, 'SIGKILL')
-    await lost
-  }
-
-  async function replace({ bundle, dir }: Running): Promise<Running> {
-    const { pid } = await world.zygote.fork({ dir })
-    return world.connect(bundle, pid)
-  }
-
   it('keep who connects and what is sent for the next one, again and again', async () => {
     const target = createSocket('udp4', (message, { port, address }) => target.send(message, port, address))
     target.bind(0, '127.0.0.1')
@@ -61,12 +50,12 @@ describe.skipIf(process.getuid?.() !== 0)('relays of a shim that was killed', { 
     } as const
     let last = await start([tcp, udp])
     for (let round = 0; round < 3; round++) {
-      await kill(last)
+      await last.killShim()
       const client = createSocket('udp6')
       client.send('sent', udp.listen.port, '::1')
       const answer = once(client, 'message') as Promise<[Buffer]>
       const words = [talk(tcp, 'one'), talk(tcp, 'two')]
-      last = await replace(last)
+      last = await world.adopt(last.bundle)
       expect(await Promise.all(words)).toEqual(['one', 'two'])
       expect(String((await answer)[0])).toBe('sent')
       client.close()
@@ -80,15 +69,15 @@ describe.skipIf(process.getuid?.() !== 0)('relays of a shim that was killed', { 
     const run = await start([one, two])
     await run.client.request('relays.set', { relays: [two] })
     await expect(talk(one, '')).rejects.toThrow(/ECONNREFUSED/)
-    await kill(run)
+    await run.killShim()
     await expect(talk(one, '')).rejects.toThrow(/ECONNREFUSED/)
     const waiting = talk(two, 'two')
-    const next = await replace(run)
+    const next = await world.adopt(run.bundle)
     expect(await waiting).toBe('two')
     await next.client.request('relays.set', { relays: [one, two] })
-    await kill(next)
+    await next.killShim()
     const both = [talk(one, 'one'), talk(two, 'two')]
-    const last = await replace(next)
+    const last = await world.adopt(next.bundle)
     expect(await Promise.all(both)).toEqual(['one', 'two'])
     await last.client.request('relays.set', { relays: [] })
     for (const gone of [one, two]) await expect(talk(gone, '')).rejects.toThrow(/ECONNREFUSED/)
@@ -100,12 +89,12 @@ describe.skipIf(process.getuid?.() !== 0)('relays of a shim that was killed', { 
       const relay = relayTo(echo, await freePort())
       const run = await start([relay])
       const { pid } = await run.client.request('state', {})
-      await kill(run)
-      const next = withShim ? await replace(run) : undefined
+      await run.killShim()
+      const next = withShim ? await world.adopt(run.bundle) : undefined
       process.kill(pid, 'SIGKILL')
       if (next) await next.event('exited')
       await eventually(() => canListen(relay.listen.port))
-      await (next ?? (await replace(run))).delete()
+      await (next ?? (await world.adopt(run.bundle))).delete()
     }
   })
 
@@ -118,36 +107,19 @@ describe.skipIf(process.getuid?.() !== 0)('relays of a shim that was killed', { 
       return many
     })
     const [first, last] = [relays[0]!, relays.at(-1)!]
-    await kill(run)
+    await run.killShim()
     const waiting = [talk(first, 'first'), talk(last, 'last')]
-    const next = await replace(run)
+    const next = await world.adopt(run.bundle)
     expect(await Promise.all(waiting)).toEqual(['first', 'last'])
     await next.client.request('relays.set', { relays: relays.slice(1) })
-    await kill(next)
+    await next.killShim()
     await expect(talk(first, '')).rejects.toThrow(/ECONNREFUSED/)
     const still = talk(last, 'still')
-    const end = await replace(next)
+    const end = await world.adopt(next.bundle)
     expect(await still).toBe('still')
     await end.delete()
   })
 })
-
-/** Sends, ends, and reads to the end. */
-function talk({ listen }: RelaySpec, words: string): Promise<string> {
-  const socket = connect({ host: listen.address, port: listen.port, allowHalfOpen: true })
-  socket.end(words)
-  return text(socket)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '::1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 async function canListen(port: number): Promise<boolean> {
   const server = createServer()

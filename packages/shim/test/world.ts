@@ -128,7 +128,8 @@ export class World {
     return new Running(bundle, shimPid, client)
   }
 
-  async #adopt(bundle: Bundle): Promise<Running> {
+  /** The next shim of a container whose shim was killed. */
+  async adopt(bundle: Bundle): Promise<Running> {
     const { pid } = await this.zygote.fork({ dir: bundle.dir })
     return this.connect(bundle, pid)
   }
@@ -139,7 +140,7 @@ export class World {
       if (!existsSync(join(bundle.dir, 'shim.sock'))) continue
       const { dir, spec } = bundle
       const client = await connectShim({ dir, token: spec.token, deadlineMs: 200 }).catch(() => undefined)
-      const run = client ? new Running(bundle, client.pid, client) : await this.#adopt(bundle)
+      const run = client ? new Running(bundle, client.pid, client) : await this.adopt(bundle)
       await run.delete()
     }
     await this.zygote.close()
@@ -201,6 +202,13 @@ export class Running {
   }
 
   /** Resolves when the shim has said goodbye. */
+  /** SIGKILL for the shim; its client knows of it afterwards. */
+  async killShim(): Promise<void> {
+    const lost = new Promise((resolve) => this.client.once('close', resolve))
+    process.kill(this.shimPid, 'SIGKILL')
+    await lost
+  }
+
   async delete(): Promise<void> {
     const gone = new Promise((resolve) => this.client.once('close', resolve))
     await this.client.request('delete', { force: true })
