@@ -162,10 +162,8 @@ describe('a container in a cgroup', () => {
     try {
       const { init, keeper } = live.process
       // Stage one was born in there, and may be about to end.
-      await eventually(() => {
-        for (const { path } of cgroup.directories)
-          expect(cgroupProcesses([{ path }]), path).toEqual([init.pid])
-      })
+      for (const { path } of cgroup.directories)
+        await eventually(() => cgroupProcesses([{ path }]).join() === String(init.pid))
       expect(readFileSync(`/proc/${keeper.pid}/cgroup`, 'utf8')).not.toContain('hfx-')
       await live.process.door.open()
     } finally {
