@@ -16,6 +16,7 @@ export function killPeer(socket: Socket): void {
       closeFd(pidfd)
     }
   } catch (error) {
-    if (!hasCode(error, 'ESRCH')) throw error // it has ended by itself
+    // It has ended by itself; or descriptors have run out, and whoever connects to it next tries this again.
+    if (!hasCode(error, 'ESRCH', 'EMFILE', 'ENFILE')) throw error
   }
 }
