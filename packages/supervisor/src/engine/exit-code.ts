@@ -1,8 +1,8 @@
 import { hasCode } from '@holdfast/errors'
+import { isNoPlace } from './no-place.ts'
 
-/** Of a program that did not come to run: the shell's and Docker's convention. */
+/** Of a program that did not come to run: the shell's and Docker's convention, and dockerd's for a mount on a file. */
 export function exitCodeOf(error: unknown): number {
-  if (hasCode(error, 'HF_COMMAND_NOT_FOUND')) return 127
-  if (hasCode(error, 'HF_INVALID_CONFIG')) return 127 // dockerd's, for a mount on a file
+  if (hasCode(error, 'HF_COMMAND_NOT_FOUND') || isNoPlace(error)) return 127
   return hasCode(error, 'HF_COMMAND_NOT_EXECUTABLE') ? 126 : 128
 }

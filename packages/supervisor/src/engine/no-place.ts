@@ -5,12 +5,14 @@ import { HoldfastError } from '@holdfast/errors'
  * dockerd the request is at fault, and not the engine. Other errors are returned as they are.
  */
 export function nameNoPlace(error: unknown): unknown {
-  if (!(error instanceof HoldfastError) || !isNoPlace(error.details ?? {})) return error
+  if (!isNoPlace(error)) return error
   const { message, hint, details } = error
   return new HoldfastError('HF_INVALID_CONFIG', message, { cause: error, hint, details })
 }
 
-function isNoPlace({ code, field, step }: Record<string, unknown>): boolean {
+export function isNoPlace(error: unknown): error is HoldfastError {
+  if (!(error instanceof HoldfastError)) return false
+  const { code, field, step } = error.details ?? {}
   if (!/^mounts\[|^process\.cwd$/.test(String(field))) return false
   // move_mount(2) says EINVAL where one of the two is a directory and the other is not.
   return (
